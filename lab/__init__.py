@@ -1,0 +1,1 @@
+"""A single-node Kubernetes and a Pulumi engine out of package registries alone."""
