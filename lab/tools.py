@@ -1,0 +1,160 @@
+"""The programs that the lab builds from pinned Go modules, once per version, into the cache."""
+
+import fcntl
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from lab import paths
+from lab.progress import LabError, say, step
+
+_SOURCES = Path(__file__).parent / "tools"
+# A built program keeps no mark of its version: each upstream's release script stamps it with -X.
+_PULUMI_STAMP = "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={version}"
+_KUBERNETES_STAMP = " ".join(
+    f"-X k8s.io/component-base/version.{stamp}"
+    for stamp in ("gitVersion={version}", "gitMajor={major}", "gitMinor={minor}")
+)
+
+
+@dataclass(frozen=True)
+class _Program:
+    """One program: the folder with its go.mod, its package, its version stamp, its build time."""
+
+    module: str
+    package: str
+    usual: str
+    stamp: str = ""
+
+
+# In the order that they are built: the first of Kubernetes' programs pays for what they share.
+_PROGRAMS = {
+    "pulumi": _Program(
+        "pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", "4 min", _PULUMI_STAMP
+    ),
+    "kube-apiserver": _Program(
+        "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "4 min", _KUBERNETES_STAMP
+    ),
+    **{
+        name: _Program("kubernetes", f"k8s.io/kubernetes/cmd/{name}", "1 min", _KUBERNETES_STAMP)
+        for name in (
+            "kubelet",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kube-proxy",
+            "kubectl",
+        )
+    },
+    "etcd": _Program("etcd", "go.etcd.io/etcd/server/v3", "30 s"),
+    "coredns": _Program("coredns", "github.com/coredns/coredns", "2 min"),
+}
+
+
+def program(name: str) -> Path:
+    """Return where the built program is, or will be."""
+    return _folder(_PROGRAMS[name].module) / name
+
+
+def build(*names: str) -> None:
+    """Build those of the programs (all, when none is named) that the cache does not hold."""
+    wanted = names or tuple(_PROGRAMS)
+    if not _missing(wanted):
+        return
+    _check_go()
+    with _lock():
+        missing = _missing(wanted)  # another run may have built them while this one waited
+        for number, name in enumerate(missing, start=1):
+            usual = _PROGRAMS[name].usual
+            with step(f"building {name} ({number} of {len(missing)})", usual=usual):
+                _build(name)
+
+
+def _missing(names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if not program(name).exists()]
+
+
+def _build(name: str) -> None:
+    made = _PROGRAMS[name]
+    output = program(name)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = output.with_name(f".{name}.unfinished")
+    command = ["go", "build", "-trimpath", f"-ldflags={_ldflags(made)}", "-o", str(unfinished)]
+    done = subprocess.run(
+        [*command, made.package],
+        cwd=_SOURCES / made.module,
+        # A static program also runs in an image that holds nothing else.
+        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise LabError(f"building {name} failed: {lines[-1]}")
+    unfinished.rename(output)
+
+
+def _ldflags(made: _Program) -> str:
+    repository = made.package.partition("/cmd/")[0]
+    pinned = re.search(
+        rf"^\s*(?:require )?{re.escape(repository)} (v(\d+)\.(\d+)\S*)",
+        (_SOURCES / made.module / "go.mod").read_text(),
+        re.MULTILINE,
+    )
+    if pinned is None:
+        raise LabError(f"lab/tools/{made.module}/go.mod does not pin {repository}")
+    version, major, minor = pinned.groups()
+    return f"-s -w {made.stamp.format(version=version, major=major, minor=minor)}".strip()
+
+
+@functools.cache
+def _folder(module: str) -> Path:
+    parts = [(_SOURCES / module / file).read_bytes() for file in ("go.mod", "go.sum")]
+    parts += [_ldflags(made).encode() for made in _PROGRAMS.values() if made.module == module]
+    parts.append(_go_version().encode())
+    return paths.TOOLS / f"{module}-{hashlib.sha256(b''.join(parts)).hexdigest()[:12]}"
+
+
+@functools.cache
+def _go_version() -> str:
+    if shutil.which("go") is None:
+        return ""
+    # GOTOOLCHAIN=local: tell what is installed, without downloading what a go.mod asks for.
+    environment = {**os.environ, "GOTOOLCHAIN": "local"}
+    return subprocess.run(
+        ["go", "env", "GOVERSION"], env=environment, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def _check_go() -> None:
+    mods = [mod.read_text() for mod in _SOURCES.glob("*/go.mod")]
+    asked = max(_numbers(line) for mod in mods for line in re.findall(r"^go (.+)$", mod, re.M))
+    wanted = ".".join(map(str, asked))
+    if not _go_version():
+        raise LabError(f"Go {wanted} or newer is missing: install it from go.dev/dl")
+    if _numbers(_go_version().removeprefix("go")) < asked:
+        raise LabError(f"Go {wanted} or newer is needed, {_go_version()} found: see go.dev/dl")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+@contextmanager
+def _lock() -> Iterator[IO[str]]:
+    paths.TOOLS.mkdir(parents=True, exist_ok=True)
+    with (paths.TOOLS / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another run is building the programs: waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock
