@@ -1,0 +1,74 @@
+# Every command of this project: `make` lists them. CONTEXT=name picks a cluster of your kubeconfig,
+# STACK=name another stack file.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+PYTHON ?= python3
+RUN := .venv/bin/python -m
+VENV := .venv/.made
+CLIENT := .venv-client/.made
+
+.PHONY: up
+up: $(VENV) ## Bring MLflow up on minikube, or on the lab where there is none
+	@$(RUN) commands.up
+
+.PHONY: down
+down: $(VENV) ## Remove everything `make up` made, and stop the lab
+	@$(RUN) commands.down
+
+.PHONY: status
+status: $(VENV) ## Show what runs, and where
+	@$(RUN) commands.status
+
+.PHONY: env
+env: $(VENV) ## Print exports for `pulumi` and `kubectl`: eval "$$(make -s env)"
+	@$(RUN) commands.env
+
+.PHONY: client-env
+client-env: $(VENV) ## Print exports for an MLflow client: eval "$$(make -s client-env)"
+	@$(RUN) commands.client_env
+
+.PHONY: test
+test: check test-unit $(CLIENT) ## Run every check and test, end to end on a real cluster
+	@$(RUN) commands.test
+
+.PHONY: check
+check: $(VENV) ## Check format, lint and types: seconds, no cluster
+	@$(RUN) ruff format --quiet --check .
+	@$(RUN) ruff check --quiet .
+	@$(RUN) mypy
+	@$(RUN) pyright
+
+.PHONY: test-unit
+test-unit: $(VENV) ## Run the unit tests: seconds, no cluster
+	@$(RUN) pytest --quiet tests/unit
+
+.PHONY: test-e2e
+test-e2e: $(VENV) $(CLIENT) ## Run the end-to-end tests only
+	@$(RUN) commands.test tests/e2e
+
+.PHONY: bench
+bench: $(VENV) $(CLIENT) ## Measure times and memory, and print them as a table
+	@$(RUN) commands.bench
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile | sed 's/\$$\$$/$$/'
+
+# Nothing here may write to standard output: `make env` is evaluated by a shell.
+$(VENV): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "error: Python 3.11 or newer is needed, as $(PYTHON) (PYTHON=... names another)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo "error: $(PYTHON) cannot make virtual environments: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	@echo "making the virtual environment .venv, usually 1 min ..." >&2
+	@$(PYTHON) -m venv .venv >&2
+	@$(RUN) pip install --quiet --disable-pip-version-check --requirement requirements.txt --requirement requirements-dev.txt >&2
+	@touch $@
+
+$(CLIENT): tests/e2e/requirements.txt tests/e2e/constraints.txt $(VENV)
+	@echo "making the MLflow client's environment .venv-client, usually 2 min ..." >&2
+	@$(PYTHON) -m venv .venv-client >&2
+	@.venv-client/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --requirement tests/e2e/requirements.txt --constraint tests/e2e/constraints.txt >&2
+	@touch $@

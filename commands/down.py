@@ -1,0 +1,22 @@
+"""Remove all that `make up` made, and stop the lab: `make down`."""
+
+from commands import cluster, hosts, stack
+from commands._main import main, say
+
+
+def command() -> None:
+    """Destroy the stack, take its names out of /etc/hosts, and stop the lab."""
+    found = cluster.find()
+    chosen = stack.chosen(found)
+    if chosen.exists():
+        found.start()
+        chosen.destroy()
+    else:
+        say(f"stack {chosen.name} is not up on {found.describe()}")
+    if found.kind == "lab":
+        hosts.remove()
+        found.stop()
+
+
+if __name__ == "__main__":
+    main(command)

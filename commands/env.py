@@ -1,0 +1,24 @@
+"""Print what a shell needs for `pulumi` and `kubectl` to work on the stack: `make env`."""
+
+import os
+import shutil
+
+from commands import cluster, stack
+from commands._main import CommandError, main
+from commands.exports import exports
+
+
+def command() -> None:
+    """Print the variables that differ from the shell's own."""
+    chosen = stack.chosen(cluster.find())
+    environment = chosen.environment
+    if not shutil.which("pulumi", path=environment["PATH"]):
+        raise CommandError("nothing was ever brought up here: `make up` does")
+    if chosen.cluster.kind == "user":
+        environment["CONTEXT"] = chosen.cluster.context
+    changed = {name: value for name, value in environment.items() if os.environ.get(name) != value}
+    print(exports(changed), end="")
+
+
+if __name__ == "__main__":
+    main(command)

@@ -1,0 +1,21 @@
+"""A cluster ready for tests and measurements, left as it was found."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from commands import cluster, images, stack
+
+
+@contextmanager
+def ready() -> Iterator[cluster.Cluster]:
+    """Yield a running cluster that holds the stack's images; stop what this started."""
+    found = cluster.find()
+    chosen = stack.chosen(found)
+    ran_before = found.running()
+    try:
+        found.start()
+        images.provide(found, stack.settings(chosen.name))
+        yield found
+    finally:
+        if not ran_before:
+            found.stop()

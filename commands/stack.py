@@ -1,0 +1,204 @@
+"""The stack: its settings, where Pulumi keeps its state, and the Pulumi commands on it."""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from commands._main import (
+    CLONE,
+    CommandError,
+    capture,
+    last_line,
+    say,
+    state_folder,
+    stream,
+)
+from commands.cluster import Cluster
+
+# What Pulumi itself writes into a stack file: how to decrypt the secrets in it.
+_ENCRYPTION = ("secretsprovider", "encryptionsalt", "encryptedkey")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack of this project on a cluster."""
+
+    name: str
+    cluster: Cluster
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which `pulumi` finds the state, the passphrase and the cluster."""
+        environment = {**self.cluster.environment, "PULUMI_SKIP_UPDATE_CHECK": "true"}
+        if "PULUMI_BACKEND_URL" not in environment:
+            folder = self.cluster.folder / "pulumi"
+            folder.mkdir(mode=0o700, exist_ok=True)
+            environment["PULUMI_BACKEND_URL"] = f"file://{folder}"
+        if not environment.keys() & {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}:
+            environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(passphrase_file())
+        return environment
+
+    def up(self) -> None:
+        """Bring the stack to what the program says."""
+        self._unlock()
+        self._create()
+        # The refresh notices what went away behind Pulumi's back, a whole cluster for instance.
+        status = self._stream("up", "--refresh", "--skip-preview", "--suppress-permalink=true")
+        if status:
+            raise CommandError("`pulumi up` failed, for the reason above; `make up` tries again")
+
+    def destroy(self) -> None:
+        """Remove everything that the stack made."""
+        self._unlock()
+        status = self._stream("destroy", "--skip-preview", "--suppress-permalink=true")
+        if status:
+            raise CommandError("`pulumi destroy` failed, for the reason above")
+
+    def exists(self) -> bool:
+        """Say whether the stack has any resource."""
+        if not shutil.which("pulumi", path=self.environment["PATH"]):
+            return False
+        answer = self._capture("stack", "export", "--stack", self.name)
+        if answer.returncode:
+            return False
+        deployment = json.loads(answer.stdout).get("deployment") or {}
+        return bool(deployment.get("resources"))
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the stack's outputs, the secret ones masked."""
+        return cast(dict[str, Any], self._output())
+
+    def secret_output(self, name: str) -> Any:
+        """Return one output in clear."""
+        return self._output(name, "--show-secrets")
+
+    def _output(self, *arguments: str) -> Any:
+        answer = self._capture("stack", "output", "--stack", self.name, "--json", *arguments)
+        if answer.returncode:
+            raise CommandError(f"the stack's outputs cannot be read: {last_line(answer)}")
+        return json.loads(answer.stdout)
+
+    def _create(self) -> None:
+        listed = self._capture("stack", "ls", "--json")
+        if listed.returncode:
+            raise CommandError(f"Pulumi's state cannot be read: {last_line(listed)}")
+        names = [stack["name"].rpartition("/")[2] for stack in json.loads(listed.stdout)]
+        if self.name in names:
+            return
+        # Pulumi gives a new stack the salt of its passphrase, and writes it into the stack file of
+        # the project it finds: here the copy, so that the clone stays as it was.
+        answer = self._capture(
+            "stack", "init", self.name, "--no-select", "--cwd", str(self._config_file().parent)
+        )
+        if answer.returncode:
+            raise CommandError(f"the stack cannot be made: {last_line(answer)}")
+
+    def _config_file(self) -> Path:
+        """Return a copy of the stack file that Pulumi may write its salt to."""
+        folder = self.cluster.folder / "project"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        shutil.copyfile(CLONE / "Pulumi.yaml", folder / "Pulumi.yaml")
+        copy = folder / f"Pulumi.{self.name}.yaml"
+        content = _load(CLONE / copy.name)
+        if copy.exists():
+            before = _load(copy)
+            content = {key: before[key] for key in _ENCRYPTION if key in before} | content
+        copy.write_text(yaml.safe_dump(content))
+        return copy
+
+    def _unlock(self) -> None:
+        """Take away the lock of a Pulumi that was killed; say who holds any other."""
+        for lock in self._locks():
+            content = json.loads(lock.read_text())
+            holder = f"pid {content['pid']} on {content['hostname']}, since {content['timestamp']}"
+            if content["hostname"] != socket.gethostname() or _runs_pulumi(content["pid"]):
+                raise CommandError(
+                    f"another Pulumi works on this stack ({holder}): wait for it; if it is gone, "
+                    f'`eval "$(make -s env)"` and `pulumi cancel --stack {self.name}` end its lock'
+                )
+        if any(self._locks()):
+            say("a Pulumi that was killed left its lock behind: cancelling its update")
+            answer = self._capture("cancel", "--yes", "--stack", self.name)
+            if answer.returncode:
+                raise CommandError(f"the lock cannot be taken away: {last_line(answer)}")
+
+    def _locks(self) -> list[Path]:
+        backend = self.environment["PULUMI_BACKEND_URL"]
+        if not backend.startswith("file://"):
+            return []
+        project = _load(CLONE / "Pulumi.yaml")["name"]
+        folder = Path(backend.removeprefix("file://")).expanduser() / ".pulumi" / "locks"
+        return sorted((folder / "organization" / project / self.name).glob("*.json"))
+
+    def _stream(self, command: str, *arguments: str) -> int:
+        where = ["--stack", self.name, "--config-file", str(self._config_file())]
+        return stream(["pulumi", command, "--yes", *where, *arguments], self.environment)
+
+    def _capture(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return capture(["pulumi", *arguments, "--non-interactive"], self.environment)
+
+
+def chosen(cluster: Cluster) -> Stack:
+    """Return the stack that the user names, `minikube` by default."""
+    name = os.environ.get("STACK") or "minikube"
+    if not (CLONE / f"Pulumi.{name}.yaml").is_file():
+        raise CommandError(f"STACK={name}: there is no file Pulumi.{name}.yaml")
+    return Stack(name, cluster)
+
+
+def settings(name: str) -> dict[str, Any]:
+    """Return the settings of a stack: its file's, then the defaults of the project."""
+    project = _load(CLONE / "Pulumi.yaml")
+    prefix = f"{project['name']}:"
+    values = {key: entry["default"] for key, entry in project["config"].items()}
+    own = _load(CLONE / f"Pulumi.{name}.yaml").get("config") or {}
+    return values | {key.removeprefix(prefix): value for key, value in own.items()}
+
+
+def passphrase_file() -> Path:
+    """Return the file with the passphrase of the state's secrets, generated once."""
+    file = state_folder() / "passphrase"
+    if file.exists():
+        return file
+    # Linked when it is complete: a second command at the same moment reads the same words, and a
+    # killed one leaves no half of them.
+    partial = file.with_name(f"passphrase.{os.getpid()}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as stream_:
+        stream_.write(secrets.token_urlsafe(32) + "\n")
+    try:
+        os.link(partial, file)
+    except FileExistsError:
+        pass
+    finally:
+        partial.unlink()
+    return file
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise CommandError(f"{file.name} is not YAML: {problem}") from None
+    return cast(dict[str, Any], content or {})
+
+
+def _runs_pulumi(pid: int) -> bool:
+    """Say whether a process of this machine is a Pulumi; its number may have been given away."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    program = Path(f"/proc/{pid}/comm")
+    return not program.exists() or program.read_text().strip() == "pulumi"

@@ -1,0 +1,104 @@
+"""Bring MLflow up, from nothing to a tracking server that answers: `make up`."""
+
+import http.client
+import ipaddress
+import socket
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from commands import cluster, hosts, images, stack
+from commands._main import CommandError, main, say
+from lab.progress import duration
+
+_PATIENCE_SECONDS = 120
+
+
+def command() -> None:
+    """Find a cluster, put the images there, run `pulumi up`, and wait for the server."""
+    started = time.monotonic()
+    found = cluster.find()
+    chosen = stack.chosen(found)
+    settings = stack.settings(chosen.name)
+    say(f"bringing stack {chosen.name} up on {found.describe()}")
+    found.start()
+    images.provide(found, settings)
+    chosen.up()
+
+    outputs = chosen.outputs()
+    uri, hosts_line = str(outputs["tracking_uri"]), str(outputs["hosts_line"])
+    if found.kind == "lab":
+        hosts.put(hosts_line)
+    wait(uri, address_in(hosts_line))
+    print(_summary(uri, _line_to_paste(uri, hosts_line), time.monotonic() - started))
+
+
+def wait(uri: str, address: str | None) -> None:
+    """Wait until the server answers through the ingress, as a client outside will reach it."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    host = urlsplit(uri).hostname or ""
+    problem = "no address is known for it"
+    while time.monotonic() < deadline:
+        for target in filter(None, (_resolve(host), address)):
+            problem = _ask(uri, target)
+            if not problem:
+                return
+        time.sleep(1)
+    raise CommandError(
+        f"the stack is up, but {uri} does not answer through the ingress: {problem} "
+        "(on minikube: `minikube addons enable ingress`, and where minikube runs in a virtual "
+        "machine or in Docker Desktop, `minikube tunnel`)"
+    )
+
+
+def _ask(uri: str, target: str) -> str:
+    """Ask the server for its health at an address; return what is wrong, or nothing."""
+    parts = urlsplit(uri)
+    connection = http.client.HTTPConnection(target, parts.port or 80, timeout=10)
+    try:
+        connection.request("GET", f"{parts.path}/health", headers={"Host": parts.netloc})
+        answer = connection.getresponse()
+        answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        return f"{target}: {error}"
+    finally:
+        connection.close()
+    return "" if answer.status == http.client.OK else f"{target}: HTTP {answer.status}"
+
+
+def address_in(hosts_line: str) -> str | None:
+    """Return the address in a line for /etc/hosts; none while the ingress has not told it."""
+    first = hosts_line.partition(" ")[0]
+    try:
+        return str(ipaddress.ip_address(first))
+    except ValueError:
+        return None
+
+
+def _resolve(host: str) -> str | None:
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError:
+        return None
+
+
+def _line_to_paste(uri: str, hosts_line: str) -> str | None:
+    """Return the line for /etc/hosts, unless the name is known already."""
+    known = _resolve(urlsplit(uri).hostname or "")
+    return None if known and known == address_in(hosts_line) else hosts_line
+
+
+def _summary(uri: str, paste: str | None, seconds: float) -> str:
+    rows: list[tuple[str, Any]] = [
+        ("tracking URI and UI", uri),
+        ("point a client at it", 'eval "$(make -s client-env)"'),
+        ("see it, stop it", "make status, make down"),
+    ]
+    if paste:
+        rows.insert(1, ("add to /etc/hosts", paste))
+    lines = [f"  {what:<22}{value}" for what, value in rows]
+    return "\n".join(["", f"MLflow is up, after {duration(seconds)}.", *lines])
+
+
+if __name__ == "__main__":
+    main(command)

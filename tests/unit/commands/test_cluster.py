@@ -1,0 +1,148 @@
+"""Which cluster is chosen, with fake programs on PATH. Not proved: that a real one is usable."""
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from commands import cluster
+from commands._main import CommandError
+from lab import paths
+from tests.unit.commands.conftest import Program
+
+
+def _kubectl(program: Program, *contexts: str, reachable: bool = True) -> None:
+    names = " ".join(contexts)
+    program(
+        "kubectl",
+        f"""case "$*" in
+          *get-contexts*) for name in {names}; do echo $name; done ;;
+          *--raw=/version*) {"exit 0" if reachable else "echo 'no route to host' >&2; exit 1"} ;;
+          *"config view"*) echo "copied with $*" ;;
+          *rename-context*) echo "$*" >> {os.environ["HOME"]}/renames ;;
+          *) exit 9 ;;
+        esac""",
+    )
+
+
+@pytest.fixture
+def lab_possible(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    program("apt-get", "exit 0")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+
+@pytest.fixture
+def lab_impossible(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    del program
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+
+@pytest.mark.usefixtures("lab_possible")
+def test_a_minikube_that_answers_is_used(program: Program) -> None:
+    _kubectl(program, "office", "minikube")
+    program("pulumi", "exit 0")
+    found = cluster.find()
+    assert (found.kind, found.context) == ("user", "minikube")
+
+
+@pytest.mark.usefixtures("lab_possible")
+def test_without_any_program_the_lab_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+    found = cluster.find()
+    assert found.kind == "lab"
+    assert found.environment["PATH"].split(os.pathsep)[0] == str(paths.BIN)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("lab_possible")
+def test_a_minikube_that_does_not_answer_is_mentioned(
+    program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _kubectl(program, "minikube", reachable=False)
+    program("pulumi", "exit 0")
+    assert cluster.find().kind == "lab"
+    told = capsys.readouterr().err
+    assert "does not answer: no route to host" in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.usefixtures("lab_possible")
+def test_a_minikube_without_the_pulumi_cli_is_mentioned(
+    program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _kubectl(program, "minikube")
+    assert cluster.find().kind == "lab"
+    assert "Pulumi CLI is not on PATH" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("lab_impossible")
+def test_with_nothing_to_use_one_line_says_what_is_missing() -> None:
+    with pytest.raises(CommandError) as failure:
+        cluster.find()
+    text = str(failure.value)
+    assert "kubectl is not on PATH" in text
+    assert "takes root on Debian" in text
+    assert "minikube start" in text
+    assert "\n" not in text
+
+
+def test_a_named_context_must_exist(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTEXT", "office")
+    _kubectl(program, "minikube")
+    with pytest.raises(CommandError, match="no context office"):
+        cluster.find()
+
+
+def test_a_named_context_must_answer(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTEXT", "office")
+    _kubectl(program, "office", reachable=False)
+    with pytest.raises(CommandError, match="office does not answer"):
+        cluster.find()
+
+
+def test_a_named_context_takes_the_official_cli(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTEXT", "office")
+    _kubectl(program, "office")
+    with pytest.raises(CommandError, match="Pulumi CLI is not on PATH"):
+        cluster.find()
+
+
+def test_a_named_context_is_copied_under_the_name_of_the_stack_file(
+    program: Program, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    monkeypatch.setenv("CONTEXT", "arn:aws:eks:1/office")
+    _kubectl(program, "arn:aws:eks:1/office")
+    program("pulumi", "exit 0")
+    found = cluster.find()
+    copy = Path(found.environment["KUBECONFIG"])
+    assert copy.is_relative_to(home / "state")
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert "--minify --flatten --context=arn:aws:eks:1/office" in copy.read_text()
+    assert (home / "renames").read_text().endswith("rename-context arn:aws:eks:1/office minikube\n")
+
+
+def test_two_contexts_share_no_state(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    _kubectl(program, "one", "two")
+    program("pulumi", "exit 0")
+    folders: set[Path] = set()
+    for name in ("one", "two"):
+        monkeypatch.setenv("CONTEXT", name)
+        folders.add(cluster.find().folder)
+    assert len(folders) == 2
+
+
+@pytest.mark.usefixtures("lab_possible")
+def test_what_make_env_exports_for_the_lab_is_not_taken_for_the_users(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program("kubectl", 'test -z "$KUBECONFIG" || echo minikube')
+    program("pulumi", "exit 0")
+    monkeypatch.setenv("PATH", f"{paths.BIN}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("KUBECONFIG", str(paths.KUBECONFIG))
+    found = cluster.find()
+    assert found.kind == "lab"
+    assert found.environment["PATH"].split(os.pathsep).count(str(paths.BIN)) == 1

@@ -1,0 +1,28 @@
+"""What `eval` makes of the exports; shells themselves judge."""
+
+import subprocess
+
+import pytest
+
+from commands._main import CommandError
+from commands.exports import exports
+
+NASTY = 'it\'s $HOME `id` "x" \\ ; rm -rf *\nsecond line'
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+@pytest.mark.parametrize("value", ["", "plain", "with space", NASTY, "'", "-n", "ünïcode"])
+def test_a_shell_reads_back_exactly_the_value(shell: str, value: str) -> None:
+    script = exports({"VALUE": value}) + 'printf "%s" "$VALUE"'
+    shown = subprocess.run([shell, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout == value
+
+
+def test_every_value_is_in_quotes() -> None:
+    assert exports({"B": "two", "A": 1}) == "export A='1'\nexport B='two'\n"
+
+
+@pytest.mark.parametrize("name", ["", "1A", "A-B", "A;reboot", "A\n"])
+def test_a_name_that_a_shell_could_misread_is_refused(name: str) -> None:
+    with pytest.raises(CommandError, match="not a name"):
+        exports({name: "x"})

@@ -1,0 +1,72 @@
+"""Which images are built, from which folder, and where."""
+
+from pathlib import Path
+
+import pytest
+
+from commands import images, stack
+from commands._main import CLONE, CommandError
+from commands.cluster import Cluster
+from tests.unit.commands.conftest import Program
+
+DEFAULTS = stack.settings("minikube")
+SERVER, MINIO = str(DEFAULTS["serverImage"]), str(DEFAULTS["minioImage"])
+
+
+def _cluster(context: str, path: Path) -> Cluster:
+    return Cluster("user", context, {"PATH": str(path / "bin")})
+
+
+def test_by_default_our_two_are_built_and_the_database_is_only_named() -> None:
+    references, builds = images.needed(DEFAULTS)
+    assert sorted(references) == sorted([SERVER, MINIO, str(DEFAULTS["postgresImage"])])
+    assert builds == {SERVER: CLONE / "images/mlflow", MINIO: CLONE / "images/minio"}
+
+
+def test_an_image_of_the_users_is_not_built() -> None:
+    _, builds = images.needed(DEFAULTS | {"serverImage": "registry.example/mlflow:1"})
+    assert list(builds) == [MINIO]
+
+
+def test_minikube_builds_only_what_it_lacks(home: Path, program: Program) -> None:
+    program(
+        "minikube",
+        f"""echo "$@" >> {home}/calls
+        case "$*" in
+          *"profile list"*) echo '{{"valid": [{{"Name": "minikube"}}]}}' ;;
+          *"image ls"*) echo docker.io/{SERVER} ;;
+        esac""",
+    )
+    images.provide(_cluster("minikube", home), DEFAULTS)
+    built = [call for call in (home / "calls").read_text().splitlines() if " build " in call]
+    assert built == [
+        f"--profile minikube image build --tag {MINIO} {CLONE / 'images/minio'}",
+    ]
+
+
+def test_a_build_that_fails_is_one_line(home: Path, program: Program) -> None:
+    program(
+        "minikube",
+        """case "$*" in
+          *"profile list"*) echo '{"valid": [{"Name": "minikube"}]}' ;;
+          *build*) exit 3 ;;
+        esac""",
+    )
+    with pytest.raises(CommandError, match="could not be built in minikube"):
+        images.provide(_cluster("minikube", home), DEFAULTS)
+
+
+@pytest.mark.usefixtures("program")
+def test_another_cluster_is_told_how_to_get_the_image(home: Path) -> None:
+    with pytest.raises(CommandError) as failure:
+        images.provide(_cluster("office", home), DEFAULTS)
+    text = str(failure.value)
+    assert f"`docker build -t REGISTRY/{SERVER} images/mlflow`" in text
+    assert f"`docker push REGISTRY/{SERVER}`" in text
+    assert f"`mlflow:serverImage: REGISTRY/{SERVER}`" in text
+
+
+@pytest.mark.usefixtures("program")
+def test_another_cluster_with_images_of_its_own_is_not_held_up(home: Path) -> None:
+    own = {"serverImage": "registry.example/mlflow:1", "minioImage": "registry.example/minio:1"}
+    images.provide(_cluster("office", home), DEFAULTS | own)

@@ -1,0 +1,163 @@
+"""Where the state and its passphrase are, which stack is chosen, and locks left behind."""
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from commands import stack
+from commands._main import CLONE, CommandError
+from commands.cluster import Cluster
+from tests.unit.commands.conftest import Program
+
+
+@pytest.fixture
+def minikube(home: Path) -> stack.Stack:
+    return stack.Stack("minikube", Cluster("user", "office", {"PATH": str(home / "bin")}))
+
+
+def _lock(minikube: stack.Stack, pid: int, hostname: str) -> Path:
+    backend = minikube.environment["PULUMI_BACKEND_URL"].removeprefix("file://")
+    lock = Path(backend) / ".pulumi/locks/organization/mlflow/minikube/0b5c.json"
+    lock.parent.mkdir(parents=True)
+    content = {"pid": pid, "hostname": hostname, "timestamp": "2026-01-01T00:00:00Z"}
+    lock.write_text(json.dumps(content))
+    return lock
+
+
+def _dead_pid() -> int:
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
+def _fake_pulumi(program: Program, home: Path) -> None:
+    program(
+        "pulumi",
+        f"""echo "$@" >> {home}/calls""",
+    )
+
+
+def test_the_passphrase_is_private_strong_and_made_once() -> None:
+    file = stack.passphrase_file()
+    words = file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert len(words.strip()) >= 40
+    assert stack.passphrase_file().read_text() == words
+    assert [path.name for path in file.parent.iterdir()] == ["passphrase"]
+
+
+def test_the_state_is_kept_outside_the_clone_and_asks_nothing(
+    minikube: stack.Stack, home: Path
+) -> None:
+    environment = minikube.environment
+    folder = Path(environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
+    assert folder.is_dir()
+    assert folder.is_relative_to(home / "state/mlflow-kubernetes")
+    assert Path(environment["PULUMI_CONFIG_PASSPHRASE_FILE"]) == stack.passphrase_file()
+
+
+@pytest.mark.parametrize("name", ["PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"])
+def test_a_backend_and_a_passphrase_of_the_users_win(name: str, home: Path) -> None:
+    own = {"PATH": "", "PULUMI_BACKEND_URL": "s3://bucket", name: "theirs"}
+    environment = stack.Stack("minikube", Cluster("user", "office", own)).environment
+    assert {key: environment.get(key) for key in own} == own
+    assert not (home / "state/mlflow-kubernetes/passphrase").exists()
+
+
+def test_a_stack_without_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STACK", "absent")
+    with pytest.raises(CommandError, match=r"STACK=absent: there is no file Pulumi\.absent\.yaml"):
+        stack.chosen(Cluster("lab", "lab", {}))
+
+
+def test_settings_are_the_stack_files_over_the_projects() -> None:
+    project = yaml.safe_load((CLONE / "Pulumi.yaml").read_text())["config"]
+    own = yaml.safe_load((CLONE / "Pulumi.minikube.yaml").read_text())["config"]
+    settings = stack.settings("minikube")
+    assert settings["namespace"] == project["namespace"]["default"]
+    overridden = {key.removeprefix("mlflow:"): value for key, value in own.items()}
+    assert overridden.items() <= settings.items()
+
+
+def test_up_leaves_the_clone_alone_and_keeps_the_salt(
+    minikube: stack.Stack, home: Path, program: Program
+) -> None:
+    """The fake writes the salt where the real `stack init` does: beside the project it is given."""
+    program(
+        "pulumi",
+        f"""echo "$@" >> {home}/calls
+        case "$*" in
+          "stack ls"*) if test -e {home}/made; then echo '[{{"name": "minikube"}}]'
+                       else echo '[]'; fi ;;
+          "stack init"*) : > {home}/made
+                         for word in "$@"; do
+                           file=$word/Pulumi.minikube.yaml
+                           test -e $file && echo 'encryptionsalt: v1:x=' >> $file
+                         done
+                         exit 0 ;;
+        esac""",
+    )
+    before = (CLONE / "Pulumi.minikube.yaml").read_text()
+    minikube.up()
+    minikube.up()
+    assert (CLONE / "Pulumi.minikube.yaml").read_text() == before
+    calls = (home / "calls").read_text().splitlines()
+    assert sum(call.startswith("stack init") for call in calls) == 1
+    used = Path(calls[-1].partition("--config-file ")[2].partition(" ")[0])
+    content = yaml.safe_load(used.read_text())
+    assert content == {"encryptionsalt": "v1:x=", **yaml.safe_load(before)}
+
+
+def test_the_lock_of_a_killed_pulumi_is_cancelled(
+    minikube: stack.Stack, home: Path, program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _fake_pulumi(program, home)
+    _lock(minikube, _dead_pid(), socket.gethostname())
+    minikube.destroy()
+    calls = (home / "calls").read_text().splitlines()
+    assert calls[0].startswith("cancel --yes --stack minikube")
+    assert calls[1].startswith("destroy ")
+    assert "left its lock behind" in capsys.readouterr().err
+
+
+def test_a_number_given_to_another_program_is_no_pulumi(
+    minikube: stack.Stack, home: Path, program: Program
+) -> None:
+    _fake_pulumi(program, home)
+    _lock(minikube, os.getpid(), socket.gethostname())
+    minikube.destroy()
+    assert (home / "calls").read_text().startswith("cancel")
+
+
+def test_the_lock_of_another_machine_is_left_and_explained(
+    minikube: stack.Stack, home: Path, program: Program
+) -> None:
+    _fake_pulumi(program, home)
+    _lock(minikube, 1, "elsewhere")
+    with pytest.raises(CommandError, match=r"pid 1 on elsewhere.*`pulumi cancel --stack minikube`"):
+        minikube.destroy()
+    assert not (home / "calls").exists()
+
+
+def test_the_lock_of_a_running_pulumi_is_left(
+    minikube: stack.Stack, home: Path, program: Program
+) -> None:
+    _fake_pulumi(program, home)
+    sleeper = home / "pulumi"
+    sleeper.symlink_to("/bin/sleep")  # the process is known by the name it was started under
+    running = subprocess.Popen([str(sleeper), "60"])
+    try:
+        _lock(minikube, running.pid, socket.gethostname())
+        with pytest.raises(CommandError, match="another Pulumi works on this stack"):
+            minikube.destroy()
+    finally:
+        running.kill()
+        running.wait()

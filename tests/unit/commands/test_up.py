@@ -1,0 +1,52 @@
+"""Waiting for the server, and the closing words."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from commands import up
+from commands._main import CommandError
+
+
+class _Ingress(BaseHTTPRequestHandler):
+    """Answers /health for one host name and refuses any other, as an ingress does."""
+
+    def do_GET(self) -> None:
+        known = self.headers["Host"].partition(":")[0] == "known.invalid"
+        self.send_response(200 if known and self.path == "/health" else 404)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        del format, args
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    server = HTTPServer(("127.0.0.1", 0), _Ingress)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_name_that_nothing_resolves_is_asked_at_the_ingress_address(port: int) -> None:
+    up.wait(f"http://known.invalid:{port}", "127.0.0.1")
+
+
+def test_a_server_that_never_answers_is_one_line_with_the_reason(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(up, "_PATIENCE_SECONDS", 0.1)
+    with pytest.raises(CommandError, match=r"127\.0\.0\.1: HTTP 404") as failure:
+        up.wait(f"http://unknown.invalid:{port}", "127.0.0.1")
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "address"),
+    [("198.18.255.2 a.local b.local", "198.18.255.2"), ("<pending> a.local", None), ("", None)],
+)
+def test_the_address_in_a_hosts_line(line: str, address: str | None) -> None:
+    assert up.address_in(line) == address
