@@ -1,0 +1,96 @@
+"""The network and mount namespaces that the node's processes and pods live in.
+
+The mount namespace hides the places whose paths Kubernetes, containerd and CNI fix (/run,
+/var/lib/kubelet, ...), so nothing of the machine's own is touched, and every mount of every pod
+vanishes with it.
+"""
+
+from pathlib import Path
+
+from lab import paths
+from lab.processes import run
+
+_RUN = Path("/run") / paths.NETNS
+_MOUNTS = _RUN / "mounts"
+_LINK = paths.NETNS  # the host's end of the cable; the node's end is eth0
+# Fixed in pkg/kubelet, k8s.io/kubelet/pkg/apis/deviceplugin and libcni; /run exists on any machine.
+_HIDDEN = [Path(path) for path in ("/var/lib/kubelet", "/var/lib/cni", "/var/log/containers")]
+_MADE = paths.NODE_DIR / "made-mount-points"
+
+
+def enter() -> list[str]:
+    """Return the words that make a command run inside; put them before it."""
+    # Not `ip netns exec`: it mounts a /sys of its own over the control groups.
+    return ["nsenter", f"--net={paths.NETNS_FILE}", f"--mount={_MOUNTS}"]
+
+
+def whole() -> bool:
+    """Tell whether both namespaces and the cable are there and complete."""
+    try:
+        addresses = run("ip", "-n", paths.NETNS, "addr", "show", "eth0", check=False)
+        inside = run(*enter(), "sh", "-c", "test -e /run/complete && echo yes", check=False)
+    except FileNotFoundError:
+        return False
+    return f" {paths.NODE_ADDRESS}/" in addresses and inside == "yes\n"
+
+
+def left() -> bool:
+    """Tell whether any part of them is there."""
+    return any(path.exists() for path in (paths.NETNS_FILE, _RUN, Path("/sys/class/net") / _LINK))
+
+
+def make() -> None:
+    """Make both namespaces; what a killed run left of them must have been removed."""
+    run("ip", "netns", "add", paths.NETNS)
+    inside = ("ip", "-n", paths.NETNS)
+    run("ip", "link", "add", _LINK, "type", "veth", "peer", "name", "eth0", "netns", paths.NETNS)
+    run(*inside, "link", "set", "lo", "up")
+    run(*inside, "link", "set", "eth0", "up")
+    run(
+        *("nsenter", f"--net={paths.NETNS_FILE}"),
+        *("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"),
+    )
+    _make_mounts()
+    # The last step: its address marks a complete network.
+    run(*inside, "addr", "add", f"{paths.NODE_ADDRESS}/30", "dev", "eth0")
+    route()
+
+
+def route() -> None:
+    """Lead the host's traffic for pods and services into the node."""
+    run("ip", "addr", "replace", f"{paths.HOST_ADDRESS}/30", "dev", _LINK)
+    run("ip", "link", "set", _LINK, "up")
+    run("ip", "route", "replace", paths.NETWORK, "via", paths.NODE_ADDRESS)
+
+
+def remove() -> None:
+    """Remove both namespaces, complete or not; no process may live in them any more."""
+    run("ip", "link", "delete", _LINK, check=False)  # its address and route go with it
+    if paths.NETNS_FILE.exists():
+        run("ip", "netns", "delete", paths.NETNS)
+    for mount in (_MOUNTS, _RUN):
+        while f" {mount} " in Path("/proc/self/mounts").read_text():
+            run("umount", mount)
+    _MOUNTS.unlink(missing_ok=True)
+    if _RUN.exists():
+        _RUN.rmdir()
+    if _MADE.exists():
+        for path in _MADE.read_text().splitlines():
+            if Path(path).exists():
+                Path(path).rmdir()
+        _MADE.unlink()
+
+
+def _make_mounts() -> None:
+    missing = [path for path in _HIDDEN if not path.exists()]
+    _MADE.write_text("".join(f"{path}\n" for path in missing))
+    for path in missing:
+        path.mkdir(parents=True)
+    # A mount namespace can be kept in a file only where mounts do not propagate (unshare(1)).
+    _RUN.mkdir(exist_ok=True)
+    run("mount", "--bind", _RUN, _RUN)
+    run("mount", "--make-private", _RUN)
+    _MOUNTS.touch()
+    hide = [f"mount -t tmpfs -o mode=755 lab {path}" for path in (*_HIDDEN, "/run")]
+    script = " && ".join([*hide, "mkdir /run/lock", "touch /run/complete"])
+    run("unshare", f"--mount={_MOUNTS}", "--propagation=slave", "sh", "-c", script)

@@ -1,0 +1,444 @@
+"""The node: a single-machine Kubernetes, started, healed and ended as a whole."""
+
+import fcntl
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import platform
+import shutil
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from lab import credentials, dns, namespaces, packages, paths, processes, storage, tools
+from lab.credentials import PKI
+from lab.processes import run
+from lab.progress import LabError, step
+from lab.tools import program
+
+_PACKAGES = (
+    *("containerd", "runc", "containernetworking-plugins", "iptables", "conntrack", "socat"),
+    *("iproute2", "util-linux", "mount", "openssl", "catatonit"),
+)
+_PAUSE_IMAGE = "localhost/mlflow-lab/pause:1"
+_CONTAINERD_CONFIG = paths.NODE_DIR / "containerd.toml"
+_KUBELET_CONFIG = paths.NODE_DIR / "kubelet.json"
+_PROXY_CONFIG = paths.NODE_DIR / "kube-proxy.json"
+_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def start() -> None:
+    """Start the node, or whatever part of it does not run; return when it is ready."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        raise LabError("the lab needs Linux and root (it makes namespaces and control groups)")
+    if len(os.fsencode(paths.CONTAINERD_SOCKET)) > 90:
+        raise LabError(f"{paths.CACHE} is too long a path for sockets: set MLFLOW_LAB_HOME")
+    tools.build()
+    packages.need(*_PACKAGES)
+    with _lock():
+        if namespaces.whole():
+            namespaces.route()
+        else:
+            _end()
+        dead = [name for name in _components() if not processes.alive(name)]
+        if dead:
+            with step("starting Kubernetes", usual="20 s"):
+                _start(dead)
+        else:
+            _wait_until_ready()
+
+
+def stop() -> None:
+    """End the node and all it runs; its data, images and volumes stay for the next start."""
+    with _lock():
+        if _left():
+            with step("stopping Kubernetes", usual="8 s"):
+                _end()
+
+
+def delete() -> None:
+    """End the node and remove its data, images and volumes."""
+    stop()
+    with _lock():
+        shutil.rmtree(paths.NODE_DIR, ignore_errors=True)
+        if paths.NODE_DIR.exists():
+            raise LabError(f"{paths.NODE_DIR} cannot be removed")
+
+
+def running() -> bool:
+    """Tell whether every process of the node runs."""
+    return all(processes.alive(name) for name in _components())
+
+
+def ready() -> bool:
+    """Tell whether the node runs whole, and answers."""
+    return running() and _node_ready() and dns.answers()
+
+
+def status() -> list[tuple[str, str]]:
+    """Return what a user wants to know of the node, as lines of a name and a state."""
+    lines = [(name, "runs" if processes.alive(name) else "ended") for name in _components()]
+    if processes.alive("kube-apiserver"):
+        lines.append(("node", "Ready" if _node_ready() else "not ready"))
+        lines.append(("service names", "resolve" if dns.answers() else "do not resolve"))
+    return [*lines, ("kubeconfig", str(paths.KUBECONFIG))]
+
+
+def ctr(*arguments: str | Path) -> str:
+    """Run containerd's client against the node's containerd, where Kubernetes' images are."""
+    return run("ctr", "--address", paths.CONTAINERD_SOCKET, "--namespace", "k8s.io", *arguments)
+
+
+def kubectl(*arguments: str, stdin: str | None = None, check: bool = True) -> str:
+    """Run kubectl against the node."""
+    config = f"--kubeconfig={paths.KUBECONFIG}"
+    return run(program("kubectl"), config, *arguments, stdin=stdin, check=check)
+
+
+def _start(dead: list[str]) -> None:
+    processes.prepare()
+    paths.NODE_DIR.mkdir(parents=True, exist_ok=True)
+    paths.NODE_DIR.chmod(0o700)  # keys, and volumes that anyone may write
+    if not namespaces.whole():
+        namespaces.make()
+    credentials.make()
+    _configure()
+    commands = _components()
+    first = ("etcd", "containerd", "kube-apiserver")
+    for name in first:
+        if name in dead:
+            _start_process(name, commands[name])
+    _wait("containerd", lambda: "overlayfs" in _plugins(), 30, first)
+    _provide_pause_image()
+    _wait("the API server", _api_ready, 60, first)
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=_objects())
+    for name in dead:
+        if name not in first:
+            _start_process(name, commands[name])
+    _wait_until_ready()
+
+
+def _start_process(name: str, command: list[str]) -> None:
+    if name != "containerd":  # whose shims keep the pods running, and are found by the next one
+        processes.end(name)
+    environment = {
+        "PATH": _SEARCH_PATH,
+        "HOME": "/root",
+        "KUBECONFIG": str(paths.KUBECONFIG),
+        "PYTHONPATH": str(paths.CLONE),
+    }
+    for setting in ("MLFLOW_LAB_HOME", "MLFLOW_LAB_SUBNET", "XDG_CACHE_HOME"):
+        if setting in os.environ:
+            environment[setting] = os.environ[setting]
+    processes.start(name, [*namespaces.enter(), *command], environment)
+
+
+def _wait_until_ready() -> None:
+    names = tuple(_components())
+    _wait("the node", _node_ready, 90, names)
+    _wait("the cluster's DNS", dns.answers, 30, names)
+
+
+def _wait(what: str, done: Callable[[], bool], seconds: float, names: tuple[str, ...]) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        for name in names:
+            if not processes.alive(name):
+                raise LabError(f"{name} ended: {processes.why_ended(name)}")
+        if time.monotonic() > deadline:
+            raise LabError(f"{what} is not ready after {seconds} s (logs: {paths.LOGS})")
+        time.sleep(0.2)
+
+
+def _plugins() -> str:
+    try:
+        return ctr("plugins", "ls")
+    except LabError:
+        return ""
+
+
+def _api_ready() -> bool:
+    return kubectl("get", "--raw=/readyz", "--request-timeout=5s", check=False) == "ok"
+
+
+def _node_ready() -> bool:
+    shown = kubectl("get", "nodes", paths.NODE_NAME, "--output=json", check=False)
+    conditions = json.loads(shown)["status"].get("conditions", []) if shown else []
+    for condition in conditions:
+        if condition["type"] == "Ready" and condition["status"] == "True":
+            # A node that was stopped stays "Ready" on paper for a while.
+            seen = datetime.fromisoformat(condition["lastHeartbeatTime"])
+            return seen.timestamp() >= int(time.time() - processes.age("kubelet"))
+    return False
+
+
+def _left() -> bool:
+    return namespaces.left() or processes.left()
+
+
+def _end() -> None:
+    # The kubelet first, or it restarts what is ended; etcd after the API server, which else hangs.
+    last = ("kube-apiserver", "etcd", "containerd")
+    processes.end(*(name for name in _components() if name not in last))
+    processes.end_pods()
+    for name in last:
+        processes.end(name)
+    processes.end_all()
+    namespaces.remove()
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    paths.CACHE.mkdir(parents=True, exist_ok=True)
+    with (paths.CACHE / "node.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _components() -> dict[str, list[str]]:
+    """Return the commands of the node's processes, in the order that they start."""
+    components = {
+        "etcd": [
+            str(program("etcd")),
+            f"--name={paths.NODE_NAME}",
+            f"--data-dir={paths.NODE_DIR / 'etcd'}",
+            "--listen-client-urls=http://127.0.0.1:2379",
+            "--advertise-client-urls=http://127.0.0.1:2379",
+            "--listen-peer-urls=http://127.0.0.1:2380",
+            "--initial-advertise-peer-urls=http://127.0.0.1:2380",
+            f"--initial-cluster={paths.NODE_NAME}=http://127.0.0.1:2380",
+            "--log-level=warn",
+        ],
+        "containerd": ["containerd", f"--config={_CONTAINERD_CONFIG}"],
+        "kube-apiserver": [
+            str(program("kube-apiserver")),
+            # Pods reach the API server at the address that it advertises: it cannot be loopback.
+            f"--advertise-address={paths.NODE_ADDRESS}",
+            f"--bind-address={paths.NODE_ADDRESS}",
+            "--etcd-servers=http://127.0.0.1:2379",
+            f"--service-cluster-ip-range={paths.SERVICE_RANGE}",
+            "--anonymous-auth=false",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            "--allow-privileged=true",
+            f"--client-ca-file={PKI / 'ca.crt'}",
+            f"--tls-cert-file={PKI / 'apiserver.crt'}",
+            f"--tls-private-key-file={PKI / 'apiserver.key'}",
+            f"--kubelet-certificate-authority={PKI / 'ca.crt'}",
+            f"--kubelet-client-certificate={PKI / 'admin.crt'}",
+            f"--kubelet-client-key={PKI / 'admin.key'}",
+            # Or `kubectl logs` looks for the node's name in the machine's DNS.
+            "--kubelet-preferred-address-types=InternalIP",
+            "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+            f"--service-account-key-file={PKI / 'service-accounts.pub'}",
+            f"--service-account-signing-key-file={PKI / 'service-accounts.key'}",
+        ],
+        "kube-controller-manager": [
+            str(program("kube-controller-manager")),
+            f"--kubeconfig={credentials.kubeconfig('controller-manager')}",
+            "--bind-address=127.0.0.1",
+            "--leader-elect=false",
+            "--use-service-account-credentials=true",
+            f"--cluster-cidr={paths.POD_RANGE}",
+            f"--root-ca-file={PKI / 'ca.crt'}",
+            f"--service-account-private-key-file={PKI / 'service-accounts.key'}",
+            f"--cluster-signing-cert-file={PKI / 'ca.crt'}",
+            f"--cluster-signing-key-file={PKI / 'ca.key'}",
+        ],
+        "kube-scheduler": [
+            str(program("kube-scheduler")),
+            f"--kubeconfig={credentials.kubeconfig('scheduler')}",
+            "--bind-address=127.0.0.1",
+            "--leader-elect=false",
+        ],
+        "kubelet": [
+            str(program("kubelet")),
+            f"--kubeconfig={credentials.kubeconfig('kubelet')}",
+            f"--config={_KUBELET_CONFIG}",
+            f"--root-dir={paths.NODE_DIR / 'kubelet'}",
+            f"--hostname-override={paths.NODE_NAME}",
+            f"--node-ip={paths.NODE_ADDRESS}",
+        ],
+        "kube-proxy": [str(program("kube-proxy")), f"--config={_PROXY_CONFIG}"],
+        "coredns": dns.command(),
+        "storage": _python("lab.storage"),
+    }
+    if importlib.util.find_spec("lab.ingress"):
+        components["ingress"] = _python("lab.ingress")
+    return components
+
+
+def _python(module: str) -> list[str]:
+    # -P: the folder that the user is in must not be searched for modules.
+    return [sys.executable, "-P", "-u", "-m", module]
+
+
+def _objects() -> str:
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "List",
+            "items": [*dns.objects(), *storage.objects(), _PROXY_ROLE],
+        }
+    )
+
+
+# kubeadm binds this role too; without it kube-proxy cannot list services.
+_PROXY_ROLE = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRoleBinding",
+    "metadata": {"name": "mlflow-lab-node-proxier"},
+    "roleRef": {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "ClusterRole",
+        "name": "system:node-proxier",
+    },
+    "subjects": [
+        {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "system:kube-proxy"}
+    ],
+}
+
+
+def _configure() -> None:
+    dns.configure()
+    network = paths.NODE_DIR / "cni"
+    network.mkdir(exist_ok=True)
+    (network / "mlflow-lab.conflist").write_text(json.dumps(_network()))
+    _CONTAINERD_CONFIG.write_text(_containerd(network))
+    resolver = paths.NODE_DIR / "resolv.conf"
+    resolver.write_text("")
+    _KUBELET_CONFIG.write_text(json.dumps(_kubelet(resolver)))
+    _PROXY_CONFIG.write_text(json.dumps(_proxy()))
+
+
+def _network() -> dict[str, object]:
+    """Return the pods' network: cables routed by the node.
+
+    With a bridge, pods on it would answer each other around the node's address translation, unless
+    the kernel has br_netfilter.
+    """
+    addresses = {
+        "type": "host-local",
+        "dataDir": "/run/cni",  # hidden by the mount namespace: the pods' addresses end with them
+        "ranges": [[{"subnet": paths.POD_RANGE}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+    }
+    return {
+        "cniVersion": "0.4.0",
+        "name": "mlflow-lab",
+        "plugins": [
+            {"type": "ptp", "ipam": addresses},
+            {"type": "portmap", "capabilities": {"portMappings": True}},
+        ],
+    }
+
+
+def _containerd(network: Path) -> str:
+    root = paths.NODE_DIR / "containerd"
+    return f"""\
+version = 2
+root = "{root}"
+state = "/run/containerd/state"  # hidden by the mount namespace: containers end with it
+[grpc]
+address = "{paths.CONTAINERD_SOCKET}"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{_PAUSE_IMAGE}"
+netns_mounts_under_state_dir = true
+# As Docker, and so minikube, does: port 80 is anyone's in a pod of its own.
+enable_unprivileged_ports = true
+enable_unprivileged_icmp = true
+# Without CAP_SYS_RESOURCE or AppArmor's tools, as in a container or a small virtual machine.
+restrict_oom_score_adj = true
+disable_apparmor = true
+tolerate_missing_hugetlb_controller = true
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/usr/lib/cni"
+conf_dir = "{network}"
+"""
+
+
+def _kubelet(resolver: Path) -> dict[str, object]:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": paths.NODE_ADDRESS,
+        "containerRuntimeEndpoint": f"unix://{paths.CONTAINERD_SOCKET}",
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": f"/{processes.GROUP}",
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": str(PKI / "ca.crt")},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": str(PKI / "kubelet-server.crt"),
+        "tlsPrivateKeyFile": str(PKI / "kubelet-server.key"),
+        "readOnlyPort": 0,
+        "clusterDomain": "cluster.local",
+        "clusterDNS": [paths.DNS_ADDRESS],
+        "resolvConf": str(resolver),
+        "podLogsDir": str(paths.NODE_DIR / "pod-logs"),
+        "volumePluginDir": str(paths.NODE_DIR / "volume-plugins"),
+        "failSwapOn": False,
+        "oomScoreAdj": 0,  # a lower one takes CAP_SYS_RESOURCE
+        "enforceNodeAllocatable": [],
+        # No registry has the images back once they are collected: 100 turns it off.
+        "imageGCHighThresholdPercent": 100,
+        "imageGCLowThresholdPercent": 99,
+        "evictionHard": {
+            "memory.available": "50Mi",
+            "nodefs.available": "1%",
+            "nodefs.inodesFree": "1%",
+            "imagefs.available": "1%",
+        },
+    }
+
+
+def _proxy() -> dict[str, object]:
+    keep = {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"}
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "iptables",
+        "clientConnection": {"kubeconfig": str(credentials.kubeconfig("proxy"))},
+        "clusterCIDR": paths.POD_RANGE,
+        "hostnameOverride": paths.NODE_NAME,
+        "conntrack": keep,  # the kernel's limits are the whole machine's, not the namespace's
+    }
+
+
+def _provide_pause_image() -> None:
+    """Import the image that holds a pod's namespaces open: catatonit's pause mode, alone."""
+    if ctr("images", "list", "--quiet", f"name=={_PAUSE_IMAGE}"):
+        return
+    archive = paths.NODE_DIR / "pause.tar"
+    layer = _tar({"catatonit": Path("/usr/bin/catatonit").read_bytes()})
+    config = {
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()],
+        "os": "linux",
+        "config": {"Entrypoint": ["/catatonit", "-P"], "User": "65535:65535"},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    content = [{"Config": "config.json", "RepoTags": [_PAUSE_IMAGE], "Layers": ["layer.tar"]}]
+    files = {"config.json": json.dumps(config).encode(), "layer.tar": layer}
+    archive.write_bytes(_tar({**files, "manifest.json": json.dumps(content).encode()}))
+    ctr("images", "import", archive)
+    archive.unlink()
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            archive.addfile(entry, io.BytesIO(content))
+    return written.getvalue()

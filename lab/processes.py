@@ -1,0 +1,213 @@
+"""The lab's long-running processes, each in a control group of its own.
+
+The kernel keeps the list of a group's processes, through crashes and killed runs of the lab, so a
+process is only ever ended while it is known to be the lab's: a recycled number cannot mislead.
+"""
+
+import functools
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from lab import paths
+from lab.progress import LabError
+
+GROUP = paths.NETNS
+_PIDS = paths.NODE_DIR / "pids"
+_CGROUPS = Path("/sys/fs/cgroup")
+# What the kubelet asks for on cgroup v2 (pkg/kubelet/cm/cgroup_manager_linux.go).
+_CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "hugetlb", "io")
+_LOG_LIMIT = 10_000_000
+
+
+def run(*command: str | Path, stdin: str | None = None, check: bool = True) -> str:
+    """Run a short command and return what it printed; its last line tells why it failed."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or [f"code {done.returncode}"]
+        raise LabError(f"{Path(words[0]).name} failed: {lines[-1]}")
+    return done.stdout
+
+
+def prepare() -> None:
+    """Make the control group that holds all of the lab's processes and pods."""
+    if not _tracking().exists():
+        raise LabError(f"no control groups under {_CGROUPS}: pods cannot run here")
+    for hierarchy in _hierarchies():
+        (hierarchy / GROUP).mkdir(exist_ok=True)
+        for setting in ("cpuset.cpus", "cpuset.mems"):  # empty in a new v1 group: nothing may run
+            if (hierarchy / setting).exists() and not _unified():
+                (hierarchy / GROUP / setting).write_text((hierarchy / setting).read_text())
+    if _unified():
+        for folder in (_CGROUPS, _CGROUPS / GROUP):
+            offered = (folder / "cgroup.controllers").read_text().split()
+            for controller in set(_CONTROLLERS) & set(offered):
+                (folder / "cgroup.subtree_control").write_text(f"+{controller}")
+
+
+def start(name: str, command: list[str], environment: Mapping[str, str]) -> None:
+    """Start a process that outlives this one, under the name that the other functions use."""
+    group = _tracking() / GROUP / name
+    group.mkdir(exist_ok=True)
+    for folder in (_PIDS, paths.LOGS):
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def enter() -> None:
+        # In the child, before the program: a run killed right here leaves nothing unlisted.
+        (group / "cgroup.procs").write_text("0")
+        (_PIDS / name).write_text(str(os.getpid()))
+
+    with _log(name).open("ab") as log:
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env=environment,
+            start_new_session=True,
+            preexec_fn=enter,  # noqa: PLW1509 (the lab's own commands have one thread)
+        )
+
+
+def alive(name: str) -> bool:
+    """Tell whether the process started under this name still runs."""
+    return _main(name) is not None
+
+
+def age(name: str) -> float:
+    """Tell for how many seconds the process started under this name has been running."""
+    return time.time() - (_PIDS / name).stat().st_mtime
+
+
+def why_ended(name: str) -> str:
+    """Return the last line that a process left in its log, and where the log is."""
+    log = paths.LOGS / f"{name}.log"
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return f"{lines[-1][:300] if lines else 'it said nothing'} (log: {log})"
+
+
+def left() -> bool:
+    """Tell whether the lab's control group is there."""
+    return (_tracking() / GROUP).exists()
+
+
+def end(*names: str, seconds: float = 5) -> None:
+    """Ask processes to end, insist after some seconds, and end what they left behind."""
+    mains = {name: pid for name in names if (pid := _main(name))}
+    for name, pid in mains.items():
+        _signal(_tracking() / GROUP / name, {pid}, signal.SIGTERM)
+    _until(lambda: not any(_main(name) for name in mains), seconds)
+    for name in names:
+        _kill(_tracking() / GROUP / name)
+
+
+def end_pods(seconds: float = 5) -> None:
+    """Ask the processes of all pods to end, and insist after some seconds."""
+    pods = _tracking() / GROUP / "kubepods"
+    for folder in _folders(pods):
+        _signal(folder, _pids(folder), signal.SIGTERM)
+    _until(lambda: not any(_pids(folder) for folder in _folders(pods)), seconds)
+    _kill(pods)
+
+
+def end_all() -> None:
+    """End every process of the lab, the pods' and the shims' too, and remove its groups."""
+    _kill(_tracking() / GROUP)
+    for hierarchy in _hierarchies():
+        for folder in _folders(hierarchy / GROUP):
+            _until(functools.partial(_remove, folder), 2)
+
+
+def _kill(group: Path) -> None:
+    def gone() -> bool:
+        left = {folder: pids for folder in _folders(group) if (pids := _pids(folder))}
+        for folder, pids in left.items():
+            _signal(folder, pids, signal.SIGKILL)
+        return not left
+
+    if not _until(gone, 10):
+        raise LabError(f"processes of {group} do not end: {_folders(group)}")
+
+
+def _signal(folder: Path, pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            if pid in _pids(folder):  # the handle is held, so the number stays this process's
+                signal.pidfd_send_signal(handle, number)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(handle)
+
+
+def _main(name: str) -> int | None:
+    try:
+        pid = int((_PIDS / name).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return pid if pid in _pids(_tracking() / GROUP / name) else None
+
+
+def _pids(folder: Path) -> set[int]:
+    try:
+        return {int(pid) for pid in (folder / "cgroup.procs").read_text().split()}
+    except OSError:  # the group went away
+        return set()
+
+
+def _folders(group: Path) -> list[Path]:
+    """List a group and those inside it, the innermost first."""
+    return [Path(folder) for folder, _, _ in os.walk(group, topdown=False)]
+
+
+def _remove(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:  # the kernel may take a moment to see that the last process is gone
+        return False
+    return True
+
+
+def _until(done: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@functools.cache
+def _unified() -> bool:
+    return (_CGROUPS / "cgroup.controllers").exists()
+
+
+@functools.cache
+def _hierarchies() -> list[Path]:
+    if _unified():
+        return [_CGROUPS]
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [Path(mount[1]) for mount in mounts if mount[2] == "cgroup"]
+
+
+def _tracking() -> Path:
+    """Return the hierarchy that lists the processes: on cgroup v1 any that the pods are in too."""
+    return _CGROUPS if _unified() else _CGROUPS / "memory"
+
+
+def _log(name: str) -> Path:
+    log = paths.LOGS / f"{name}.log"
+    if log.exists() and log.stat().st_size > _LOG_LIMIT:
+        log.replace(log.with_suffix(".log.1"))
+    return log
