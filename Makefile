@@ -6,7 +6,6 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 VENV := .venv/.made
-CLIENT := .venv-client/.made
 
 .PHONY: up
 up: $(VENV) ## Bring MLflow up on minikube, or on the lab where there is none
@@ -29,7 +28,7 @@ client-env: $(VENV) ## Print exports for an MLflow client: eval "$$(make -s clie
 	@$(RUN) commands.client_env
 
 .PHONY: test
-test: check test-unit $(CLIENT) ## Run every check and test, end to end on a real cluster
+test: check test-unit ## Run every check and test, end to end on a real cluster
 	@$(RUN) commands.test
 
 .PHONY: check
@@ -44,11 +43,11 @@ test-unit: $(VENV) ## Run the unit tests: seconds, no cluster
 	@$(RUN) pytest --quiet tests/unit
 
 .PHONY: test-e2e
-test-e2e: $(VENV) $(CLIENT) ## Run the end-to-end tests only
+test-e2e: $(VENV) ## Run the end-to-end tests only
 	@$(RUN) commands.test tests/e2e
 
 .PHONY: bench
-bench: $(VENV) $(CLIENT) ## Measure times and memory, and print them as a table
+bench: $(VENV) ## Measure times and memory, and print them as a table
 	@$(RUN) commands.bench
 
 .PHONY: help
@@ -64,11 +63,4 @@ $(VENV): requirements.txt requirements-dev.txt
 	@echo "making the virtual environment .venv, usually 1 min ..." >&2
 	@$(PYTHON) -m venv .venv >&2
 	@$(RUN) pip install --quiet --disable-pip-version-check --requirement requirements.txt --requirement requirements-dev.txt >&2
-	@touch $@
-
-$(CLIENT): tests/e2e/requirements.txt tests/e2e/constraints.txt $(VENV)
-	@echo "making the MLflow client's environment .venv-client, usually 2 min ..." >&2
-	@$(PYTHON) -m venv .venv-client >&2
-	@.venv-client/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --requirement tests/e2e/requirements.txt --constraint tests/e2e/constraints.txt >&2
 	@touch $@

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import lab
 from commands._main import CommandError, capture, last_line, say, state_folder
-from lab import node, paths
+from lab import node, paths, tools
 
 _GET_PULUMI = "the Pulumi CLI is not on PATH: see https://www.pulumi.com/docs/install"
 
@@ -37,6 +37,7 @@ class Cluster:
     def start(self) -> None:
         """Start the lab, unless it runs."""
         if self.kind == "lab":
+            lab.environment()
             node.start()
 
     def stop(self) -> None:
@@ -74,8 +75,7 @@ def find() -> Cluster:
         )
     if "no context" not in problem and shutil.which("kubectl", path=environment["PATH"]):
         say(f"minikube is passed over ({problem}); the lab is used instead")
-    path = os.pathsep.join([str(paths.BIN), environment["PATH"]])
-    return Cluster("lab", "lab", {**environment, **lab.environment(), "PATH": path})
+    return _lab_cluster(environment)
 
 
 def _problem(context: str, environment: Mapping[str, str]) -> str:
@@ -127,6 +127,15 @@ def _user_cluster(context: str, environment: dict[str, str]) -> Cluster:
             raise CommandError(f"the kubeconfig cannot be copied: {last_line(answer)}")
     partial.replace(kubeconfig)
     return Cluster("user", context, {**environment, "KUBECONFIG": str(kubeconfig)})
+
+
+def _lab_cluster(environment: dict[str, str]) -> Cluster:
+    # Before the first start there are no programs, and asking for them would build them: minutes
+    # that `make status` should not take.
+    built = all(tools.program(name).exists() for name in ("pulumi", "kubectl"))
+    of_the_lab = lab.environment() if built else {"KUBECONFIG": str(paths.KUBECONFIG)}
+    path = os.pathsep.join([str(paths.BIN), environment["PATH"]])
+    return Cluster("lab", "lab", {**environment, **of_the_lab, "PATH": path})
 
 
 def _kubeconfig(context: str) -> Path:

@@ -1,13 +1,13 @@
 """A cluster ready for tests and measurements, left as it was found."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from commands import cluster, images, stack
 
 
 @contextmanager
-def ready() -> Iterator[cluster.Cluster]:
+def ready() -> Generator[cluster.Cluster]:
     """Yield a running cluster that holds the stack's images; stop what this started."""
     found = cluster.find()
     chosen = stack.chosen(found)

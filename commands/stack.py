@@ -69,8 +69,8 @@ class Stack:
         answer = self._capture("stack", "export", "--stack", self.name)
         if answer.returncode:
             return False
-        deployment = json.loads(answer.stdout).get("deployment") or {}
-        return bool(deployment.get("resources"))
+        state: dict[str, dict[str, object]] = json.loads(answer.stdout)
+        return bool(state["deployment"].get("resources"))
 
     def outputs(self) -> dict[str, Any]:
         """Return the stack's outputs, the secret ones masked."""
@@ -159,7 +159,7 @@ def settings(name: str) -> dict[str, Any]:
     project = _load(CLONE / "Pulumi.yaml")
     prefix = f"{project['name']}:"
     values = {key: entry["default"] for key, entry in project["config"].items()}
-    own = _load(CLONE / f"Pulumi.{name}.yaml").get("config") or {}
+    own: dict[str, Any] = _load(CLONE / f"Pulumi.{name}.yaml").get("config") or {}
     return values | {key.removeprefix(prefix): value for key, value in own.items()}
 
 

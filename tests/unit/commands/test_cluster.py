@@ -9,7 +9,7 @@ import pytest
 
 from commands import cluster
 from commands._main import CommandError
-from lab import paths
+from lab import paths, tools
 from tests.unit.commands.conftest import Program
 
 
@@ -32,6 +32,7 @@ def lab_possible(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     program("apt-get", "exit 0")
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(tools, "program", Path("/nowhere").joinpath)
 
 
 @pytest.fixture
