@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from lab import paths
-from lab.processes import run
+from lab.processes import run, write
 
 PKI = paths.NODE_DIR / "pki"
 _SERVER = f"https://{paths.NODE_ADDRESS}:6443"
@@ -87,7 +87,4 @@ def _write_kubeconfig(path: Path, client: str) -> None:
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name,
     }
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.touch(mode=0o600)
-    unfinished.write_text(json.dumps(content, indent=2))
-    unfinished.replace(path)
+    write(path, json.dumps(content, indent=2))

@@ -3,6 +3,7 @@
 import socket
 
 from lab import paths
+from lab.processes import write
 from lab.tools import program
 
 _COREFILE = paths.NODE_DIR / "Corefile"
@@ -12,7 +13,7 @@ _LABELS = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true"}
 def configure() -> None:
     """Write CoreDNS's settings: the cluster's names, and no others, for nothing leaves the node."""
     # Two blocks: CoreDNS asks `template` before `kubernetes`, whatever their order in one.
-    _COREFILE.write_text(f"""\
+    content = f"""\
 cluster.local in-addr.arpa ip6.arpa {{
     bind {paths.NODE_ADDRESS}
     errors
@@ -28,7 +29,8 @@ cluster.local in-addr.arpa ip6.arpa {{
         rcode NXDOMAIN
     }}
 }}
-""")
+"""
+    write(_COREFILE, content)
 
 
 def command() -> list[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lab import credentials, dns, namespaces, packages, paths, processes, storage, tools
 from lab.credentials import PKI
-from lab.processes import run
+from lab.processes import run, write
 from lab.progress import LabError, step
 from lab.tools import program
 
@@ -309,12 +309,12 @@ def _configure() -> None:
     dns.configure()
     network = paths.NODE_DIR / "cni"
     network.mkdir(exist_ok=True)
-    (network / "mlflow-lab.conflist").write_text(json.dumps(_network()))
-    _CONTAINERD_CONFIG.write_text(_containerd(network))
+    write(network / "mlflow-lab.conflist", json.dumps(_network()))
+    write(_CONTAINERD_CONFIG, _containerd(network))
     resolver = paths.NODE_DIR / "resolv.conf"
-    resolver.write_text("")
-    _KUBELET_CONFIG.write_text(json.dumps(_kubelet(resolver)))
-    _PROXY_CONFIG.write_text(json.dumps(_proxy()))
+    resolver.touch()
+    write(_KUBELET_CONFIG, json.dumps(_kubelet(resolver)))
+    write(_PROXY_CONFIG, json.dumps(_proxy()))
 
 
 def _network() -> dict[str, object]:

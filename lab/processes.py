@@ -33,6 +33,16 @@ def run(*command: str | Path, stdin: str | None = None, check: bool = True) -> s
     return done.stdout
 
 
+def write(path: Path, content: str) -> None:
+    """Write a file that only root may read, whole or not at all, and only when it changes."""
+    if path.exists() and path.read_text() == content:
+        return  # kube-proxy ends when its settings are written, even with the same
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(content)
+    unfinished.replace(path)
+
+
 def prepare() -> None:
     """Make the control group that holds all of the lab's processes and pods."""
     if not _tracking().exists():
