@@ -1,0 +1,1 @@
+"""What the tracking server needs beyond MLflow itself to run on Kubernetes."""

@@ -1,0 +1,54 @@
+"""What the jobs of this package read from their environment, and how they end."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+
+def required(name: str) -> str:
+    """Return a variable that the job cannot do without."""
+    value = os.environ.get(name, "")
+    if not value:
+        fail(f"{name} is not set")
+    return value
+
+
+def timeout() -> float:
+    """Return for how many seconds the job waits for its server."""
+    value = os.environ.get("TIMEOUT_SECONDS", "120")
+    if not value.isascii() or not value.isdigit() or value == "0":
+        fail(f"TIMEOUT_SECONDS is {value!r}: expected a whole number of seconds, 1 or more")
+    return float(value)
+
+
+def wait(what: str, problem: Callable[[], str | None]) -> None:
+    """Ask until there is no problem left, and end the job when that takes too long."""
+    seconds = timeout()
+    deadline = time.monotonic() + seconds
+    told = None
+    while reason := problem():
+        if time.monotonic() > deadline:
+            fail(f"{what} did not answer within {seconds:.0f} s: {reason}")
+        if reason != told:
+            print(f"waiting for {what}: {reason}", flush=True)
+            told = reason
+        time.sleep(1)
+
+
+def one_line(error: object) -> str:
+    """Fold a message of several lines into one."""
+    return " ".join(str(error).split())
+
+
+def fail(message: str) -> NoReturn:
+    """End the job with one line, which `kubectl logs` and the pod's status show."""
+    line = f"error: {message}"
+    try:
+        with open("/dev/termination-log", "w", encoding="utf-8") as status:
+            status.write(line)
+    except OSError:
+        pass  # not in a pod
+    print(line, file=sys.stderr, flush=True)
+    raise SystemExit(1)

@@ -1,0 +1,144 @@
+"""Make the artifact bucket in MinIO, and a key that reaches this bucket and nothing else.
+
+All of it can be done again: a second run changes nothing, or repairs what is missing.
+"""
+
+import io
+import os
+from urllib.parse import urlsplit
+
+import certifi
+from minio import Minio, MinioAdmin
+from minio.credentials import StaticProvider
+from minio.error import InvalidResponseError, MinioAdminException, S3Error, ServerError
+from urllib3 import PoolManager, Retry, Timeout
+from urllib3.exceptions import HTTPError
+
+from mlflow_kubernetes._environment import fail, one_line, required, wait
+
+_PROBE = ".mlflow-kubernetes-probe"
+
+
+def main() -> None:
+    """Provision as soon as the server answers."""
+    endpoint, bucket = required("S3_ENDPOINT_URL"), required("BUCKET")
+    root = StaticProvider(required("MINIO_ROOT_USER"), required("MINIO_ROOT_PASSWORD"))
+    limited = StaticProvider(required("AWS_ACCESS_KEY_ID"), required("AWS_SECRET_ACCESS_KEY"))
+    wait(f"bucket {bucket} at {endpoint}", lambda: _problem(endpoint, bucket, root, limited))
+    print(f"bucket {bucket} at {endpoint}: there, and its key reads and writes it")
+
+
+def _problem(
+    endpoint: str, bucket: str, root: StaticProvider, limited: StaticProvider
+) -> str | None:
+    """Provision, and return what may pass with time; what will not ends the job."""
+    step = "use"
+    try:
+        step = "make"
+        _make_bucket(_client(endpoint, root), bucket)
+        step = "make a key for"
+        _make_key(_admin(endpoint, root), bucket, limited)
+        step = "use the new key on"
+        _prove(_client(endpoint, limited), bucket)
+    except (S3Error, MinioAdminException, InvalidResponseError, ServerError) as error:
+        if _status(error) < 500:
+            fail(f"cannot {step} bucket {bucket} at {endpoint}: {_reason(error)}")
+        return _reason(error)
+    except HTTPError as error:
+        return _reason(error)
+    except ValueError as error:
+        fail(f"cannot {step} bucket {bucket} at {endpoint}: {one_line(error)}")
+    return None
+
+
+def _make_bucket(client: Minio, bucket: str) -> None:
+    try:
+        client.make_bucket(bucket)
+    except S3Error as error:
+        if error.code != "BucketAlreadyOwnedByYou":
+            raise
+
+
+def _make_key(admin: MinioAdmin, bucket: str, limited: StaticProvider) -> None:
+    key = limited.retrieve()
+    admin.user_add(key.access_key, key.secret_key)
+    admin.policy_add(bucket, policy=_policy(bucket))
+    admin.policy_set(bucket, user=key.access_key)
+
+
+def _policy(bucket: str) -> dict[str, object]:
+    """Allow what MLflow asks of its bucket; everything else stays denied."""
+    statements = (
+        (f"arn:aws:s3:::{bucket}", "GetBucketLocation ListBucket ListBucketMultipartUploads"),
+        (
+            f"arn:aws:s3:::{bucket}/*",
+            "GetObject PutObject DeleteObject AbortMultipartUpload ListMultipartUploadParts",
+        ),
+    )
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": [f"s3:{action}" for action in actions.split()],
+                "Resource": [resource],
+            }
+            for resource, actions in statements
+        ],
+    }
+
+
+def _prove(client: Minio, bucket: str) -> None:
+    content = os.urandom(16)
+    client.put_object(bucket, _PROBE, io.BytesIO(content), len(content))
+    with client.get_object(bucket, _PROBE) as answer:
+        if answer.read() != content:
+            raise ValueError("the store gave back something else than was stored")
+    client.remove_object(bucket, _PROBE)
+
+
+def _client(endpoint: str, key: StaticProvider) -> Minio:
+    url = urlsplit(endpoint)
+    return Minio(
+        endpoint=url.netloc,
+        credentials=key,
+        secure=url.scheme == "https",
+        http_client=_connections(),
+    )
+
+
+def _admin(endpoint: str, key: StaticProvider) -> MinioAdmin:
+    url = urlsplit(endpoint)
+    return MinioAdmin(
+        endpoint=url.netloc,
+        credentials=key,
+        secure=url.scheme == "https",
+        http_client=_connections(),
+    )
+
+
+def _connections() -> PoolManager:
+    # The package's own client would hide a server that is down for minutes.
+    return PoolManager(
+        timeout=Timeout(connect=5, read=30),
+        retries=Retry(0),
+        ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
+    )
+
+
+def _status(error: Exception) -> int:
+    if isinstance(error, S3Error):
+        return int(error.response.status)
+    if isinstance(error, ServerError):
+        return error.status_code
+    return int(error._code)  # type: ignore[attr-defined] # the others only keep it privately
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, S3Error):
+        return one_line(f"{error.code}: {error.message}")
+    return one_line(getattr(error, "reason", None) or error)
+
+
+if __name__ == "__main__":
+    main()

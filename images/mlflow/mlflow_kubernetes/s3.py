@@ -1,0 +1,174 @@
+"""Artifacts in S3, reached through the tracking server alone.
+
+MLflow's own S3 repository tells clients that the server can presign, and hands them URLs of the
+store's address: a name that only pods know, which a client outside retries for minutes.
+This one does the same work and offers no URL.
+It also takes uploads as a stream, so that a large one is never kept whole in /tmp.
+"""
+
+import asyncio
+import logging
+import posixpath
+from collections.abc import AsyncIterable, Iterator
+from contextlib import contextmanager
+from mimetypes import guess_type
+from typing import Any, BinaryIO
+
+from botocore.exceptions import BotoCoreError, ClientError
+from mlflow.entities import FileInfo
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, TEMPORARILY_UNAVAILABLE
+from mlflow.store.artifact.artifact_repo import ArtifactRepository, StreamUploadMixin
+from mlflow.store.artifact.s3_artifact_repo import BOTO_TO_MLFLOW_ERROR, S3ArtifactRepository
+
+# Held in memory once per upload under way. S3 takes 10,000 parts: 160 GB.
+PART_SIZE = 16 * 1024 * 1024
+
+_logger = logging.getLogger(__name__)
+
+
+class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin):
+    """S3 artifacts that are read and written by the server only."""
+
+    def __init__(
+        self, artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None
+    ) -> None:
+        super().__init__(artifact_uri, tracking_uri, registry_uri)
+        self._s3 = S3ArtifactRepository(
+            artifact_uri, tracking_uri=tracking_uri, registry_uri=registry_uri
+        )
+
+    def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
+        """Store one local file."""
+        with _told_in_one_line(f"store {local_file}"):
+            self._s3.log_artifact(local_file, artifact_path)
+
+    def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
+        """Store a local folder."""
+        with _told_in_one_line(f"store {local_dir}"):
+            self._s3.log_artifacts(local_dir, artifact_path)
+
+    def upload_archived_trace_data_bytes(self, data: bytes) -> None:
+        """Store a trace that leaves the database."""
+        self._s3.upload_archived_trace_data_bytes(data)
+
+    def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
+        """Return what is directly under the path."""
+        with _told_in_one_line(f"list {path or self.artifact_uri}"):
+            return self._s3.list_artifacts(path)
+
+    def _download_file(self, remote_file_path: str, local_path: str) -> None:
+        self._s3._download_file(remote_file_path, local_path)
+
+    def delete_artifacts(self, artifact_path: str | None = None) -> None:
+        """Delete a file, or all that is under a folder."""
+        with _told_in_one_line(f"delete {artifact_path or self.artifact_uri}"):
+            self._s3.delete_artifacts(artifact_path)
+
+    def log_artifact_from_stream(
+        self, stream: BinaryIO, artifact_file_name: str, artifact_path: str | None = None
+    ) -> None:
+        """Store what a blocking stream yields."""
+        upload = self._upload(artifact_file_name, artifact_path)
+        with _told_in_one_line(f"store {upload.key}"), upload:
+            while chunk := stream.read(PART_SIZE):
+                if upload.add(chunk):
+                    upload.send_part()
+            upload.finish()
+
+    async def log_artifact_from_async_stream(
+        self,
+        chunks: AsyncIterable[bytes],
+        artifact_file_name: str,
+        artifact_path: str | None = None,
+    ) -> None:
+        """Store what an async stream yields; a thread is taken only while a part is sent."""
+        upload = self._upload(artifact_file_name, artifact_path)
+        with _told_in_one_line(f"store {upload.key}"), upload:
+            async for chunk in chunks:
+                if upload.add(chunk):
+                    await asyncio.to_thread(upload.send_part)
+            await asyncio.to_thread(upload.finish)
+
+    def _upload(self, file_name: str, artifact_path: str | None) -> "_Upload":
+        bucket, root = self._s3.parse_s3_compliant_uri(self.artifact_uri)
+        key = posixpath.join(root, artifact_path or "", posixpath.basename(file_name))
+        content_type, encoding = guess_type(file_name)
+        options = {
+            **({"ContentType": content_type} if content_type else {}),
+            **({"ContentEncoding": encoding} if encoding else {}),
+            **self._s3._bucket_owner_params,
+            **(self._s3.get_s3_file_upload_extra_args() or {}),
+        }
+        return _Upload(self._s3._get_s3_client(), bucket, key, options)
+
+
+class _Upload:
+    """One object: it appears when all of it has arrived, and not at all otherwise."""
+
+    def __init__(self, client: Any, bucket: str, key: str, options: dict[str, Any]) -> None:
+        self.key = key
+        self._client = client
+        self._options = {"Bucket": bucket, "Key": key, **options}
+        self._buffer = bytearray()
+        self._id: str | None = None
+        self._parts: list[dict[str, Any]] = []
+
+    def __enter__(self) -> "_Upload":
+        return self
+
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        if failure is None or self._id is None:
+            return
+        try:
+            self._call("abort_multipart_upload", UploadId=self._id)
+        except (BotoCoreError, ClientError) as error:
+            # The failure on its way up is the one to tell; the store drops stale parts in time.
+            _logger.warning("Cannot remove the unfinished parts of %s: %s", self.key, error)
+
+    def add(self, chunk: bytes) -> bool:
+        """Keep a chunk, and tell whether a part is full."""
+        self._buffer += chunk
+        return len(self._buffer) >= PART_SIZE
+
+    def send_part(self) -> None:
+        """Send what is kept."""
+        if self._id is None:
+            self._id = self._call("create_multipart_upload")["UploadId"]
+        part, self._buffer = self._buffer, bytearray()
+        number = len(self._parts) + 1
+        sent = self._call("upload_part", UploadId=self._id, PartNumber=number, Body=part)
+        # S3 wants each part's checksum again when it puts the object together.
+        checksums = {name: value for name, value in sent.items() if name.startswith("Checksum")}
+        self._parts.append({"PartNumber": number, "ETag": sent["ETag"], **checksums})
+
+    def finish(self) -> None:
+        """Make the object appear."""
+        if self._id is None:
+            self._call("put_object", Body=bytes(self._buffer))
+            return
+        if self._buffer:
+            self.send_part()
+        self._call(
+            "complete_multipart_upload", UploadId=self._id, MultipartUpload={"Parts": self._parts}
+        )
+
+    def _call(self, method: str, **arguments: Any) -> Any:
+        # Not every option (an ACL, a customer's key) belongs to every step of an upload.
+        operation = self._client.meta.method_to_api_mapping[method]
+        known = self._client.meta.service_model.operation_model(operation).input_shape.members
+        options = {name: value for name, value in self._options.items() if name in known}
+        return getattr(self._client, method)(**options, **arguments)
+
+
+@contextmanager
+def _told_in_one_line(action: str) -> Iterator[None]:
+    # Without this the server answers a bare 500 and leaves the reason in its log.
+    try:
+        yield
+    except ClientError as error:
+        code = BOTO_TO_MLFLOW_ERROR.get(error.response["Error"]["Code"], INTERNAL_ERROR)
+        raise MlflowException(f"Cannot {action}: {error}", error_code=code) from error
+    except BotoCoreError as error:
+        message = f"Cannot {action}: {error}"
+        raise MlflowException(message, error_code=TEMPORARILY_UNAVAILABLE) from error
