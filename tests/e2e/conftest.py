@@ -1,0 +1,74 @@
+"""One stack for the whole run: made on a cluster that is found as `make up` finds one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from commands import cluster as clusters
+from commands import images
+from commands import stack as stacks
+from tests.e2e import places
+from tests.e2e.kubectl import Kubectl, inventory
+from tests.e2e.stack import Stack
+
+NAMESPACE = "mlflow-e2e"
+CLIENT_NAMESPACE = "mlflow-e2e-client"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """The environment in which `pulumi` and `kubectl` reach a cluster that has all images."""
+    cluster = clusters.find()
+    if cluster.kind == "lab":
+        import lab.node  # noqa: PLC0415 (a cluster of the user's needs nothing of the lab)
+
+        lab.node.start()
+    images.provide(cluster, stacks.settings("minikube"))
+    return cluster.environment
+
+
+@pytest.fixture(scope="session")
+def kubectl(environment: dict[str, str]) -> Kubectl:
+    return Kubectl(environment, NAMESPACE)
+
+
+@pytest.fixture(scope="session")
+def before(kubectl: Kubectl) -> set[tuple[str, str, str]]:
+    """Everything that the cluster held before the stack was made."""
+    # A run that was killed may have left its namespace.
+    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", seconds=180)
+    return inventory(kubectl)
+
+
+@pytest.fixture(scope="session")
+def stack(
+    environment: dict[str, str],
+    before: set[tuple[str, str, str]],  # noqa: ARG001 (taken before anything is made)
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
+    """A stack that is up."""
+    stack = Stack.create(tmp_path_factory.mktemp("stack"), environment, NAMESPACE)
+    stack.change("up")
+    yield stack
+    stack.change("destroy")
+
+
+@pytest.fixture(scope="session")
+def hosts(stack: Stack) -> str:
+    """The line that the stack tells its user to put in the hosts file."""
+    line: str = stack.outputs()["hosts_line"]
+    return line
+
+
+@pytest.fixture(scope="session")
+def machine(hosts: str, tmp_path_factory: pytest.TempPathFactory) -> places.Machine:
+    places.make_virtual_environment()
+    return places.Machine(tmp_path_factory.mktemp("home"), hosts)

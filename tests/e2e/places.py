@@ -1,0 +1,120 @@
+"""Where MLflow clients run: on this machine, and in a pod; each gets a tracking URI and no more."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tests.e2e.kubectl import Kubectl, ready
+from tests.e2e.programs import CLONE, run
+from tests.e2e.waiting import wait_until
+
+SCRIPTS = CLONE / "tests" / "e2e" / "client"
+IMAGE = "mlflow-kubernetes/e2e-client:3.17.2"
+_VENV = CLONE / ".venv-client"
+
+
+class Place(Protocol):
+    """Somewhere a client script can run."""
+
+    def run(self, script: str, *arguments: str, tracking_uri: str, seconds: float) -> Any:
+        """Run a script to its end and return its last line, which is JSON."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """This machine, with the stack's host names known to the client's process alone."""
+
+    home: Path
+    hosts: str
+    """Lines as in a hosts file."""
+
+    def run(self, script: str, *arguments: str, tracking_uri: str, seconds: float) -> Any:
+        """Run a script to its end and return its last line, which is JSON."""
+        command = [str(_VENV / "bin" / "python"), str(SCRIPTS / script), *arguments]
+        answer = run(command, self._environment(tracking_uri), seconds=seconds)
+        return json.loads(answer.stdout.splitlines()[-1])
+
+    def start(self, script: str, *arguments: str, tracking_uri: str) -> subprocess.Popen[str]:
+        """Start a script that is told what to do, and answers, through pipes."""
+        return subprocess.Popen(
+            [str(_VENV / "bin" / "python"), str(SCRIPTS / script), *arguments],
+            env=self._environment(tracking_uri),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def _environment(self, tracking_uri: str) -> dict[str, str]:
+        # The whole of it: what the tests' own shell has set must not help.
+        return {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(self.home),
+            "TMPDIR": str(self.home),
+            "PYTHONPATH": str(SCRIPTS / "names"),
+            "E2E_HOSTS": self.hosts,
+            "MLFLOW_TRACKING_URI": tracking_uri,
+        }
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod of the client image, in a namespace that is not the stack's."""
+
+    kubectl: Kubectl
+
+    def run(self, script: str, *arguments: str, tracking_uri: str, seconds: float) -> Any:
+        """Run a script to its end and return its last line, which is JSON."""
+        answer = self.kubectl(
+            *("exec", "-i", "client", "--", "env", f"MLFLOW_TRACKING_URI={tracking_uri}"),
+            *("python", "-", *arguments),
+            stdin=(SCRIPTS / script).read_text(),
+            seconds=seconds,
+        )
+        return json.loads(answer.splitlines()[-1])
+
+
+@contextmanager
+def client_pod(environment: Mapping[str, str], namespace: str) -> Iterator[Pod]:
+    """Have a client pod in a namespace made for it."""
+    kubectl = Kubectl(environment, namespace)
+    kubectl("delete", "namespace", namespace, "--ignore-not-found", seconds=120)
+    kubectl("create", "namespace", namespace)
+    try:
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "client"},
+            "spec": {
+                "terminationGracePeriodSeconds": 0,
+                "containers": [
+                    {"name": "client", "image": IMAGE, "imagePullPolicy": "IfNotPresent"}
+                ],
+            },
+        }
+        kubectl("apply", "--filename=-", stdin=json.dumps(pod))
+        wait_until(lambda: ready(kubectl.json("get", "pod", "client")), 90, "the client pod runs")
+        yield Pod(kubectl)
+    finally:
+        kubectl("delete", "namespace", namespace, seconds=120)
+
+
+def make_virtual_environment() -> None:
+    """Make the client's virtual environment, unless it is what its requirements ask for."""
+    requirements = SCRIPTS / "requirements.txt"
+    wanted = hashlib.sha256(
+        requirements.read_bytes() + (SCRIPTS / "constraints.txt").read_bytes()
+    ).hexdigest()
+    made_for = _VENV / "made-for"
+    if made_for.exists() and made_for.read_text() == wanted:
+        return
+    venv = [sys.executable, "-m", "venv", "--clear", str(_VENV)]
+    subprocess.run(venv, check=True, timeout=120)
+    pip = [str(_VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--requirement", str(requirements)], check=True, timeout=1200)
+    made_for.write_text(wanted)

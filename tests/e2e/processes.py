@@ -1,0 +1,55 @@
+"""The processes inside a pod as the machine under it sees them, where that machine is this one."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROC = Path("/proc")
+
+
+def of_pod(pod: Mapping[str, Any]) -> list[int]:
+    """Return the process ids of a pod's containers, without the pause that keeps its network."""
+    found = []
+    uid = pod["metadata"]["uid"]
+    # cgroupfs writes the id of a pod as it is, systemd with underscores.
+    marks = (f"pod{uid}", f"pod{uid.replace('-', '_')}")
+    for folder in PROC.iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            groups = (folder / "cgroup").read_text()
+            inside = any(mark in groups for mark in marks)
+            if inside and (folder / "comm").read_text().strip() != "pause":
+                found.append(int(folder.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked
+    return sorted(found)
+
+
+def visible_of_pod(pod: Mapping[str, Any]) -> list[int]:
+    """Return the process ids of a pod, or skip the test where another machine runs them."""
+    found = of_pod(pod)
+    if not found:
+        pytest.skip("the cluster's processes run on another machine")
+    return found
+
+
+def memory(process: int) -> int:
+    """Return a process's proportional share of memory (PSS), in KiB; 0 once it has ended."""
+    try:
+        text = (PROC / str(process) / "smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    match = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    return int(match[1]) if match else 0
+
+
+def command_line(process: int) -> str:
+    """Return a process's arguments, as everybody on its machine can read them."""
+    try:
+        return (PROC / str(process) / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

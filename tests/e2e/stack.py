@@ -1,0 +1,149 @@
+"""A stack of the tests' own, brought up through the real CLI, that shares nothing with a user's.
+
+It is a copy of the program with a state file, a passphrase, a namespace and host names of its own.
+"""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.kubectl import Kubectl
+from tests.e2e.programs import CLONE, run
+
+PROGRAM = ("Pulumi.yaml", "Pulumi.minikube.yaml", "__main__.py", "settings.py", "components")
+# An `up` that takes longer hangs: its own waits end after 5 minutes.
+UP_SECONDS = 420
+
+
+@dataclass
+class Stack:
+    """One stack, called `minikube` as a user's is."""
+
+    folder: Path
+    namespace: str
+    kubectl: Kubectl
+    environment: dict[str, str]
+    said: list[str] = field(default_factory=list)
+    """All that Pulumi printed for users."""
+
+    @classmethod
+    def create(cls, folder: Path, environment: Mapping[str, str], namespace: str) -> "Stack":
+        """Make a copy of the program and an empty stack, as a user's first steps would."""
+        program = folder / "program"
+        program.mkdir()
+        listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *PROGRAM]
+        for name in run(listing, environment, seconds=30).stdout.split():
+            target = program / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((CLONE / name).read_bytes())
+        (program / ".venv").symlink_to(CLONE / ".venv")
+        state = folder / "state"
+        state.mkdir()
+        own = {
+            "PULUMI_BACKEND_URL": f"file://{state}",
+            "PULUMI_CONFIG_PASSPHRASE": secrets.token_urlsafe(24),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+        }
+        stack = cls(program, namespace, Kubectl(environment, namespace), {**environment, **own})
+        stack.pulumi("stack", "init", "minikube")
+        stack.set(
+            namespace=namespace,
+            trackingHost="e2e-server.local",
+            artifactHost="e2e-minio.local",
+            artifactConsoleHost="e2e-console.local",
+        )
+        return stack
+
+    @property
+    def passphrase(self) -> str:
+        """What the secrets in the state file are encrypted with."""
+        return self.environment["PULUMI_CONFIG_PASSPHRASE"]
+
+    @property
+    def state_files(self) -> list[Path]:
+        """The state file, and what Pulumi keeps beside it: backups and histories."""
+        folder = Path(self.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
+        return [path for path in folder.rglob("*") if path.is_file()]
+
+    def set(self, **settings: str) -> None:
+        """Change settings, as `pulumi config set` does."""
+        for key, value in settings.items():
+            self.pulumi("config", "set", "--stack", "minikube", key, value)
+
+    def pulumi(
+        self, *arguments: str, seconds: float = 60, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Pulumi in the program's folder, with nobody at the keyboard."""
+        command = ["pulumi", *arguments, "--non-interactive"]
+        return run(command, self.environment, seconds=seconds, folder=self.folder, check=check)
+
+    def change(
+        self, command: str, *arguments: str, seconds: float = UP_SECONDS, check: bool = True
+    ) -> str:
+        """Run `up`, `preview`, `refresh` or `destroy`, and return what a user would read."""
+        answer = self.pulumi(*_change(command), *arguments, seconds=seconds, check=check)
+        self.said.append(answer.stdout + answer.stderr)
+        return self.said[-1]
+
+    def start(self, command: str) -> subprocess.Popen[bytes]:
+        """Start `up` and return while it works, in a process group of its own."""
+        return subprocess.Popen(
+            ["pulumi", *_change(command), "--non-interactive"],
+            env=self.environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+        )
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the stack's outputs, secret ones in clear."""
+        answer = self.pulumi("stack", "output", "--stack", "minikube", "--json", "--show-secrets")
+        found: dict[str, Any] = json.loads(answer.stdout)
+        return found
+
+    def resources(self, *arguments: str) -> list[dict[str, Any]]:
+        """Return the resources in the state."""
+        answer = self.pulumi("stack", "export", "--stack", "minikube", *arguments)
+        found: list[dict[str, Any]] = json.loads(answer.stdout)["deployment"].get("resources", [])
+        return found
+
+    def generated_secrets(self) -> dict[str, str]:
+        """Return every secret that the program had made, by the name of its resource."""
+        return {
+            resource["urn"].rpartition("::")[2]: plain(resource["outputs"]["result"])
+            for resource in self.resources("--show-secrets")
+            if resource["type"].startswith("random:") and "result" in resource.get("outputs", {})
+        }
+
+
+def plain(value: Any) -> Any:
+    """Return a value of the state without the wrapping that marks it as secret."""
+    return (
+        json.loads(value["plaintext"])
+        if isinstance(value, dict) and "plaintext" in value
+        else value
+    )
+
+
+def _change(command: str) -> list[str]:
+    skip = [] if command == "preview" else ["--yes"]
+    if command in ("up", "destroy"):
+        skip.append("--skip-preview")
+    return [command, "--stack", "minikube", *skip]
+
+
+def kill(process: subprocess.Popen[bytes], *, group: bool) -> None:
+    """End a program with SIGKILL: alone, as a user might, or with all that it started."""
+    if group:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()

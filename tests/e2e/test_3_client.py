@@ -1,0 +1,63 @@
+"""A client that gets only the tracking URI does all its work: outside, forwarded, and in a pod."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.e2e import places
+from tests.e2e.conftest import CLIENT_NAMESPACE
+from tests.e2e.stack import Stack
+
+SMALL, MEDIUM, LARGE = 5, 10_000_000, 600_000_000
+# Nobody waits longer for 600 MB on one machine; what hangs on a URL it cannot reach, does.
+LIMIT = 90
+
+
+@pytest.fixture(scope="module")
+def pod(environment: dict[str, str]) -> Iterator[places.Pod]:
+    with places.client_pod(environment, CLIENT_NAMESPACE) as pod:
+        yield pod
+
+
+def job(place: places.Place, name: str, uri: str, *sizes: int) -> Any:
+    artifacts = [part for size in sizes for part in ("--artifact", str(size))]
+    return place.run(
+        "training_job.py",
+        *(name, "--limit", str(LIMIT), *artifacts),
+        tracking_uri=uri,
+        seconds=600,
+    )
+
+
+def assert_all_came_back(report: Mapping[str, Any], *sizes: int) -> None:
+    assert report["given"] == ["MLFLOW_TRACKING_URI"]
+    assert report["metrics_logged"] == 1000
+    assert report["metrics_equal"]
+    assert report["params_equal"]
+    assert "logisticregression__C" in report["autologged_params"]
+    assert "training_accuracy_score" in report["autologged_metrics"]
+    came_back = [(artifact["size"], artifact["equal"]) for artifact in report["artifacts"]]
+    assert came_back == [(size, True) for size in sizes]
+    assert report["predictions"] > 0
+    assert report["predictions_equal"]
+
+
+def test_through_the_ingress(stack: Stack, machine: places.Machine) -> None:
+    uri = stack.outputs()["client_env"]["MLFLOW_TRACKING_URI"]
+    report = job(machine, "outside", uri, SMALL, MEDIUM, LARGE)
+    print(report["artifacts"])
+    assert_all_came_back(report, SMALL, MEDIUM, LARGE)
+
+
+def test_through_a_forwarded_port(stack: Stack, machine: places.Machine) -> None:
+    with stack.kubectl.forwarded("service/mlflow", 5000) as port:
+        report = job(machine, "forwarded", f"http://localhost:{port}", SMALL, MEDIUM)
+    assert_all_came_back(report, SMALL, MEDIUM)
+
+
+def test_in_a_pod_of_another_namespace(stack: Stack, pod: places.Pod) -> None:
+    uri = stack.outputs()["tracking_uri_in_cluster"]
+    report = job(pod, "inside", uri, SMALL, MEDIUM, LARGE)
+    print(report["artifacts"])
+    assert_all_came_back(report, SMALL, MEDIUM, LARGE)

@@ -1,0 +1,56 @@
+"""The UI works in a real browser, through the ingress, under the host name that a user types."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import packages
+from tests.e2e import places
+from tests.e2e.stack import Stack
+
+# MLflow asks who is logged in; without its own login there is nobody, which it says with a 404.
+NOBODY = re.compile(r"/ajax-api/2\.0/mlflow/users/current - .* status of 404 ")
+
+
+@pytest.fixture(scope="module")
+def run(stack: Stack, machine: places.Machine) -> dict[str, str]:
+    """A run to look at, and what to look with."""
+    packages.need("chromium", "chromium-driver")
+    uri = stack.outputs()["tracking_uri"]
+    report = machine.run("training_job.py", "vineyard", tracking_uri=uri, seconds=120)
+    found: dict[str, str] = report
+    return found
+
+
+def look(machine: places.Machine, url: str, screenshot: Path, *words: str) -> Any:
+    expected = [part for word in words for part in ("--word", word)]
+    return machine.run(
+        "look_at_page.py",
+        *(url, "--screenshot", str(screenshot), *expected),
+        tracking_uri="",
+        seconds=150,
+    )
+
+
+@pytest.mark.parametrize("page", ["experiments", "runs", "run"])
+def test_page_shows_what_was_logged_without_an_error(
+    stack: Stack, machine: places.Machine, run: dict[str, str], tmp_path: Path, page: str
+) -> None:
+    experiment = f"{stack.outputs()['tracking_uri']}/#/experiments"
+    url, *words = {
+        "experiments": (experiment, "vineyard"),
+        "runs": (f"{experiment}/{run['experiment_id']}/runs", "vineyard", "vineyard-run"),
+        "run": (
+            f"{experiment}/{run['experiment_id']}/runs/{run['run_id']}",
+            "vineyard-run",
+            "loss_0",
+            "setting_1",
+        ),
+    }[page]
+    seen = look(machine, url, tmp_path / f"{page}.png", *words)
+    errors = [entry for entry in seen["console"] if entry["level"] == "SEVERE"]
+    assert [entry["message"] for entry in errors if not NOBODY.search(entry["message"])] == []
+    assert all(word in seen["text"] for word in words), seen["text"]
+    assert "MLflow" in seen["title"]

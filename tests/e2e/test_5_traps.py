@@ -1,0 +1,189 @@
+"""What breaks MLflow on Kubernetes elsewhere, each shown not to break it here."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.kubectl import Kubectl, ready, restarts
+from tests.e2e.programs import CLONE
+from tests.e2e.stack import Stack
+from tests.e2e.waiting import wait_until
+
+SERVER = "deployment/mlflow"
+INSIDE = CLONE / "tests" / "e2e" / "inside"
+
+
+@pytest.fixture(scope="module")
+def port(stack: Stack) -> Iterator[int]:
+    """A local port that leads to the server without an ingress in between."""
+    with stack.kubectl.forwarded("service/mlflow", 5000) as port:
+        yield port
+
+
+def ask(port: int, host: str, *, method: str = "GET", origin: str = "") -> int:
+    """Return the status of an API call made under a Host header, and from a page's origin."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    call = "search?max_results=1" if method == "GET" else "create"
+    headers = {"Host": host, "Content-Type": "application/json"} | (
+        {"Origin": origin} if origin else {}
+    )
+    connection.request(method, f"/api/2.0/mlflow/experiments/{call}", body="{}", headers=headers)
+    return connection.getresponse().status
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "e2e-server.local",
+        "e2e-server.local:8080",
+        "mlflow",
+        "mlflow:5000",
+        "mlflow.{namespace}:5000",
+        "mlflow.{namespace}.svc",
+        "mlflow.{namespace}.svc:5000",
+        "mlflow.{namespace}.svc.cluster.local:5000",
+        "localhost:{port}",
+        "127.0.0.1:{port}",
+        "{pod_address}:5000",
+    ],
+)
+def test_server_answers_to_its_own_names(stack: Stack, port: int, host: str) -> None:
+    address = stack.kubectl.pod("mlflow")["status"]["podIP"]
+    name = host.format(namespace=stack.namespace, port=port, pod_address=address)
+    assert ask(port, name) == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:5000", "e2e-server.local.evil.example", "mlflow.evil"]
+)
+def test_server_refuses_a_forged_name(port: int, host: str) -> None:
+    assert ask(port, host) == 403
+
+
+def test_server_refuses_changes_from_a_foreign_page(port: int) -> None:
+    own, foreign = "http://e2e-server.local", "http://evil.example"
+    assert ask(port, "e2e-server.local", method="POST", origin=foreign) == 403
+    assert ask(port, "e2e-server.local", method="POST", origin=own) == 400, "no name was given"
+
+
+def test_service_called_mlflow_does_not_reach_the_servers_environment(stack: Stack) -> None:
+    # Kubernetes would set MLFLOW_PORT=tcp://..., which the server reads as its --port.
+    stack.kubectl("get", "service", "mlflow")
+    names = {
+        line.partition("=")[0] for line in stack.kubectl("exec", SERVER, "--", "env").splitlines()
+    }
+    assert "MLFLOW_BACKEND_STORE_URI" in names
+    assert not {name for name in names if name.startswith(("MLFLOW_PORT", "MLFLOW_SERVICE"))}
+
+
+def test_no_pod_holds_a_token_of_the_cluster(stack: Stack) -> None:
+    for pod in stack.kubectl.items("pods"):
+        volumes = pod["spec"].get("volumes", [])
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert not [volume for volume in volumes if "projected" in volume]
+    listing = stack.kubectl("exec", SERVER, "--", "ls", "/var/run")
+    assert "secrets" not in listing
+
+
+def test_every_pod_is_restricted(stack: Stack) -> None:
+    # The namespace enforces Pod Security's strictest profile, so that being there is the proof.
+    labels = stack.kubectl.json("get", "namespace", stack.namespace)["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    for pod in stack.kubectl.items("pods"):
+        for container in pod["spec"]["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_servers_key_reaches_its_bucket_and_nothing_else(stack: Stack) -> None:
+    root = stack.generated_secrets()["minio-root-password"]
+    said = stack.kubectl.python(SERVER, INSIDE / "use_store.py", ROOT_PASSWORD=root)
+    assert json.loads(said) == {
+        "put own": "done",
+        "get own": "done",
+        "delete own": "done",
+        "list other": "AccessDenied",
+        "get other": "AccessDenied",
+        "put other": "AccessDenied",
+        "make bucket": "AccessDenied",
+        "remove own bucket": "AccessDenied",
+        "administer as root": 200,
+        "administer": 403,
+        "environment holds the root key": False,
+    }
+
+
+def again(kubectl: Kubectl, name: str) -> None:
+    """Run a finished Job once more, under another name."""
+    job = kubectl.json("get", "job", name)
+    copy: dict[str, Any] = {
+        "apiVersion": job["apiVersion"],
+        "kind": job["kind"],
+        "metadata": {"name": f"{name}-again"},
+        "spec": {
+            key: value
+            for key, value in job["spec"].items()
+            if key in ("backoffLimit", "activeDeadlineSeconds", "template")
+        },
+    }
+    copy["spec"]["template"]["metadata"]["labels"] = {}
+    kubectl("apply", "--filename=-", stdin=json.dumps(copy))
+    try:
+        kubectl(
+            "wait", f"job/{name}-again", "--for=condition=Complete", "--timeout=120s", seconds=130
+        )
+        pods = kubectl.json("get", "pods", f"--selector=job-name={name}-again")["items"]
+        assert [restarts(pod) for pod in pods] == [0]
+    finally:
+        kubectl("delete", "job", f"{name}-again")
+
+
+@pytest.mark.parametrize("job", ["minio-bucket", "mlflow-migration"])
+def test_job_can_run_again_on_what_it_made(stack: Stack, job: str) -> None:
+    again(stack.kubectl, job)
+
+
+def test_older_database_is_migrated_with_its_content(stack: Stack) -> None:
+    def psql(query: str) -> None:
+        login = ["-h", "127.0.0.1", "-U", "postgres", "-d", "postgres"]
+        stack.kubectl("exec", "postgres-0", "--", "psql", *login, "-qc", query)
+
+    owner = stack.kubectl(
+        *("exec", "postgres-0", "--", "psql", "-h", "127.0.0.1", "-U", "postgres", "-qtAc"),
+        "select pg_get_userbyid(datdba) from pg_database where datname not in"
+        " ('postgres', 'template0', 'template1')",
+    ).strip()
+    psql(f"create database older owner {owner}")
+    try:
+        said = stack.kubectl.python(SERVER, INSIDE / "migrate_older.py", seconds=180)
+    finally:
+        psql("drop database older with (force)")
+    assert json.loads(said.splitlines()[-1]) == {
+        "was": "97727af70f4d",
+        "equal": True,
+        "kept": "kept",
+    }
+
+
+def test_dead_database_makes_the_server_unready_and_restarts_nothing(stack: Stack) -> None:
+    kubectl = stack.kubectl
+    server = kubectl.pod("mlflow")
+    kubectl("scale", "statefulset", "postgres", "--replicas=0")
+    try:
+        wait_until(lambda: not kubectl.is_ready("mlflow"), 60, "the server is not ready")
+        # Longer than the liveness probe would take to end it.
+        patience = time.monotonic() + 75
+        while time.monotonic() < patience:
+            now = kubectl.pod("mlflow")
+            assert not ready(now)
+            assert restarts(now) == restarts(server)
+            time.sleep(5)
+    finally:
+        kubectl("scale", "statefulset", "postgres", "--replicas=1")
+    wait_until(lambda: kubectl.is_ready("mlflow"), 90, "the server is ready again")
+    now = kubectl.pod("mlflow")
+    assert now["metadata"]["uid"] == server["metadata"]["uid"]
+    assert restarts(now) == restarts(server)

@@ -1,0 +1,43 @@
+"""`pulumi destroy` leaves nothing of the stack anywhere, and `pulumi up` works again afterwards."""
+
+from pathlib import Path
+
+from tests.e2e import places
+from tests.e2e.kubectl import Kubectl, inventory, wait_for_nothing_more_than
+from tests.e2e.stack import Stack
+
+
+def volume_folders(kubectl: Kubectl, namespace: str) -> list[Path]:
+    """Return where the volumes of a namespace keep their data, if it is on this machine."""
+    specs = [
+        volume["spec"]
+        for volume in kubectl.json("get", "persistentvolumes")["items"]
+        if volume["spec"]["claimRef"]["namespace"] == namespace
+    ]
+    assert len(specs) == 2
+    paths = [Path((spec.get("hostPath") or spec.get("local"))["path"]) for spec in specs]
+    return [path for path in paths if path.exists()]
+
+
+def test_destroy_leaves_nothing_and_up_works_again(
+    stack: Stack, machine: places.Machine, before: set[tuple[str, str, str]]
+) -> None:
+    kubectl = stack.kubectl
+    made = inventory(kubectl) - before
+    assert {kind for kind, where, _ in made if where == stack.namespace} >= {
+        "PersistentVolumeClaim.v1",
+        "Secret.v1",
+        "Pod.v1",
+    }
+    assert {kind for kind, where, _ in made if not where} >= {"Namespace.v1", "PersistentVolume.v1"}
+    folders = volume_folders(kubectl, stack.namespace)
+
+    stack.change("destroy")
+    assert stack.resources() == []
+    wait_for_nothing_more_than(kubectl, before, stack.namespace, 60)
+    assert [folder for folder in folders if folder.exists()] == []
+
+    stack.change("up")
+    uri = stack.outputs()["tracking_uri"]
+    report = machine.run("first_run.py", tracking_uri=uri, seconds=60)
+    assert report == {"answer": 42.0, "greeting": "hello"}

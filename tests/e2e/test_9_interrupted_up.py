@@ -1,0 +1,135 @@
+"""`pulumi up` is killed at any moment: one more converges, with the same secrets, no orphans."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from os import killpg
+from typing import Any
+
+import pytest
+
+from tests.e2e import places
+from tests.e2e.kubectl import Kubectl, wait_for_nothing_more_than
+from tests.e2e.programs import ProgramError
+from tests.e2e.stack import Stack, kill
+from tests.e2e.waiting import wait_until
+
+# Made in every namespace, or for an object of ours, by the cluster itself.
+CLUSTERS_OWN = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
+CLUSTERS_KINDS = {"Endpoints", "Event", "PodMetrics", "Lease"}
+
+
+def exists(kubectl: Kubectl, *what: str) -> bool:
+    return bool(kubectl("get", *what, "--ignore-not-found", "--output=name").strip())
+
+
+def namespace_is_there(kubectl: Kubectl) -> bool:
+    return exists(kubectl, "namespace", kubectl.namespace)
+
+
+def database_starts(kubectl: Kubectl) -> bool:
+    return exists(kubectl, "statefulset", "postgres")
+
+
+def bucket_job_runs(kubectl: Kubectl) -> bool:
+    return exists(kubectl, "job", "minio-bucket")
+
+
+def server_starts(kubectl: Kubectl) -> bool:
+    return exists(kubectl, "deployment", "mlflow")
+
+
+def at_random(kubectl: Kubectl) -> bool:  # noqa: ARG001 (moments are asked with a cluster)
+    delay = random.uniform(1, 20)  # noqa: S311 (no secret)
+    print(f"killed after {delay:.3f} s")
+    time.sleep(delay)
+    return True
+
+
+MOMENTS: list[tuple[Callable[[Kubectl], bool], bool]] = [
+    (namespace_is_there, False),
+    (database_starts, True),
+    (bucket_job_runs, False),
+    (server_starts, True),
+    (at_random, False),
+]
+
+
+def secret_objects(kubectl: Kubectl) -> dict[str, Mapping[str, str]]:
+    """Return what the Secrets in the namespace hold."""
+    return {item["metadata"]["name"]: item["data"] for item in kubectl.items("secrets")}
+
+
+def in_cluster(kubectl: Kubectl) -> set[tuple[str, str]]:
+    """Return (kind, name) of what somebody made in the namespace, not the cluster for itself."""
+    kinds = kubectl("api-resources", "--verbs=list", "--namespaced", "--output=name").split()
+    return {
+        (item["kind"], item["metadata"]["name"])
+        for item in kubectl.items(*kinds)
+        if not item["metadata"].get("ownerReferences")
+        and item["kind"] not in CLUSTERS_KINDS
+        and (item["kind"], item["metadata"]["name"]) not in CLUSTERS_OWN
+        # A claim made from a template belongs to its StatefulSet by name.
+        and item["kind"] != "PersistentVolumeClaim"
+    }
+
+
+def in_state(stack: Stack) -> set[tuple[str, str]]:
+    """Return (kind, name) of what the state says is in the namespace."""
+
+    def place(resource: Mapping[str, Any]) -> tuple[str, str]:
+        return resource["inputs"]["kind"], resource["inputs"]["metadata"]["name"]
+
+    return {
+        place(resource)
+        for resource in stack.resources()
+        if resource["type"].startswith("kubernetes:")
+        and "namespace" in resource["inputs"]["metadata"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("moment", "with_all_it_started"), MOMENTS, ids=[moment.__name__ for moment, _ in MOMENTS]
+)
+def test_killed_up_is_finished_by_the_next(
+    stack: Stack,
+    machine: places.Machine,
+    before: set[tuple[str, str, str]],
+    moment: Callable[[Kubectl], bool],
+    with_all_it_started: bool,
+) -> None:
+    kubectl = stack.kubectl
+    stack.change("destroy")
+    wait_for_nothing_more_than(kubectl, before, stack.namespace, 60)
+
+    up = stack.start("up")
+    try:
+        wait_until(lambda: moment(kubectl), 90, moment.__name__, every=0.02)
+        assert up.poll() is None, "up was over before it could be killed"
+        kill(up, group=with_all_it_started)
+        wait_until(lambda: group_is_over(up.pid), 30, "what the killed Pulumi had started ends too")
+    finally:
+        with suppress(ProcessLookupError):
+            killpg(up.pid, 9)
+    generated = stack.generated_secrets()
+    kept = secret_objects(kubectl)
+
+    stack.pulumi("cancel", "--yes", "--stack", "minikube")
+    stack.change("up")
+
+    assert {name: stack.generated_secrets()[name] for name in generated} == generated
+    assert {name: secret_objects(kubectl)[name] for name in kept} == kept
+    assert in_cluster(kubectl) == in_state(stack)
+    stack.change("preview", "--expect-no-changes")
+    uri = stack.outputs()["tracking_uri"]
+    report = machine.run("first_run.py", tracking_uri=uri, seconds=60)
+    assert report == {"answer": 42.0, "greeting": "hello"}
+
+
+def group_is_over(group: int) -> bool:
+    try:
+        killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    raise ProgramError("some process of it still runs")
