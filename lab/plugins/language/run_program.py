@@ -1,0 +1,64 @@
+"""Runs a Pulumi program inside the project's own Python, as pulumi-language-python-exec does.
+
+`pulumi.RunError` ends it with that one line; anything else with the program's part of the traceback.
+"""
+
+import asyncio
+import json
+import logging
+import runpy
+import sys
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pulumi
+import pulumi.runtime
+
+ALREADY_SHOWN = 32  # tells the language host that the user has read what went wrong
+
+
+def _program_traceback(program: str) -> str:
+    """Format the current exception from the program's first frame on."""
+    frames = traceback.extract_tb(sys.exc_info()[2])
+    root = Path(program).resolve()
+    root = root if root.is_dir() else root.parent
+    first = next(
+        (i for i, frame in enumerate(frames) if Path(frame.filename).resolve().parent == root), 0
+    )
+    return traceback.format_exc(limit=first - len(frames))
+
+
+def main() -> int:
+    """Run the program given as second argument; the first says where the engine is."""
+    settings, program = json.loads(sys.argv[1]), sys.argv[2]
+    sys.argv = sys.argv[2:]
+    pulumi.runtime.set_all_config(
+        pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env()
+    )
+    pulumi.runtime.configure(pulumi.runtime.Settings(**settings))
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # futures nobody awaits after a failure
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.set_default_executor(ThreadPoolExecutor(max_workers=4 * max(settings["parallel"], 1)))
+
+    def run() -> None:
+        runpy.run_path(program, run_name="__main__")
+
+    try:
+        loop.run_until_complete(pulumi.runtime.run_in_stack(run))
+    except pulumi.RunError as error:
+        pulumi.log.error(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return ALREADY_SHOWN  # the engine stopped us, and says why itself
+    except Exception:
+        pulumi.log.error(
+            f"Program failed with an unhandled exception:\n{_program_traceback(program)}"
+        )
+        return ALREADY_SHOWN
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
