@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 from lab.progress import LabError
 
 _PROGRAM = "nginx"
+# Without time, process and place: the same fault must read the same each time it is met.
+_FATAL = re.compile(r"\[emerg\] (?:[0-9]+#[0-9]+: )?(.*?)(?: in /.*)?$")
 
 
 class Nginx:
@@ -32,7 +35,8 @@ class Nginx:
         if done.returncode == 0:
             return None
         lines = done.stderr.splitlines() or ["nginx gave no reason"]
-        return next((line for line in lines if "[emerg]" in line), lines[-1])
+        fatal = (found[1] for line in lines if (found := _FATAL.search(line)))
+        return next(fatal, lines[-1])
 
     def serve(self, text: str) -> None:
         """Serve a configuration that passed the test; return when new connections get it."""
