@@ -1,0 +1,90 @@
+"""MLflow tracking on Kubernetes: settings, backends, tracking server, and what clients need."""
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import IngressArgs, Minio, Postgres, TrackingServer
+from settings import Settings
+
+settings = Settings.load()
+protected = pulumi.ResourceOptions(protect=settings.protect_data)
+
+# A namespace that exists already is somebody else's: making it is refused, not taken over.
+namespace = k8s.core.v1.Namespace(
+    "namespace",
+    metadata={
+        "name": settings.namespace,
+        "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+    },
+    opts=protected,
+)
+# Inside it, what an interrupted `up` had made is taken up again: names are fixed, so nothing is
+# left behind. Changed Secrets are updated in place, and the pods that read them restart.
+cluster = k8s.Provider(
+    "cluster",
+    context=pulumi.Config("kubernetes").get("context"),
+    upsert_existing_objects=True,
+    enable_secret_mutable=True,
+    enable_config_map_mutable=True,
+)
+inside = pulumi.ResourceOptions(provider=cluster)
+ingress = IngressArgs(
+    class_name=settings.ingress_class,
+    annotations=settings.ingress_annotations,
+    wait_seconds=settings.ingress_wait_seconds,
+)
+
+database = Postgres(
+    "postgres",
+    {
+        "namespace": namespace.metadata.name,
+        "image": settings.postgres_image,
+        "storage": settings.database_storage,
+        "storage_class": settings.storage_class,
+    },
+    opts=pulumi.ResourceOptions.merge(inside, protected),
+)
+artifacts = Minio(
+    "minio",
+    {
+        "namespace": namespace.metadata.name,
+        "image": settings.minio_image,
+        "server_image": settings.server_image,
+        "storage": settings.artifact_storage,
+        "storage_class": settings.storage_class,
+        "host": settings.artifact_host,
+        "console_host": settings.artifact_console_host,
+        "ingress": ingress,
+    },
+    opts=pulumi.ResourceOptions.merge(inside, protected),
+)
+tracking = TrackingServer(
+    "mlflow",
+    {
+        "namespace": namespace.metadata.name,
+        "image": settings.server_image,
+        "host": settings.tracking_host,
+        "database_secret": database.credentials_secret,
+        "database_connections": database.connections,
+        "artifacts_secret": artifacts.credentials_secret,
+        "secrets_fingerprints": [
+            database.credentials_fingerprint,
+            artifacts.credentials_fingerprint,
+        ],
+        "replicas": settings.replicas,
+        "workers": settings.workers,
+        "memory": settings.server_memory,
+        "job_execution": settings.job_execution,
+        "allowed_hosts": settings.allowed_hosts,
+        "ingress": ingress,
+    },
+    opts=inside,
+)
+
+pulumi.export("tracking_uri", tracking.tracking_uri)
+pulumi.export("tracking_uri_in_cluster", tracking.tracking_uri_in_cluster)
+pulumi.export("artifact_root", artifacts.artifact_root)
+pulumi.export("s3_endpoint_url", artifacts.endpoint_url)
+pulumi.export("hosts_line", settings.hosts_line(tracking.address))
+# Artifacts go through the server, so one variable is all that a client needs.
+pulumi.export("client_env", pulumi.Output.secret({"MLFLOW_TRACKING_URI": tracking.tracking_uri}))

@@ -1,0 +1,16 @@
+"""Reusable components of MLflow on Kubernetes: backend store, artifact store, tracking server."""
+
+from components._ingress import IngressArgs
+from components.minio import Minio, MinioArgs
+from components.postgres import Postgres, PostgresArgs
+from components.tracking_server import TrackingServer, TrackingServerArgs
+
+__all__ = [
+    "IngressArgs",
+    "Minio",
+    "MinioArgs",
+    "Postgres",
+    "PostgresArgs",
+    "TrackingServer",
+    "TrackingServerArgs",
+]

@@ -1,0 +1,137 @@
+"""What every pod of the stack has in common: the restricted security profile, and Python Jobs."""
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+SERVER_USER = 1000
+"""User id in the server image (images/mlflow/Dockerfile)."""
+
+
+def restricted_pod(
+    container: k8s.core.v1.ContainerArgs,
+    *,
+    user: int,
+    mounts: list[k8s.core.v1.VolumeMountArgs] | None = None,
+    volumes: list[k8s.core.v1.VolumeArgs] | None = None,
+    grace_seconds: int = 30,
+    restart_policy: str = "Always",
+) -> k8s.core.v1.PodSpecArgs:
+    """Return a pod of one container under Pod Security's "restricted" profile.
+
+    It runs as ``user``, to whom its volumes belong; its root is read-only, so it gets the one
+    folder that programs expect to write to; and it has no token for the Kubernetes API.
+    """
+    container.security_context = k8s.core.v1.SecurityContextArgs(
+        allow_privilege_escalation=False,
+        read_only_root_filesystem=True,
+        capabilities=k8s.core.v1.CapabilitiesArgs(drop=["ALL"]),
+    )
+    container.volume_mounts = [
+        *(mounts or []),
+        k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),  # noqa: S108 (in the pod)
+    ]
+    scratch = k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())
+    return k8s.core.v1.PodSpecArgs(
+        automount_service_account_token=False,
+        # A Service called mlflow would give each pod MLFLOW_PORT=tcp://..., which the server reads
+        # as its --port and dies of; MINIO_PORT and others bite likewise.
+        enable_service_links=False,
+        security_context=k8s.core.v1.PodSecurityContextArgs(
+            run_as_non_root=True,
+            run_as_user=user,
+            run_as_group=user,
+            fs_group=user,
+            # Without it the kubelet walks a whole volume at each start to set its group.
+            fs_group_change_policy="OnRootMismatch",
+            seccomp_profile=k8s.core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+        ),
+        termination_grace_period_seconds=grace_seconds,
+        restart_policy=restart_policy,
+        containers=[container],
+        volumes=[*(volumes or []), scratch],
+    )
+
+
+def secret_env(name: str, secret: pulumi.Input[str], key: str) -> k8s.core.v1.EnvVarArgs:
+    """Return an environment variable whose value stays in its Secret."""
+    return k8s.core.v1.EnvVarArgs(
+        name=name,
+        value_from=k8s.core.v1.EnvVarSourceArgs(
+            secret_key_ref=k8s.core.v1.SecretKeySelectorArgs(name=secret, key=key)
+        ),
+    )
+
+
+def secrets_env(*secrets: pulumi.Input[str]) -> list[k8s.core.v1.EnvFromSourceArgs]:
+    """Return whole Secrets as environment: their keys are the names that programs read."""
+    return [
+        k8s.core.v1.EnvFromSourceArgs(secret_ref=k8s.core.v1.SecretEnvSourceArgs(name=secret))
+        for secret in secrets
+    ]
+
+
+def http_probe(
+    path: str, port: str, *, period: int, failures: int, host: str | None = None
+) -> k8s.core.v1.ProbeArgs:
+    """Return a probe by GET; ``host`` is the Host header, for servers that check it."""
+    headers = [k8s.core.v1.HTTPHeaderArgs(name="Host", value=host)] if host else None
+    return k8s.core.v1.ProbeArgs(
+        http_get=k8s.core.v1.HTTPGetActionArgs(path=path, port=port, http_headers=headers),
+        period_seconds=period,
+        timeout_seconds=5,
+        failure_threshold=failures,
+    )
+
+
+def python_job(
+    name: str,
+    *,
+    module: str,
+    namespace: pulumi.Input[str],
+    labels: dict[str, str],
+    image: pulumi.Input[str],
+    secrets: list[pulumi.Input[str]],
+    secrets_fingerprint: pulumi.Input[str],
+    seconds: int,
+    opts: pulumi.ResourceOptions,
+) -> k8s.batch.v1.Job:
+    """Run one module of the server image once, for ``seconds`` at most.
+
+    A changed image or secret replaces the Job, so it runs again. No ``ttlSecondsAfterFinished``: a
+    Job that removes itself is drift, and the next ``up`` after a refresh would run it again.
+    """
+    container = k8s.core.v1.ContainerArgs(
+        name="job",
+        image=image,
+        command=["python", "-m", module],
+        env=[
+            k8s.core.v1.EnvVarArgs(name="TIMEOUT_SECONDS", value=str(seconds)),
+            k8s.core.v1.EnvVarArgs(name="HOME", value="/tmp"),  # noqa: S108 (in the pod)
+        ],
+        env_from=secrets_env(*secrets),
+        resources=k8s.core.v1.ResourceRequirementsArgs(
+            requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "512Mi"}
+        ),
+        # The reason of a failure is the last line of its log; this copies it into the pod's status.
+        termination_message_policy="FallbackToLogsOnError",
+    )
+    return k8s.batch.v1.Job(
+        name,
+        metadata={"name": name, "namespace": namespace, "labels": labels},
+        spec=k8s.batch.v1.JobSpecArgs(
+            backoff_limit=2,
+            active_deadline_seconds=seconds + 30,
+            template=k8s.core.v1.PodTemplateSpecArgs(
+                metadata=k8s.meta.v1.ObjectMetaArgs(
+                    labels=labels, annotations={"mlflow-kubernetes/secrets": secrets_fingerprint}
+                ),
+                spec=restricted_pod(container, user=SERVER_USER, restart_policy="Never"),
+            ),
+        ),
+        opts=pulumi.ResourceOptions.merge(
+            opts,
+            pulumi.ResourceOptions(
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{seconds + 60}s")
+            ),
+        ),
+    )

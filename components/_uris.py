@@ -1,0 +1,41 @@
+"""Addresses inside the cluster, connection URIs and fingerprints: pure builders, no resources."""
+
+import hashlib
+from urllib.parse import quote
+
+import pulumi
+
+
+def service_host(service: str, namespace: str) -> str:
+    """Return the DNS name of a Service, valid in every namespace of the cluster.
+
+    It stops at ``.svc``: the cluster's own domain is not always ``cluster.local``, and every pod's
+    resolver completes it.
+    """
+    return f"{service}.{namespace}.svc"
+
+
+def database_uri(
+    driver: str, *, user: str, password: str, host: str, port: int, database: str
+) -> str:
+    """Return an SQLAlchemy URI; ``driver`` names the dialect and its Python driver.
+
+    The driver is always named because ``postgresql://`` alone means psycopg 3 under SQLAlchemy 2.1,
+    which MLflow 3.17 does not work with. Without ``connect_timeout`` a database that stopped
+    answering would hold each request for minutes.
+    """
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}"
+    return f"{driver}://{login}@{host}:{port}/{quote(database, safe='')}?connect_timeout=5"
+
+
+def fingerprint(*values: pulumi.Input[str]) -> pulumi.Output[str]:
+    """Return a short hash of the values, safe to show even where the values are secret.
+
+    It goes on the pods that read a Secret, so that they restart when its content changes. What is
+    hashed must hold a generated password: 32 random characters cannot be guessed from a hash.
+    """
+    return pulumi.Output.unsecret(
+        pulumi.Output.all(*values).apply(
+            lambda resolved: hashlib.sha256("\0".join(resolved).encode()).hexdigest()[:16]
+        )
+    )

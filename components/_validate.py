@@ -1,0 +1,23 @@
+"""Checks of component inputs that no type checker can make at run time."""
+
+import difflib
+from collections.abc import Mapping
+
+import pulumi
+
+
+def known_keys(component: str, args: Mapping[str, object], declared: type) -> None:
+    """Refuse an input that ``declared`` (a TypedDict) does not have, or lacks and requires.
+
+    Raises:
+        pulumi.RunError: naming the component, the input, and what is accepted.
+    """
+    accepted = sorted(declared.__annotations__)
+    for key in args:
+        if key not in accepted:
+            close = difflib.get_close_matches(key, accepted, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"accepted: {', '.join(accepted)}"
+            raise pulumi.RunError(f"{component}.{key}: no such input; {hint}")
+    required: frozenset[str] = getattr(declared, "__required_keys__", frozenset())
+    for key in sorted(required - set(args)):
+        raise pulumi.RunError(f"{component}.{key}: required, and not given")

@@ -1,0 +1,196 @@
+"""Artifact store: a single MinIO server, its bucket, and a key that reaches that bucket only."""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pulumi_random as random
+
+from components._data_server import DATA_VOLUME, data_server
+from components._ingress import IngressArgs, http_ingress
+from components._labels import labels
+from components._pods import http_probe, python_job, restricted_pod, secrets_env
+from components._uris import fingerprint, service_host
+from components._validate import known_keys
+
+API_PORT = 9000
+CONSOLE_PORT = 9001
+BUCKET = "mlflow"
+ROOT_USER = "root-of-minio"
+SERVER_KEY = "mlflow-server"
+"""Access key of the tracking server: a name, not a secret; its secret key is generated."""
+MINIO_USER = 1000
+"""User id in images/minio/Dockerfile; the volume is given to it, so other images work as well."""
+
+
+class MinioArgs(TypedDict):
+    """Inputs of :class:`Minio`."""
+
+    namespace: pulumi.Input[str]
+    """Namespace that receives every object. Required because nothing belongs in ``default``."""
+    image: pulumi.Input[str]
+    """Image of MinIO. Required because versions are pinned in one place, by the caller."""
+    server_image: pulumi.Input[str]
+    """Image of the tracking server, which makes the bucket and the key. Required likewise."""
+    storage: pulumi.Input[str]
+    """Size of the data volume, as a Kubernetes quantity. Required because it is hard to change."""
+    storage_class: NotRequired[pulumi.Input[str] | None]
+    """Storage class of the data volume. Defaults to the cluster's default class."""
+    host: str
+    """Host name of the S3 endpoint on the ingress. Required because people and clients type it."""
+    console_host: str
+    """Host name of the web console on the ingress. Required because people type it."""
+    ingress: NotRequired[IngressArgs]
+    """How host names are published. Defaults to the cluster's default ingress class."""
+
+
+class Minio(pulumi.ComponentResource):
+    """A single MinIO server on a volume of its own, with one bucket for MLflow."""
+
+    artifact_root: pulumi.Output[str]
+    """Where the tracking server keeps artifacts: ``s3://<bucket>``."""
+    endpoint_url: pulumi.Output[str]
+    """URL of the S3 endpoint outside the cluster."""
+    credentials_secret: pulumi.Output[str]
+    """Name of the Secret whose keys are what MLflow reads: the artifacts' destination, the S3
+    endpoint, and a key that reaches the bucket only. Known once the bucket and the key exist."""
+    credentials_fingerprint: pulumi.Output[str]
+    """Changes when the Secret's content does; not a secret itself."""
+
+    def __init__(
+        self, name: str, args: MinioArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mlflow-k8s:index:Minio", name, {**args}, opts)
+        known_keys(name, args, MinioArgs)
+        child = pulumi.ResourceOptions(parent=self)
+        namespace = args["namespace"]
+        common = labels(name, "minio", "artifact-store")
+
+        root_password = random.RandomPassword(
+            f"{name}-root-password", length=40, special=False, opts=child
+        ).result
+        secret_key = random.RandomPassword(
+            f"{name}-server-key", length=40, special=False, opts=child
+        ).result
+
+        root = k8s.core.v1.Secret(
+            f"{name}-root",
+            metadata={"name": f"{name}-root", "namespace": namespace, "labels": common},
+            string_data={"MINIO_ROOT_USER": ROOT_USER, "MINIO_ROOT_PASSWORD": root_password},
+            opts=child,
+        )
+        server = data_server(
+            name,
+            app="minio",
+            namespace=namespace,
+            labels=common,
+            ports={"s3": API_PORT, "console": CONSOLE_PORT},
+            pod=_pod(args["image"], root.metadata.name, args["console_host"]),
+            secrets_fingerprint=fingerprint(root_password),
+            storage=args["storage"],
+            storage_class=args.get("storage_class"),
+            opts=child,
+        )
+
+        host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))
+        self.artifact_root = pulumi.Output.from_input(f"s3://{BUCKET}")
+        credentials = k8s.core.v1.Secret(
+            f"{name}-credentials",
+            metadata={"name": f"{name}-credentials", "namespace": namespace, "labels": common},
+            string_data={
+                "MLFLOW_ARTIFACTS_DESTINATION": self.artifact_root,
+                "MLFLOW_S3_ENDPOINT_URL": pulumi.Output.concat("http://", host, f":{API_PORT}"),
+                # Without it boto3 may put the bucket in the host name, which no DNS here knows.
+                "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "path",
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "AWS_ACCESS_KEY_ID": SERVER_KEY,
+                "AWS_SECRET_ACCESS_KEY": secret_key,
+            },
+            opts=child,
+        )
+        bucket = python_job(
+            f"{name}-bucket",
+            module="mlflow_kubernetes.provision_bucket",
+            namespace=namespace,
+            labels=labels(f"{name}-bucket", "mlflow", "artifact-store"),
+            image=args["server_image"],
+            secrets=[root.metadata.name, credentials.metadata.name],
+            secrets_fingerprint=fingerprint(root_password, secret_key, host),
+            seconds=120,
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[server])),
+        )
+
+        for suffix, public_host, port in (
+            ("s3", args["host"], "s3"),
+            ("console", args["console_host"], "console"),
+        ):
+            http_ingress(
+                f"{name}-{suffix}",
+                args.get("ingress", {}),
+                namespace=namespace,
+                labels=common,
+                host=public_host,
+                service=server.spec.service_name,
+                port=port,
+                opts=pulumi.ResourceOptions.merge(
+                    child, pulumi.ResourceOptions(depends_on=[server])
+                ),
+            )
+
+        self.endpoint_url = pulumi.Output.from_input(f"http://{args['host']}")
+        # Through the Job, so that whoever reads the Secret comes after the bucket.
+        self.credentials_secret = pulumi.Output.all(
+            credentials.metadata.name, bucket.metadata.name
+        ).apply(lambda names: names[0])
+        self.credentials_fingerprint = fingerprint(secret_key, host)
+        self.register_outputs(
+            {
+                "artifact_root": self.artifact_root,
+                "endpoint_url": self.endpoint_url,
+                "credentials_secret": self.credentials_secret,
+                "credentials_fingerprint": self.credentials_fingerprint,
+            }
+        )
+
+
+def _pod(
+    image: pulumi.Input[str], root_secret: pulumi.Input[str], console_host: str
+) -> k8s.core.v1.PodSpecArgs:
+    """Return the pod of the server, on the contract of MinIO's own image."""
+    container = k8s.core.v1.ContainerArgs(
+        name="minio",
+        image=image,
+        args=[
+            "server",
+            "/data",
+            "--address",
+            f":{API_PORT}",
+            "--console-address",
+            f":{CONSOLE_PORT}",
+        ],
+        env=[
+            # A browser that opens the S3 endpoint is sent here.
+            k8s.core.v1.EnvVarArgs(
+                name="MINIO_BROWSER_REDIRECT_URL", value=f"http://{console_host}"
+            ),
+            # MinIO would look for a newer release of itself on the internet.
+            k8s.core.v1.EnvVarArgs(name="MINIO_UPDATE", value="off"),
+            k8s.core.v1.EnvVarArgs(name="HOME", value="/tmp"),  # noqa: S108 (in the pod)
+        ],
+        env_from=secrets_env(root_secret),
+        ports=[
+            k8s.core.v1.ContainerPortArgs(name="s3", container_port=API_PORT),
+            k8s.core.v1.ContainerPortArgs(name="console", container_port=CONSOLE_PORT),
+        ],
+        startup_probe=http_probe("/minio/health/ready", "s3", period=1, failures=120),
+        readiness_probe=http_probe("/minio/health/ready", "s3", period=5, failures=2),
+        liveness_probe=http_probe("/minio/health/live", "s3", period=10, failures=6),
+        resources=k8s.core.v1.ResourceRequirementsArgs(
+            requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "1Gi"}
+        ),
+    )
+    return restricted_pod(
+        container,
+        user=MINIO_USER,
+        mounts=[k8s.core.v1.VolumeMountArgs(name=DATA_VOLUME, mount_path="/data")],
+    )

@@ -1,0 +1,197 @@
+"""Backend store: a single PostgreSQL server whose passwords never leave the stack in clear."""
+
+from typing import ClassVar, NotRequired, TypedDict
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pulumi_random as random
+
+from components._data_server import DATA_VOLUME, data_server
+from components._labels import labels
+from components._pods import restricted_pod, secret_env
+from components._uris import database_uri, fingerprint, service_host
+from components._validate import known_keys
+
+PORT = 5432
+DATABASE = "mlflow"
+USER = "mlflow"
+POSTGRES_USER = 999
+"""User id of the official image (docker-library/postgres, Debian variant)."""
+
+MAX_CONNECTIONS = 200
+
+CREATE_APPLICATION_USER = """\
+-- A failed statement would be logged with the password in it.
+SET log_min_error_statement = 'panic';
+\\getenv application_user APPLICATION_USER
+\\getenv application_password APPLICATION_PASSWORD
+\\getenv application_database APPLICATION_DATABASE
+CREATE ROLE :"application_user" LOGIN PASSWORD :'application_password';
+CREATE DATABASE :"application_database" OWNER :"application_user";
+"""
+"""Run once by the image, on an empty volume: MLflow owns its database, and nothing beyond it."""
+
+
+class PostgresArgs(TypedDict):
+    """Inputs of :class:`Postgres`."""
+
+    namespace: pulumi.Input[str]
+    """Namespace that receives every object. Required because nothing belongs in ``default``."""
+    image: pulumi.Input[str]
+    """Image with the contract of the official one, major 18. Required because versions are pinned
+    in one place, by the caller."""
+    storage: pulumi.Input[str]
+    """Size of the data volume, as a Kubernetes quantity. Required because it is hard to change."""
+    storage_class: NotRequired[pulumi.Input[str] | None]
+    """Storage class of the data volume. Defaults to the cluster's default class."""
+
+
+class Postgres(pulumi.ComponentResource):
+    """A single PostgreSQL server on a volume of its own, with one database for MLflow."""
+
+    host: pulumi.Output[str]
+    """DNS name of the service, valid inside the cluster."""
+    credentials_secret: pulumi.Output[str]
+    """Name of the Secret whose one key is ``MLFLOW_BACKEND_STORE_URI``."""
+    credentials_fingerprint: pulumi.Output[str]
+    """Changes when the Secret's content does; not a secret itself."""
+    connections: ClassVar[int] = MAX_CONNECTIONS - 10
+    """How many connections MLflow may hold at once; the rest is left for the superuser (3 by
+    PostgreSQL's default), the probes, the migration, and a person."""
+
+    def __init__(
+        self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mlflow-k8s:index:Postgres", name, {**args}, opts)
+        known_keys(name, args, PostgresArgs)
+        child = pulumi.ResourceOptions(parent=self)
+        namespace = args["namespace"]
+        common = labels(name, "postgres", "backend-store")
+
+        password = random.RandomPassword(
+            f"{name}-password", length=32, special=False, opts=child
+        ).result
+        superuser_password = random.RandomPassword(
+            f"{name}-superuser-password", length=32, special=False, opts=child
+        ).result
+
+        server_secret = k8s.core.v1.Secret(
+            f"{name}-server",
+            metadata={"name": f"{name}-server", "namespace": namespace, "labels": common},
+            string_data={
+                "POSTGRES_PASSWORD": superuser_password,
+                "APPLICATION_PASSWORD": password,
+            },
+            opts=child,
+        )
+        first_start = k8s.core.v1.ConfigMap(
+            f"{name}-first-start",
+            metadata={"name": f"{name}-first-start", "namespace": namespace, "labels": common},
+            data={"application-user.sql": CREATE_APPLICATION_USER},
+            opts=child,
+        )
+        server = data_server(
+            name,
+            app="postgres",
+            namespace=namespace,
+            labels=common,
+            ports={"postgres": PORT},
+            pod=_pod(args["image"], server_secret.metadata.name, first_start.metadata.name),
+            secrets_fingerprint=fingerprint(superuser_password, password),
+            storage=args["storage"],
+            storage_class=args.get("storage_class"),
+            opts=child,
+        )
+
+        self.host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))
+        credentials = k8s.core.v1.Secret(
+            f"{name}-credentials",
+            metadata={"name": f"{name}-credentials", "namespace": namespace, "labels": common},
+            string_data={
+                "MLFLOW_BACKEND_STORE_URI": pulumi.Output.all(password, self.host).apply(
+                    lambda known: database_uri(
+                        "postgresql+psycopg2",
+                        user=USER,
+                        password=known[0],
+                        host=known[1],
+                        port=PORT,
+                        database=DATABASE,
+                    )
+                )
+            },
+            opts=child,
+        )
+
+        self.credentials_secret = credentials.metadata.name
+        self.credentials_fingerprint = fingerprint(password, self.host)
+        self.register_outputs(
+            {
+                "host": self.host,
+                "credentials_secret": self.credentials_secret,
+                "credentials_fingerprint": self.credentials_fingerprint,
+            }
+        )
+
+
+def _pod(
+    image: pulumi.Input[str], secret: pulumi.Input[str], first_start: pulumi.Input[str]
+) -> k8s.core.v1.PodSpecArgs:
+    """Return the pod of the server, on the contract of the official image."""
+    container = k8s.core.v1.ContainerArgs(
+        name="postgres",
+        image=image,
+        args=["postgres", "-c", f"max_connections={MAX_CONNECTIONS}"],
+        env=[
+            secret_env("POSTGRES_PASSWORD", secret, "POSTGRES_PASSWORD"),
+            secret_env("APPLICATION_PASSWORD", secret, "APPLICATION_PASSWORD"),
+            k8s.core.v1.EnvVarArgs(name="APPLICATION_USER", value=USER),
+            k8s.core.v1.EnvVarArgs(name="APPLICATION_DATABASE", value=DATABASE),
+        ],
+        ports=[k8s.core.v1.ContainerPortArgs(name="postgres", container_port=PORT)],
+        # Until its first start is over the server listens on its socket alone, so asking over TCP
+        # cannot succeed early; 127.0.0.1 is trusted by the image's pg_hba.conf, so no probe needs
+        # a password.
+        startup_probe=_probe(_QUERY, period=1, failures=180),
+        # Ready means: takes this user's queries. Alive means only: there is a server, so that one
+        # out of connections is not killed with everybody's work.
+        readiness_probe=_probe(_QUERY, period=5, failures=2),
+        liveness_probe=_probe(["pg_isready", "-h", "127.0.0.1"], period=10, failures=12),
+        resources=k8s.core.v1.ResourceRequirementsArgs(
+            requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "1Gi"}
+        ),
+    )
+    return restricted_pod(
+        container,
+        user=POSTGRES_USER,
+        # The image's stop signal (SIGINT) is PostgreSQL's fast shutdown; the checkpoint it writes
+        # needs its time, or the next start begins with a recovery.
+        grace_seconds=60,
+        mounts=[
+            # PostgreSQL 18's image keeps its data in 18/docker below this folder, and refuses to
+            # start with a volume at the older .../data.
+            k8s.core.v1.VolumeMountArgs(name=DATA_VOLUME, mount_path="/var/lib/postgresql"),
+            k8s.core.v1.VolumeMountArgs(name="socket", mount_path="/var/run/postgresql"),
+            k8s.core.v1.VolumeMountArgs(
+                name="first-start", mount_path="/docker-entrypoint-initdb.d"
+            ),
+        ],
+        volumes=[
+            k8s.core.v1.VolumeArgs(name="socket", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs()),
+            k8s.core.v1.VolumeArgs(
+                name="first-start",
+                config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=first_start),
+            ),
+        ],
+    )
+
+
+_QUERY = ["psql", "-h", "127.0.0.1", "-U", USER, "-d", DATABASE, "-qtAc", "SELECT 1"]
+
+
+def _probe(command: list[str], *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
+    return k8s.core.v1.ProbeArgs(
+        exec_=k8s.core.v1.ExecActionArgs(command=command),
+        period_seconds=period,
+        timeout_seconds=5,
+        failure_threshold=failures,
+    )

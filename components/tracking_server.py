@@ -1,0 +1,258 @@
+"""The MLflow tracking server: migrated once, then rolled out, and published under one host name."""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components._ingress import IngressArgs, http_ingress
+from components._labels import labels, selector
+from components._pods import SERVER_USER, http_probe, python_job, restricted_pod, secrets_env
+from components._uris import fingerprint, service_host
+from components._validate import known_keys
+
+PORT = 5000
+MIGRATION_SECONDS = 240
+"""A first migration takes about 10 s; one of a large older database may take minutes."""
+
+
+class TrackingServerArgs(TypedDict):
+    """Inputs of :class:`TrackingServer`."""
+
+    namespace: pulumi.Input[str]
+    """Namespace that receives every object. Required because nothing belongs in ``default``."""
+    image: pulumi.Input[str]
+    """Image of the server. Required because versions are pinned in one place, by the caller."""
+    host: str
+    """Host name on the ingress. Required because people and clients type it."""
+    database_secret: pulumi.Input[str]
+    """Secret of the backend store, with key ``MLFLOW_BACKEND_STORE_URI``. Required because runs
+    are kept there."""
+    database_connections: int
+    """How many connections the backend store allows. Required because pools are sized by it."""
+    artifacts_secret: pulumi.Input[str]
+    """Secret of the artifact store, with key ``MLFLOW_ARTIFACTS_DESTINATION`` and what that store
+    needs. Required because artifacts are kept there."""
+    secrets_fingerprints: list[pulumi.Input[str]]
+    """What changes when either Secret does: first the database's, then the store's. Required
+    because a pod reads its environment once."""
+    replicas: int
+    """Number of pods. Required because the pools are shared among them."""
+    workers: int
+    """Server processes in each pod. Required because the pools are shared among them."""
+    memory: pulumi.Input[str]
+    """Memory of each pod, as a Kubernetes quantity. Required because it follows the workers."""
+    job_execution: NotRequired[bool]
+    """Whether MLflow's own job runners run. Defaults to ``False``: they take 1.4 GB."""
+    allowed_hosts: NotRequired[list[str]]
+    """More Host headers to answer, beside those derived here. Defaults to none."""
+    ingress: NotRequired[IngressArgs]
+    """How the host name is published. Defaults to the cluster's default ingress class."""
+
+
+class TrackingServer(pulumi.ComponentResource):
+    """MLflow's server, with artifacts proxied, so that a client needs one URI and no store key."""
+
+    tracking_uri: pulumi.Output[str]
+    """Where clients outside the cluster find it."""
+    tracking_uri_in_cluster: pulumi.Output[str]
+    """Where pods find it, from any namespace."""
+    address: pulumi.Output[str]
+    """Address that the ingress controller published; empty when it was not waited for."""
+
+    def __init__(
+        self, name: str, args: TrackingServerArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mlflow-k8s:index:TrackingServer", name, {**args}, opts)
+        known_keys(name, args, TrackingServerArgs)
+        child = pulumi.ResourceOptions(parent=self)
+        namespace = args["namespace"]
+        common = labels(name, "mlflow", "tracking-server")
+
+        # The server would make its tables itself when it starts, but takes no lock: two replicas
+        # on an empty database race (mlflow/mlflow#19943). So one Job does it, before any server.
+        migration = python_job(
+            f"{name}-migration",
+            module="mlflow_kubernetes.migrate",
+            namespace=namespace,
+            labels=labels(f"{name}-migration", "mlflow", "migration"),
+            image=args["image"],
+            secrets=[args["database_secret"]],
+            secrets_fingerprint=args["secrets_fingerprints"][0],
+            seconds=MIGRATION_SECONDS,
+            opts=child,
+        )
+        service = k8s.core.v1.Service(
+            f"{name}-service",
+            metadata={
+                "name": name,
+                "namespace": namespace,
+                "labels": common,
+                # Its pods come after it; see components/_data_server.py.
+                "annotations": {"pulumi.com/skipAwait": "true"},
+            },
+            spec={
+                "selector": selector(name, "mlflow"),
+                "ports": [{"name": "http", "port": PORT, "target_port": "http"}],
+            },
+            opts=child,
+        )
+        server = k8s.apps.v1.Deployment(
+            f"{name}-server",
+            metadata={"name": name, "namespace": namespace, "labels": common},
+            spec=k8s.apps.v1.DeploymentSpecArgs(
+                replicas=args["replicas"],
+                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector(name, "mlflow")),
+                # A new pod is ready before an old one goes: an update is not an outage.
+                strategy=k8s.apps.v1.DeploymentStrategyArgs(
+                    rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(
+                        max_surge=1, max_unavailable=0
+                    )
+                ),
+                template=k8s.core.v1.PodTemplateSpecArgs(
+                    metadata=k8s.meta.v1.ObjectMetaArgs(
+                        labels=common,
+                        annotations={
+                            "mlflow-kubernetes/secrets": fingerprint(*args["secrets_fingerprints"])
+                        },
+                    ),
+                    spec=_pod(name, args),
+                ),
+            ),
+            opts=pulumi.ResourceOptions.merge(
+                child,
+                pulumi.ResourceOptions(
+                    depends_on=[migration],
+                    custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m"),
+                ),
+            ),
+        )
+        ingress = http_ingress(
+            name,
+            args.get("ingress", {}),
+            namespace=namespace,
+            labels=common,
+            host=args["host"],
+            service=service.metadata.name,
+            port="http",
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[server])),
+        )
+
+        self.tracking_uri = pulumi.Output.from_input(f"http://{args['host']}")
+        self.tracking_uri_in_cluster = service.metadata.namespace.apply(
+            lambda ns: f"http://{service_host(name, ns)}:{PORT}"
+        )
+        self.address = ingress.status.apply(_published_address)
+        self.register_outputs(
+            {
+                "tracking_uri": self.tracking_uri,
+                "tracking_uri_in_cluster": self.tracking_uri_in_cluster,
+                "address": self.address,
+            }
+        )
+
+
+def pool_size(connections: int, replicas: int, workers: int) -> int:
+    """Return the size of one SQLAlchemy pool, so that all of them fit into ``connections``.
+
+    Each of the workers, and the process that starts them, keeps two pools (tracking and registry
+    stores; mlflow/store/db/utils.py), each of which may overflow by one; and a rolling update runs
+    one pod more. More than 20 in a pool is never used: a worker has 40 threads at most, which wait
+    for the database far less than half of their time.
+
+    Raises:
+        pulumi.RunError: if not even a pool of one fits.
+    """
+    pools = 2 * (workers + 1) * (replicas + 1)
+    size = min(connections // pools - 1, 20)
+    if size < 1:
+        raise pulumi.RunError(
+            f"replicas: {replicas} with workers: {workers} need {2 * pools} database connections "
+            f"at least; accepted: as many as {connections} allow"
+        )
+    return size
+
+
+def allowed_hosts(name: str, namespace: str, host: str, more: list[str]) -> list[str]:
+    """Return every Host header under which the server is legitimately asked.
+
+    MLflow compares the whole header, port included, and answers anything else with 403
+    (mlflow/server/security_utils.py): with only the ingress host, every pod would be refused
+    (mlflow/mlflow#22095). The private ranges are MLflow's own defaults, which setting the list
+    would drop: pod addresses, as Prometheus uses them, and NodePorts. A forged *name* that resolves
+    to such an address (DNS rebinding) is still refused.
+    """
+    service = [name, f"{name}.{namespace}", f"{name}.{namespace}.svc"]
+    service.append(f"{service[-1]}.cluster.local")
+    names = [host, *service, "localhost", "127.0.0.1", "[::1]"]
+    private = ["10.*", "192.168.*", *(f"172.{second}.*" for second in range(16, 32))]
+    return [*names, *(f"{known}:*" for known in names), *private, *more]
+
+
+def allowed_origins(host: str) -> list[str]:
+    """Return the origins whose pages may change things; MLflow adds localhost by itself."""
+    return [f"http://{host}", f"https://{host}"]
+
+
+def _pod(name: str, args: TrackingServerArgs) -> k8s.core.v1.PodSpecArgs:
+    """Return the pod of the server."""
+    pool = pool_size(args["database_connections"], args["replicas"], args["workers"])
+    hosts = pulumi.Output.from_input(args["namespace"]).apply(
+        lambda ns: ",".join(allowed_hosts(name, ns, args["host"], args.get("allowed_hosts", [])))
+    )
+    environment: dict[str, pulumi.Input[str]] = {
+        "MLFLOW_SERVER_ALLOWED_HOSTS": hosts,
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(allowed_origins(args["host"])),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": str(args.get("job_execution", False)).lower(),
+        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(pool),
+        # MLflow reads 0 as "not set", which means 10 (mlflow/store/db/utils.py).
+        "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "1",
+        # uvicorn closes an idle connection after 5 s, nginx keeps it for 60 s: a POST sent into a
+        # connection that is just being closed is a 502 that nginx may not retry.
+        "MLFLOW_UVICORN_OPTS": "--timeout-keep-alive=75",
+        # Nothing that people log here is for others to count.
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "HOME": "/tmp",  # noqa: S108 (in the pod)
+    }
+    container = k8s.core.v1.ContainerArgs(
+        name="mlflow",
+        image=args["image"],
+        # The stores come from the environment alone: an argument could be read by anyone who may
+        # list pods. Artifacts are proxied because a destination is set.
+        command=["mlflow", "server", "--host", "0.0.0.0"],  # noqa: S104 (in the pod)
+        args=["--port", str(PORT), "--workers", str(args["workers"])],
+        env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
+        env_from=secrets_env(args["database_secret"], args["artifacts_secret"]),
+        ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
+        # MLflow's imports take their time: 19 to 31 s on a busy machine of two cores.
+        startup_probe=_probe("/health", period=1, failures=240),
+        # /health never looks at the database; this is the cheapest call that does.
+        readiness_probe=_probe(
+            "/api/2.0/mlflow/experiments/search?max_results=1", period=5, failures=2
+        ),
+        # A dead database must not restart servers: they recover by themselves.
+        liveness_probe=_probe("/health", period=10, failures=6),
+        # Endpoints are withdrawn while it sleeps, so nobody is sent to a closed socket.
+        lifecycle=k8s.core.v1.LifecycleArgs(
+            pre_stop=k8s.core.v1.LifecycleHandlerArgs(sleep=k8s.core.v1.SleepActionArgs(seconds=5))
+        ),
+        resources=k8s.core.v1.ResourceRequirementsArgs(
+            requests={"cpu": "250m", "memory": args["memory"]}, limits={"memory": args["memory"]}
+        ),
+    )
+    # An upload under way is given its time; the sleep above is part of it.
+    return restricted_pod(container, user=SERVER_USER, grace_seconds=60)
+
+
+def _probe(path: str, *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
+    # The kubelet would send the pod's address as Host, which is refused where it is not private.
+    return http_probe(path, "http", period=period, failures=failures, host="localhost")
+
+
+def _published_address(status: k8s.networking.v1.outputs.IngressStatus | None) -> str:
+    """Return the first address in an Ingress's status, or nothing if there is none yet."""
+    balancer = status.load_balancer if status else None
+    for entry in (balancer.ingress if balancer else None) or []:
+        if address := entry.ip or entry.hostname:
+            return address
+    return ""

@@ -1,0 +1,257 @@
+"""The only reader of ``pulumi.Config``: typed settings, and one clear line for each mistake."""
+
+import difflib
+import ipaddress
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import pulumi
+import pulumi.runtime.config
+
+from components.postgres import Postgres
+from components.tracking_server import pool_size
+
+_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_QUANTITY = re.compile(r"([1-9][0-9]*)(Mi|Gi|Ti)")
+_MEBIBYTES = {"Mi": 1, "Gi": 1024, "Ti": 1024 * 1024}
+# Repository, then a tag or a digest (or both), as in the distribution project's grammar.
+_IMAGE = re.compile(
+    r"(?=.{1,255}$)([a-zA-Z0-9][-a-zA-Z0-9.]*(:[0-9]+)?/)?[a-z0-9][-_./a-z0-9]*"
+    r"(?P<tag>:[\w][-.\w]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
+)
+_SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+class Refused(Exception):  # noqa: N818 (it is what happened to the value, not a failure of ours)
+    """A value was not accepted; the text says what is."""
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise Refused(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise Refused("true or false")
+    return text == "true"
+
+
+def _choice(*accepted: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in accepted:
+            raise Refused(" or ".join(accepted))
+        return text
+
+    return parse
+
+
+def _namespace(text: str) -> str:
+    if not re.fullmatch(_LABEL, text) or text in _SYSTEM_NAMESPACES or text.startswith("kube-"):
+        raise Refused(
+            "a name of its own, of 1 to 63 small letters, digits and dashes, neither default nor "
+            "kube-..., because it is removed with the stack"
+        )
+    return text
+
+
+def _host(text: str) -> str:
+    expected = "a DNS name of small letters, such as mlflow.example.com, without port or scheme"
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        if len(text) <= 253 and re.fullmatch(rf"{_LABEL}(\.{_LABEL})+", text):
+            return text
+    raise Refused(expected)
+
+
+def mebibytes(text: str) -> int:
+    """Return a quantity such as ``8Gi`` in MiB.
+
+    Raises:
+        Refused: if it is not a whole number of Mi, Gi or Ti.
+    """
+    if not (match := _QUANTITY.fullmatch(text)):
+        raise Refused("a whole number of Mi, Gi or Ti, such as 8Gi")
+    return int(match[1]) * _MEBIBYTES[match[2]]
+
+
+def _quantity(low: str, high: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not mebibytes(low) <= mebibytes(text) <= mebibytes(high):
+            raise Refused(f"a size from {low} to {high}")
+        return text
+
+    return parse
+
+
+def _image(text: str) -> str:
+    match = _IMAGE.fullmatch(text)
+    if not match or not (match["tag"] or match["digest"]) or match["tag"] == ":latest":
+        raise Refused("an image with a tag other than latest, or a digest, such as postgres:18.6")
+    return text
+
+
+def _class_name(text: str) -> str | None:
+    if text and not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", text):
+        raise Refused("the name of a class in the cluster, or nothing for its default")
+    return text or None
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return None
+
+
+def _hosts(text: str) -> list[str]:
+    hosts = _parsed(text)
+    pattern = re.compile(r"[-a-zA-Z0-9.:*\[\]]{1,253}")
+    if not isinstance(hosts, list) or not all(
+        isinstance(host, str) and pattern.fullmatch(host) and host.strip("*.:") for host in hosts
+    ):
+        raise Refused('a list of host names or patterns, such as ["mlflow.corp:*"], but not "*"')
+    return hosts
+
+
+def _annotations(text: str) -> dict[str, str]:
+    annotations = _parsed(text)
+    name = re.compile(rf"({_LABEL}(\.{_LABEL})*/)?[A-Za-z0-9]([-\w.]{{0,61}}[A-Za-z0-9])?")
+    if not isinstance(annotations, dict) or not all(
+        name.fullmatch(key) and isinstance(value, str) for key, value in annotations.items()
+    ):
+        raise Refused('annotation names with texts as values, such as {"example.com/a": "true"}')
+    return annotations
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting of Pulumi.yaml, as a value that can be trusted."""
+
+    namespace: str
+    backend_store: str
+    artifact_store: str
+    tracking_host: str
+    artifact_host: str
+    artifact_console_host: str
+    allowed_hosts: list[str]
+    replicas: int
+    workers: int
+    server_memory: str
+    job_execution: bool
+    database_storage: str
+    artifact_storage: str
+    storage_class: str | None
+    protect_data: bool
+    server_image: str
+    postgres_image: str
+    minio_image: str
+    ingress_class: str | None
+    ingress_annotations: dict[str, str]
+    ingress_wait_seconds: int
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the stack's settings; the engine has put in the defaults of Pulumi.yaml.
+
+        Raises:
+            pulumi.RunError: with one line for each mistake, before any resource exists.
+        """
+        project = pulumi.get_project()
+        given = {
+            key.removeprefix(f"{project}:"): value
+            for key, value in pulumi.runtime.config.CONFIG.get().items()
+            if key.startswith(f"{project}:")
+        }
+        values: dict[str, Any] = {}
+        mistakes = [_unknown(key) for key in sorted(set(given) - set(PARSERS))]
+        for key, parse in PARSERS.items():
+            if key not in given:
+                mistakes.append(f"{project}:{key}: missing; its default is in Pulumi.yaml")
+                continue
+            try:
+                values[_attribute(key)] = parse(given[key])
+            except Refused as accepted:
+                mistakes.append(f"{project}:{key}: {given[key]!r}; accepted: {accepted}")
+        if mistakes:
+            raise pulumi.RunError("\n".join(mistakes))
+        settings = cls(**values)
+        if contradictions := _contradictions(settings):
+            raise pulumi.RunError("\n".join(f"{project}:{line}" for line in contradictions))
+        return settings
+
+    def hosts_line(self, address: pulumi.Output[str]) -> pulumi.Output[str]:
+        """Return the line of a hosts file that makes the host names known on one machine."""
+        names = " ".join((self.tracking_host, self.artifact_host, self.artifact_console_host))
+        return address.apply(lambda known: f"{known or '<address of the ingress>'} {names}")
+
+
+PARSERS: dict[str, Callable[[str], object]] = {
+    "namespace": _namespace,
+    "backendStore": _choice("postgres"),
+    "artifactStore": _choice("minio"),
+    "trackingHost": _host,
+    "artifactHost": _host,
+    "artifactConsoleHost": _host,
+    "allowedHosts": _hosts,
+    "replicas": _integer(1, 20),
+    "workers": _integer(1, 16),
+    "serverMemory": _quantity("256Mi", "64Gi"),
+    "jobExecution": _boolean,
+    "databaseStorage": _quantity("100Mi", "64Ti"),
+    "artifactStorage": _quantity("100Mi", "64Ti"),
+    "storageClass": _class_name,
+    "protectData": _boolean,
+    "serverImage": _image,
+    "postgresImage": _image,
+    "minioImage": _image,
+    "ingressClass": _class_name,
+    "ingressAnnotations": _annotations,
+    "ingressWaitSeconds": _integer(0, 600),
+}
+"""How each setting is read; its keys are those of Pulumi.yaml, which a test compares."""
+
+
+def _attribute(key: str) -> str:
+    return re.sub(r"[A-Z]", lambda capital: f"_{capital[0].lower()}", key)
+
+
+def _unknown(key: str) -> str:
+    close = difflib.get_close_matches(key, PARSERS, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"accepted: {', '.join(PARSERS)}"
+    return f"{pulumi.get_project()}:{key}: no such setting; {hint}"
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    """Return a line for each pair of settings that cannot hold together."""
+    found: list[str] = []
+    hosts = {
+        "trackingHost": settings.tracking_host,
+        "artifactHost": settings.artifact_host,
+        "artifactConsoleHost": settings.artifact_console_host,
+    }
+    names = list(hosts)
+    for index, key in enumerate(names):
+        for other in names[:index]:
+            if hosts[key] == hosts[other]:
+                found.append(f"{key}: {hosts[key]!r}; accepted: a name other than {other}'s")
+    # 217 MiB were measured with 2 workers at rest, and 1.4 GB more with job runners (docs/).
+    needed = 128 + 128 * settings.workers + (1536 if settings.job_execution else 0)
+    if mebibytes(settings.server_memory) < needed:
+        found.append(
+            f"serverMemory: {settings.server_memory!r}; accepted: {needed}Mi or more with workers: "
+            f"{settings.workers} and jobExecution: {str(settings.job_execution).lower()}"
+        )
+    try:
+        pool_size(Postgres.connections, settings.replicas, settings.workers)
+    except pulumi.RunError as error:
+        found.append(str(error))
+    return found
