@@ -21,7 +21,9 @@ _PROBE = ".mlflow-kubernetes-probe"
 
 def main() -> None:
     """Provision as soon as the server answers."""
-    endpoint, bucket = required("S3_ENDPOINT_URL"), required("BUCKET")
+    endpoint = required("MLFLOW_S3_ENDPOINT_URL")
+    # What MLflow itself reads: s3://<bucket>.
+    bucket = urlsplit(required("MLFLOW_ARTIFACTS_DESTINATION")).netloc
     root = StaticProvider(required("MINIO_ROOT_USER"), required("MINIO_ROOT_PASSWORD"))
     limited = StaticProvider(required("AWS_ACCESS_KEY_ID"), required("AWS_SECRET_ACCESS_KEY"))
     wait(f"bucket {bucket} at {endpoint}", lambda: _problem(endpoint, bucket, root, limited))
