@@ -5,17 +5,20 @@ The mount namespace hides the places whose paths Kubernetes, containerd and CNI 
 vanishes with it.
 """
 
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from lab import paths
-from lab.processes import run
+from lab.processes import run, write
 
 _RUN = Path("/run") / paths.NETNS
 _MOUNTS = _RUN / "mounts"
+_OWNER = _RUN / "owner"
+_MADE = _RUN / "made-mount-points"
 _LINK = paths.NETNS  # the host's end of the cable; the node's end is eth0
 # Fixed in pkg/kubelet, k8s.io/kubelet/pkg/apis/deviceplugin and libcni; /run exists on any machine.
 _HIDDEN = [Path(path) for path in ("/var/lib/kubelet", "/var/lib/cni", "/var/log/containers")]
-_MADE = paths.NODE_DIR / "made-mount-points"
 
 
 def enter() -> list[str]:
@@ -34,9 +37,15 @@ def whole() -> bool:
     return f" {paths.NODE_ADDRESS}/" in addresses and inside == "yes\n"
 
 
-def left() -> bool:
-    """Tell whether any part of them is there."""
-    return any(path.exists() for path in (paths.NETNS_FILE, _RUN, Path("/sys/class/net") / _LINK))
+def claim() -> None:
+    """Take the network's names and addresses for this lab's home, before anything is made."""
+    _RUN.mkdir(exist_ok=True)
+    write(_OWNER, str(paths.CACHE))
+
+
+def owner() -> str:
+    """Return the home of the lab that claimed the network; empty when none did."""
+    return _OWNER.read_text() if _OWNER.exists() else ""
 
 
 def make() -> None:
@@ -71,23 +80,18 @@ def remove() -> None:
     for mount in (_MOUNTS, _RUN):
         while f" {mount} " in Path("/proc/self/mounts").read_text():
             run("umount", mount)
-    _MOUNTS.unlink(missing_ok=True)
-    if _RUN.exists():
-        _RUN.rmdir()
-    if _MADE.exists():
-        for path in _MADE.read_text().splitlines():
-            if Path(path).exists():
-                Path(path).rmdir()
-        _MADE.unlink()
+    for path in _MADE.read_text().splitlines() if _MADE.exists() else []:
+        with suppress(OSError):  # never made, or someone's by now
+            Path(path).rmdir()
+    shutil.rmtree(_RUN, ignore_errors=True)
 
 
 def _make_mounts() -> None:
     missing = [path for path in _HIDDEN if not path.exists()]
-    _MADE.write_text("".join(f"{path}\n" for path in missing))
+    write(_MADE, "".join(f"{path}\n" for path in missing))
     for path in missing:
         path.mkdir(parents=True)
     # A mount namespace can be kept in a file only where mounts do not propagate (unshare(1)).
-    _RUN.mkdir(exist_ok=True)
     run("mount", "--bind", _RUN, _RUN)
     run("mount", "--make-private", _RUN)
     _MOUNTS.touch()

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import shutil
+import socket
 import sys
 import tarfile
 import time
@@ -42,6 +43,9 @@ def start() -> None:
     tools.build()
     packages.need(*_PACKAGES)
     with _lock():
+        owner = namespaces.owner()
+        if owner not in ("", str(paths.CACHE)):
+            raise LabError(f"the lab of {owner} runs: stop it with MLFLOW_LAB_HOME={owner}")
         if namespaces.whole():
             namespaces.route()
         else:
@@ -57,7 +61,7 @@ def start() -> None:
 def stop() -> None:
     """End the node and all it runs; its data, images and volumes stay for the next start."""
     with _lock():
-        if _left():
+        if namespaces.owner() == str(paths.CACHE):
             with step("stopping Kubernetes", usual="8 s"):
                 _end()
 
@@ -78,7 +82,7 @@ def running() -> bool:
 
 def ready() -> bool:
     """Tell whether the node runs whole, and answers."""
-    return running() and _node_ready() and dns.answers()
+    return running() and _node_ready() and dns.answers() and _ingress_listens()
 
 
 def status() -> list[tuple[str, str]]:
@@ -87,6 +91,7 @@ def status() -> list[tuple[str, str]]:
     if processes.alive("kube-apiserver"):
         lines.append(("node", "Ready" if _node_ready() else "not ready"))
         lines.append(("service names", "resolve" if dns.answers() else "do not resolve"))
+        lines.append(("ports 80 and 443", "open" if _ingress_listens() else "closed"))
     return [*lines, ("kubeconfig", str(paths.KUBECONFIG))]
 
 
@@ -102,6 +107,7 @@ def kubectl(*arguments: str, stdin: str | None = None, check: bool = True) -> st
 
 
 def _start(dead: list[str]) -> None:
+    namespaces.claim()
     processes.prepare()
     paths.NODE_DIR.mkdir(parents=True, exist_ok=True)
     paths.NODE_DIR.chmod(0o700)  # keys, and volumes that anyone may write
@@ -143,14 +149,17 @@ def _wait_until_ready() -> None:
     names = tuple(_components())
     _wait("the node", _node_ready, 90, names)
     _wait("the cluster's DNS", dns.answers, 30, names)
+    _wait("the ingress", _ingress_listens, 30, names)
 
 
 def _wait(what: str, done: Callable[[], bool], seconds: float, names: tuple[str, ...]) -> None:
     deadline = time.monotonic() + seconds
-    while not done():
+    while True:
         for name in names:
             if not processes.alive(name):
                 raise LabError(f"{name} ended: {processes.why_ended(name)}")
+        if done():
+            return
         if time.monotonic() > deadline:
             raise LabError(f"{what} is not ready after {seconds} s (logs: {paths.LOGS})")
         time.sleep(0.2)
@@ -178,10 +187,6 @@ def _node_ready() -> bool:
     return False
 
 
-def _left() -> bool:
-    return namespaces.left() or processes.left()
-
-
 def _end() -> None:
     # The kubelet first, or it restarts what is ended; etcd after the API server, which else hangs.
     last = ("kube-apiserver", "etcd", "containerd")
@@ -193,10 +198,18 @@ def _end() -> None:
     namespaces.remove()
 
 
+def _ingress_listens() -> bool:
+    try:
+        socket.create_connection((paths.NODE_ADDRESS, 80), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def _lock() -> Iterator[None]:
-    paths.CACHE.mkdir(parents=True, exist_ok=True)
-    with (paths.CACHE / "node.lock").open("w") as lock:
+    # Beside the network that it guards: labs with different homes may want the same one.
+    with Path(f"/run/{paths.NETNS}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -101,11 +101,6 @@ def why_ended(name: str) -> str:
     return f"{lines[-1][:300] if lines else 'it said nothing'} (log: {log})"
 
 
-def left() -> bool:
-    """Tell whether the lab's control group is there."""
-    return (_tracking() / GROUP).exists()
-
-
 def end(*names: str, seconds: float = 5) -> None:
     """Ask processes to end, insist after some seconds, and end what they left behind."""
     mains = {name: pid for name in names if (pid := _main(name))}

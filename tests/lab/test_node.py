@@ -1,0 +1,149 @@
+"""The lab's node starts once, heals, and ends without a trace, whatever was killed before.
+
+A second lab, with a home and a network of its own, so that one in use is left alone. What runs in
+pods is proved by the end-to-end tests.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import paths
+
+pytestmark = pytest.mark.e2e
+
+_NAME = "mlflow-lab-19"
+_COMPONENTS = (
+    *("etcd", "containerd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+    *("kubelet", "kube-proxy", "coredns", "storage", "ingress"),
+)
+
+
+class Lab:
+    """Runs the lab's commands as a user would, on a home and a network of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        (home / "tools").symlink_to(paths.TOOLS)
+        self.environment = {
+            **os.environ,
+            "MLFLOW_LAB_HOME": str(home),
+            "MLFLOW_LAB_SUBNET": "198.19",
+        }
+
+    def begin(self, command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "lab", command],
+            cwd=paths.CLONE,
+            env=self.environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, command: str) -> str:
+        started = self.begin(command)
+        output, errors = started.communicate(timeout=240)
+        assert started.returncode == 0, output + errors
+        return output + errors
+
+    def kubectl(self, *words: str) -> str:
+        kubectl = next(self.home.glob("tools/kubernetes-*/kubectl"))
+        config = self.home / "node" / "kubeconfig"
+        command = [str(kubectl), f"--kubeconfig={config}", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def pid(self, name: str) -> int:
+        return int((self.home / "node" / "pids" / name).read_text())
+
+    def pids(self) -> dict[str, int]:
+        return {name: self.pid(name) for name in _COMPONENTS}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    made = Lab(tmp_path_factory.mktemp("lab"))
+    yield made
+    made.run("delete")
+
+
+def traces(lab: Lab) -> list[str]:
+    """List what is left of the lab on the machine, beside its data."""
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    routes = subprocess.run(["ip", "route"], check=True, capture_output=True, text=True).stdout
+    places = ("/run/netns", "/run", "/sys/class/net", "/sys/fs/cgroup", "/sys/fs/cgroup/memory")
+    return [
+        *(str(Path(place) / _NAME) for place in places if (Path(place) / _NAME).exists()),
+        *(mount for mount in mounts if _NAME in mount or str(lab.home) in mount),
+        *(route for route in routes.splitlines() if "198.19." in route),
+        *(
+            str(process)
+            for process in Path("/proc").glob("[0-9]*")
+            if str(lab.home).encode() in _command(process)
+        ),
+    ]
+
+
+def _command(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:  # it ended meanwhile
+        return b""
+
+
+def test_a_start_killed_at_any_moment_is_taken_up_by_the_next(lab: Lab) -> None:
+    for seconds in (0.3, 0.6, 1, 1.5, 2.5, 5):
+        started = lab.begin("start")
+        time.sleep(seconds)
+        started.kill()
+        started.communicate()
+    lab.run("start")
+    assert "Ready" in lab.kubectl("get", "nodes")
+
+
+def test_a_second_start_changes_nothing_and_says_nothing(lab: Lab) -> None:
+    lab.run("start")
+    before = lab.pids()
+    assert lab.run("start") == ""
+    assert lab.pids() == before
+
+
+@pytest.mark.parametrize("name", _COMPONENTS)
+def test_start_brings_back_what_was_killed_and_leaves_the_rest(lab: Lab, name: str) -> None:
+    lab.run("start")
+    before = lab.pids()
+    os.kill(before[name], signal.SIGKILL)
+    lab.run("start")
+    after = lab.pids()
+    assert {changed for changed in after if after[changed] != before[changed]} == {name}
+    lab.run("status")
+
+
+def test_start_makes_a_lost_network_anew(lab: Lab) -> None:
+    lab.run("start")
+    subprocess.run(["ip", "netns", "delete", _NAME], check=True)
+    lab.run("start")
+    lab.run("status")
+
+
+def test_a_stopped_node_leaves_no_trace_and_comes_back_with_its_data(lab: Lab) -> None:
+    lab.run("start")
+    lab.kubectl("create", "configmap", "kept", "--from-literal=key=value")
+    lab.run("stop")
+    assert traces(lab) == []
+    assert lab.run("stop") == ""
+    lab.run("start")
+    assert lab.kubectl("get", "configmap", "kept", "--output=jsonpath={.data.key}") == "value"
+
+
+def test_a_deleted_node_leaves_no_data(lab: Lab) -> None:
+    lab.run("start")
+    lab.run("delete")
+    assert traces(lab) == []
+    assert not (lab.home / "node").exists()
