@@ -1,0 +1,117 @@
+"""Run a program or a component under Pulumi's mocks, and keep every resource it asks for.
+
+This proves wiring only: nothing here talks to Kubernetes, and no wait, default or rule of the
+providers is real. tests/e2e proves the product.
+"""
+
+import runpy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi.runtime
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ADDRESS = "ingress.example"
+
+
+@dataclass
+class Recorded(pulumi.runtime.Mocks):
+    """What was registered (name -> token, inputs), and what was exported."""
+
+    resources: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    exports: dict[str, Any] = field(default_factory=dict)
+    secret_exports: set[str] = field(default_factory=set)
+
+    def new_resource(
+        self, args: pulumi.runtime.MockResourceArgs
+    ) -> tuple[str | None, dict[str, Any]]:
+        """Answer with the inputs, plus what a real provider would have computed."""
+        self.resources[f"{args.typ.rsplit(':', 1)[-1]} {args.name}"] = (args.typ, args.inputs)
+        outputs = dict(args.inputs)
+        if args.typ == "random:index/randomPassword:RandomPassword":
+            outputs["result"] = password(args.name)
+        if args.typ == "kubernetes:networking.k8s.io/v1:Ingress":
+            outputs["status"] = {"loadBalancer": {"ingress": [{"hostname": ADDRESS}]}}
+        return f"{args.name}-id", outputs
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        """Refuse: the program asks nothing of a provider but resources."""
+        raise AssertionError(f"unexpected call of {args.token}")
+
+    def inputs(self, name: str) -> dict[str, Any]:
+        """Return the inputs of ``"<Kind> <name>"``."""
+        return self.resources[name][1]
+
+    def kubernetes(self) -> dict[str, dict[str, Any]]:
+        """Return every Kubernetes object that was asked for."""
+        return {
+            name: inputs
+            for name, (token, inputs) in self.resources.items()
+            if token.startswith("kubernetes:")
+        }
+
+    def pods(self) -> dict[str, dict[str, Any]]:
+        """Return every pod template's spec, by the object that holds it."""
+        return {
+            name: inputs["spec"]["template"]["spec"]
+            for name, inputs in self.kubernetes().items()
+            if "template" in inputs.get("spec", {})
+        }
+
+
+def password(name: str) -> str:
+    """Return what the mocks generate for the RandomPassword of that name."""
+    return f"generated{name.replace('-', '')}"
+
+
+def settings(stack: str = "minikube", **changed: object) -> dict[str, str]:
+    """Return a stack's configuration as the engine hands it over, with some of it changed."""
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    values: dict[str, object] = {f"mlflow:{key}": one["default"] for key, one in declared.items()}
+    values |= yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    values |= {f"mlflow:{key}": value for key, value in changed.items()}
+    return {key: value if isinstance(value, str) else _json(value) for key, value in values.items()}
+
+
+def _json(value: object) -> str:
+    return pulumi.runtime.to_json(value) if isinstance(value, (dict, list)) else str(value).lower()
+
+
+def record(program: Callable[[], object], config: Mapping[str, str] | None = None) -> Recorded:
+    """Run ``program`` with ``config`` until nothing is outstanding."""
+    recorded = Recorded()
+    pulumi.runtime.set_mocks(recorded, project="mlflow", stack="minikube", preview=False)
+    pulumi.runtime.set_all_config(dict(config or {}))
+    pulumi.runtime.test(program)()
+    return recorded
+
+
+def run_stack(stack: str = "minikube", **changed: object) -> Recorded:
+    """Run ``__main__.py`` as the stack does, with some settings changed."""
+    exported: dict[str, pulumi.Output[Any]] = {}
+
+    def program() -> None:
+        export = pulumi.export
+        pulumi.export = lambda name, value: exported.update({name: pulumi.Output.from_input(value)})
+        try:
+            runpy.run_path(str(ROOT / "__main__.py"))
+        finally:
+            pulumi.export = export
+
+    recorded = record(program, settings(stack, **changed))
+
+    def keep() -> None:
+        for name, output in exported.items():
+            pulumi.Output.all(name, output, output.is_secret()).apply(
+                lambda known: (
+                    recorded.exports.update({known[0]: known[1]})
+                    or (recorded.secret_exports.add(known[0]) if known[2] else None)
+                )
+            )
+
+    pulumi.runtime.test(keep)()
+    return recorded

@@ -1,0 +1,94 @@
+"""What all components promise alike, and the pure builders below them."""
+
+import pulumi
+import pytest
+
+import components
+from components import Minio, MinioArgs, Postgres, PostgresArgs, TrackingServer
+from components._uris import database_uri
+from components.tracking_server import allowed_hosts, pool_size
+from tests.unit.recorder import Recorded, record
+
+POSTGRES: PostgresArgs = {"namespace": "ns", "image": "postgres:18.6", "storage": "1Gi"}
+MINIO: MinioArgs = {
+    "namespace": "ns",
+    "image": "minio:1",
+    "server_image": "server:1",
+    "storage": "1Gi",
+    "host": "s3.example",
+    "console_host": "console.example",
+}
+
+
+@pytest.mark.parametrize("name", [n for n in components.__all__ if not n.endswith("Args")])
+def test_token_and_docstrings_follow_the_class(name: str) -> None:
+    component = getattr(components, name)
+    source = component.__init__.__code__.co_consts
+    assert f"mlflow-k8s:index:{name}" in source
+    assert component.__doc__
+
+
+def test_children_are_named_after_their_component() -> None:
+    recorded = record(lambda: (Postgres("one", POSTGRES), Postgres("two", POSTGRES)))
+    children = [name.split()[1] for name in recorded.resources if "Postgres" not in name]
+    assert children
+    assert all(child.startswith(("one-", "two-")) for child in children)
+    assert len(recorded.resources) == len(children) + 2
+
+
+def test_a_misspelt_input_is_refused_with_the_nearest_one() -> None:
+    wrong = {**POSTGRES, "storagee": "2Gi"}
+    with pytest.raises(pulumi.RunError, match=r"db\.storagee: no such input; did you mean storage"):
+        record(lambda: Postgres("db", wrong))  # type: ignore[arg-type]
+
+
+def test_a_missing_input_is_named() -> None:
+    with pytest.raises(pulumi.RunError, match=r"db\.image: required, and not given"):
+        record(lambda: Postgres("db", {"namespace": "ns", "storage": "1Gi"}))  # type: ignore[typeddict-item]
+
+
+def test_pods_restart_when_a_secret_changes() -> None:
+    def annotation(recorded: Recorded) -> str:
+        template = recorded.inputs("StatefulSet db-server")["spec"]["template"]
+        return template["metadata"]["annotations"]["mlflow-kubernetes/secrets"]
+
+    first = annotation(record(lambda: Postgres("db", POSTGRES)))
+    assert len(first) == 16
+    assert first == annotation(record(lambda: Postgres("db", POSTGRES)))
+    other = record(lambda: Minio("db", MINIO))
+    assert annotation(other) != first
+
+
+def test_server_and_stores_agree_on_what_a_backend_publishes() -> None:
+    shared = {"credentials_secret", "credentials_fingerprint"}
+    assert shared <= set(Postgres.__annotations__)
+    assert shared <= set(Minio.__annotations__)
+    assert "tracking_uri" in TrackingServer.__annotations__
+
+
+def test_user_parts_of_a_uri_are_quoted() -> None:
+    parts = {"user": "a@b", "password": "p:/%", "host": "db.ns.svc", "database": "x y"}
+    uri = database_uri("postgresql+psycopg2", port=1, **parts)
+    assert uri == "postgresql+psycopg2://a%40b:p%3A%2F%25@db.ns.svc:1/x%20y?connect_timeout=5"
+
+
+@pytest.mark.parametrize(
+    ("replicas", "workers", "size"), [(1, 2, 14), (2, 2, 9), (3, 4, 3), (1, 1, 20), (5, 8, 0)]
+)
+def test_all_pools_fit_into_the_database(replicas: int, workers: int, size: int) -> None:
+    if not size:
+        with pytest.raises(pulumi.RunError, match="database connections"):
+            pool_size(190, replicas, workers)
+        return
+    assert pool_size(190, replicas, workers) == size
+    assert 2 * (workers + 1) * (replicas + 1) * (size + 1) <= 190
+
+
+def test_every_legitimate_name_is_answered_with_and_without_port() -> None:
+    hosts = allowed_hosts("mlflow", "ns", "ml.example", ["extra:*"])
+    for name in ("ml.example", "mlflow", "mlflow.ns", "mlflow.ns.svc", "localhost", "127.0.0.1"):
+        assert name in hosts
+        assert f"{name}:*" in hosts
+    assert "mlflow.ns.svc.cluster.local:*" in hosts
+    assert "extra:*" in hosts
+    assert "*" not in hosts

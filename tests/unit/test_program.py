@@ -1,0 +1,173 @@
+"""The program as a whole, under mocks: what it asks for, and how its parts are wired."""
+
+import base64
+import json
+import re
+
+import pytest
+
+from tests.unit.recorder import ADDRESS, Recorded, password, run_stack
+
+
+@pytest.fixture(scope="module")
+def stack() -> Recorded:
+    return run_stack()
+
+
+def content(stack: Recorded, secret: str) -> dict[str, str]:
+    """Return what a Secret holds; the SDK marks it as secret on the wire, and so it must be."""
+    marked = stack.inputs(f"Secret {secret}")["stringData"]
+    assert set(marked) - {"value"}, "not marked as secret"
+    return marked["value"]
+
+
+def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
+    assert sorted(stack.kubernetes()) == [
+        "ConfigMap postgres-first-start",
+        "Deployment mlflow-server",
+        "Ingress minio-console",
+        "Ingress minio-s3",
+        "Ingress mlflow",
+        "Job minio-bucket",
+        "Job mlflow-migration",
+        "Namespace namespace",
+        "Secret minio-credentials",
+        "Secret minio-root",
+        "Secret postgres-credentials",
+        "Secret postgres-server",
+        "Service minio-service",
+        "Service mlflow-service",
+        "Service postgres-service",
+        "StatefulSet minio-server",
+        "StatefulSet postgres-server",
+    ]
+
+
+def test_every_object_has_a_name_and_is_in_the_namespace(stack: Recorded) -> None:
+    for name, inputs in stack.kubernetes().items():
+        assert inputs["metadata"]["name"], name
+        if not name.startswith("Namespace"):
+            assert inputs["metadata"]["namespace"] == "mlflow", name
+
+
+def test_the_database_dns_name_and_password_flow_into_the_server(stack: Recorded) -> None:
+    uri = content(stack, "postgres-credentials")["MLFLOW_BACKEND_STORE_URI"]
+    assert uri == (
+        f"postgresql+psycopg2://mlflow:{password('postgres-password')}"
+        "@postgres.mlflow.svc:5432/mlflow?connect_timeout=5"
+    )
+    assert stack.inputs("Service postgres-service")["metadata"]["name"] == "postgres"
+    (server,) = stack.pods()["Deployment mlflow-server"]["containers"]
+    assert [source["secretRef"]["name"] for source in server["envFrom"]] == [
+        "postgres-credentials",
+        "minio-credentials",
+    ]
+
+
+def test_the_server_gets_a_key_of_its_own_and_never_the_root_key(stack: Recorded) -> None:
+    credentials = content(stack, "minio-credentials")
+    root = content(stack, "minio-root")
+    assert credentials["AWS_SECRET_ACCESS_KEY"] == password("minio-server-key")
+    assert set(root.values()).isdisjoint(credentials.values())
+    readers = [name for name, pod in stack.pods().items() if "minio-root" in json.dumps(pod)]
+    assert readers == ["StatefulSet minio-server", "Job minio-bucket"]
+
+
+def test_no_ip_address_no_secret_in_clear_anywhere(stack: Recorded) -> None:
+    """The same claim is made on real objects and on the state file in tests/e2e."""
+    secrets = [password(name.split()[1]) for name in stack.resources if "RandomPassword" in name]
+    assert len(secrets) == 4
+    for name, inputs in stack.kubernetes().items():
+        if name.startswith("Secret"):
+            continue
+        text = json.dumps(inputs)
+        for secret in secrets:
+            assert secret not in text, name
+            assert base64.b64encode(secret.encode()).decode() not in text, name
+        addresses = set(re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", text))
+        assert addresses <= {"127.0.0.1", "0.0.0.0"}, name  # noqa: S104 (the server's own pod)
+
+
+def test_exports_are_what_clients_need(stack: Recorded) -> None:
+    assert stack.exports == {
+        "tracking_uri": "http://mlflow-server.local",
+        "tracking_uri_in_cluster": "http://mlflow.mlflow.svc:5000",
+        "artifact_root": "s3://mlflow",
+        "s3_endpoint_url": "http://mlflow-minio.local",
+        "hosts_line": (
+            f"{ADDRESS} mlflow-server.local mlflow-minio.local mlflow-minio-console.local"
+        ),
+        "client_env": {"MLFLOW_TRACKING_URI": "http://mlflow-server.local"},
+    }
+    assert stack.secret_exports == {"client_env"}
+
+
+def test_every_pod_runs_under_the_restricted_profile(stack: Recorded) -> None:
+    assert len(stack.pods()) == 5
+    for name, pod in stack.pods().items():
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["enableServiceLinks"] is False, name
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+            }, name
+
+
+def test_every_server_has_three_probes_and_a_memory_limit(stack: Recorded) -> None:
+    for name in ("Deployment mlflow-server", "StatefulSet postgres-server"):
+        (container,) = stack.pods()[name]["containers"]
+        assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container), name
+        assert container["resources"]["limits"]["memory"], name
+
+
+def test_readiness_asks_the_database_and_liveness_does_not(stack: Recorded) -> None:
+    (server,) = stack.pods()["Deployment mlflow-server"]["containers"]
+    assert "experiments/search" in server["readinessProbe"]["httpGet"]["path"]
+    assert server["livenessProbe"]["httpGet"]["path"] == "/health"
+
+
+def test_settings_reach_the_objects() -> None:
+    changed = run_stack(
+        namespace="ml",
+        trackingHost="ml.example.com",
+        replicas=3,
+        workers=4,
+        serverMemory="2Gi",
+        databaseStorage="3Gi",
+        artifactStorage="4Gi",
+        storageClass="fast",
+        ingressClass="traefik",
+        ingressAnnotations={"example.com/a": "b"},
+        ingressWaitSeconds=0,
+        allowedHosts=["ml.corp:*"],
+        jobExecution=False,
+    )
+    assert changed.inputs("Namespace namespace")["metadata"]["name"] == "ml"
+    deployment = changed.inputs("Deployment mlflow-server")["spec"]
+    assert deployment["replicas"] == 3
+    (server,) = deployment["template"]["spec"]["containers"]
+    assert server["args"] == ["--port", "5000", "--workers", "4"]
+    assert server["resources"]["limits"] == {"memory": "2Gi"}
+    environment = {one["name"]: one["value"] for one in server["env"]}
+    hosts = environment["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+    assert {"ml.example.com", "mlflow.ml.svc:*", "ml.corp:*"} <= set(hosts)
+    (claim,) = changed.inputs("StatefulSet postgres-server")["spec"]["volumeClaimTemplates"]
+    assert claim["spec"]["storageClassName"] == "fast"
+    assert claim["spec"]["resources"] == {"requests": {"storage": "3Gi"}}
+    ingress = changed.inputs("Ingress mlflow")
+    assert ingress["spec"]["ingressClassName"] == "traefik"
+    assert ingress["spec"]["rules"][0]["host"] == "ml.example.com"
+    assert ingress["metadata"]["annotations"]["example.com/a"] == "b"
+    assert ingress["metadata"]["annotations"]["pulumi.com/skipAwait"] == "true"
+    assert changed.exports["tracking_uri_in_cluster"] == "http://mlflow.ml.svc:5000"
+
+
+def test_defaults_leave_classes_to_the_cluster() -> None:
+    plain = run_stack(storageClass="", ingressClass="")
+    (claim,) = plain.inputs("StatefulSet minio-server")["spec"]["volumeClaimTemplates"]
+    assert "storageClassName" not in claim["spec"]
+    assert "ingressClassName" not in plain.inputs("Ingress mlflow")["spec"]
