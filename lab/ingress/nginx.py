@@ -11,7 +11,8 @@ from pathlib import Path
 
 from lab.progress import LabError
 
-_PROGRAM = "nginx"
+# Debian's, and by its full name: a user's PATH need not have sbin.
+PROGRAM = Path("/usr/sbin/nginx")
 # Without time, process and place: the same fault must read the same each time it is met.
 _FATAL = re.compile(r"\[emerg\] (?:[0-9]+#[0-9]+: )?(.*?)(?: in /.*)?$")
 
@@ -83,7 +84,7 @@ class Nginx:
 
     def _command(self, configuration: str, *options: str) -> list[str]:
         prefix = f"{self.prefix}/"
-        return [_PROGRAM, "-p", prefix, "-c", configuration, "-e", "stderr", *options]
+        return [str(PROGRAM), "-p", prefix, "-c", configuration, "-e", "stderr", *options]
 
     def _wait(self, done: Callable[[], bool], seconds: float = 15) -> bool:
         deadline = time.monotonic() + seconds
@@ -110,7 +111,7 @@ class Nginx:
         if Path(os.readlink(entry / "cwd")) != self.prefix:
             return False
         # A package upgrade makes it "/usr/sbin/nginx (deleted)".
-        return Path(os.readlink(entry / "exe")).name.split()[0] == _PROGRAM
+        return Path(os.readlink(entry / "exe")).name.split()[0] == PROGRAM.name
 
     def _end_leftovers(self) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):

@@ -18,7 +18,7 @@ def cluster(*objects: Any) -> Cluster:
     return Cluster(*([item for item in everything if isinstance(item, kind)] for kind in kinds))
 
 
-def ingress_class(name: str, controller: str) -> IngressClass:
+def ingress_class(name: str, controller: str) -> Any:
     return IngressClass.from_dict({"metadata": {"name": name}, "spec": {"controller": controller}})
 
 
@@ -30,8 +30,8 @@ def ingress(
     default: str = "",
     class_name: str | None = "nginx",
     raw_annotations: dict[str, str] | None = None,
-    **annotations: str,
-) -> Ingress:
+    **annotations: Any,
+) -> Any:
     """An Ingress of (`host/path`, path type, `service:port`) rules; annotations in snake case."""
     named = {ANNOTATION + key.replace("_", "-"): value for key, value in annotations.items()}
     rules = []
@@ -90,7 +90,7 @@ def service(name: str, *endpoints: str, port: int = 80, port_name: str = "http")
     return [Service.from_dict({"metadata": metadata, "spec": {"ports": ports}}), *slices]
 
 
-def tls_secret(name: str, certificate: Path, key: Path) -> Secret:
+def tls_secret(name: str, certificate: Path, key: Path) -> Any:
     files = {"tls.crt": certificate, "tls.key": key}
     data = {part: base64.b64encode(path.read_bytes()).decode() for part, path in files.items()}
     return Secret.from_dict({"metadata": {"namespace": "default", "name": name}, "data": data})

@@ -154,7 +154,7 @@ def test_endpoints_of_another_namespace_stay_out() -> None:
     ],
 )
 def test_annotations_set_the_options_of_their_ingress(
-    annotations: dict[str, str], options: Options
+    annotations: dict[str, Any], options: Options
 ) -> None:
     site = build(ingress("one", ("a.test/", "Prefix", "web:80"), **annotations))
     assert [server.locations['"/"'].options for server in site.servers[1:]] == [options]
@@ -184,8 +184,8 @@ ATTACKS = [
 def test_a_wrong_annotation_leaves_out_its_ingress_and_no_other(
     annotation: str, value: str
 ) -> None:
-    key = annotation.replace("-", "_")
-    bad = ingress("bad", ("bad.test/", "Prefix", "web:80"), **{key: value})
+    wrong = {rules.ANNOTATION + annotation: value}
+    bad = ingress("bad", ("bad.test/", "Prefix", "web:80"), raw_annotations=wrong)
     site = build(bad, ingress("good", ("good.test/", "Prefix", "api:80")))
     assert routing(site) == {'good.test "/"': "api"}
     (report,) = site.reports

@@ -23,12 +23,12 @@ import pytest
 from lab.ingress import PACKAGES
 from lab.ingress.config import Listen
 from lab.ingress.front import Front
-from lab.ingress.nginx import Nginx
+from lab.ingress.nginx import PROGRAM, Nginx
 from lab.ingress.rules import Cluster
 from tests.unit.lab.ingress_cluster import cluster, ingress, service, tls_secret
 
 pytestmark = pytest.mark.skipif(
-    not all(shutil.which(program) for program in ("nginx", "openssl")),
+    not (PROGRAM.exists() and shutil.which("openssl")),
     reason=f"needs the Debian packages {' and '.join(PACKAGES)}",
 )
 
@@ -46,7 +46,7 @@ class Echo(BaseHTTPRequestHandler):
             self._echo_bytes()
             return
         if self.path == "/slow":
-            time.sleep(3)
+            time.sleep(1.5)
         if self.path == "/hangup":
             self.server.asked.append(self.command)
             self.close_connection = True
@@ -163,9 +163,9 @@ class Answer:
         return said
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "ingress")
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = World(tmp_path_factory.mktemp("world") / "ingress")
     yield made
     made.nginx.stop()
     assert made.nginx._processes() == set()
@@ -189,7 +189,7 @@ def both(web: Backend, api: Backend) -> list[Any]:
     return [*service("web", web.endpoint), *service("api", api.endpoint)]
 
 
-def one(web: Backend, **annotations: str) -> Cluster:
+def one(web: Backend, **annotations: Any) -> Cluster:
     """A cluster with a single Ingress, a.test, to the service `web`."""
     return cluster(
         ingress("one", ("a.test/", "Prefix", "web:80"), **annotations),
@@ -538,7 +538,7 @@ def test_a_long_answer_survives_a_reload(world: World, web: Backend) -> None:
     answers: list[int] = []
     asking = threading.Thread(target=lambda: answers.append(world.get("a.test/slow").status))
     asking.start()
-    time.sleep(0.5)
+    time.sleep(0.3)
     world.front.serve(cluster())
     assert world.get("a.test/").status == 404
     asking.join()
@@ -557,6 +557,7 @@ def test_a_killed_nginx_comes_back_with_what_it_served(world: World, web: Backen
 
 
 def test_nothing_outlives_a_killed_controller(tmp_path: Path, world: World) -> None:
+    world.front.serve(cluster())
     prefix, port = tmp_path / "second", _free_port()
     program = (
         "import pathlib, time; from lab.ingress.front import *;"
