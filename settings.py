@@ -105,31 +105,39 @@ def _class_name(text: str) -> str | None:
     return text or None
 
 
-def _parsed(text: str) -> Any:
+def _json(text: str, kind: type) -> Any:
+    """Return a list's or an object's value; the engine hands both over as JSON."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError:
-        return None
+        value = None
+    return value if isinstance(value, kind) else None
 
 
 def _hosts(text: str) -> list[str]:
-    hosts = _parsed(text)
+    hosts: list[object] | None = _json(text, list)
     pattern = re.compile(r"[-a-zA-Z0-9.:*\[\]]{1,253}")
-    if not isinstance(hosts, list) or not all(
-        isinstance(host, str) and pattern.fullmatch(host) and host.strip("*.:") for host in hosts
-    ):
+    accepted = [
+        host
+        for host in hosts or []
+        if isinstance(host, str) and pattern.fullmatch(host) and host.strip("*.:")
+    ]
+    if hosts is None or accepted != hosts:
         raise Refused('a list of host names or patterns, such as ["mlflow.corp:*"], but not "*"')
-    return hosts
+    return accepted
 
 
 def _annotations(text: str) -> dict[str, str]:
-    annotations = _parsed(text)
+    annotations: dict[str, object] | None = _json(text, dict)
     name = re.compile(rf"({_LABEL}(\.{_LABEL})*/)?[A-Za-z0-9]([-\w.]{{0,61}}[A-Za-z0-9])?")
-    if not isinstance(annotations, dict) or not all(
-        name.fullmatch(key) and isinstance(value, str) for key, value in annotations.items()
-    ):
+    accepted = {
+        key: value
+        for key, value in (annotations or {}).items()
+        if name.fullmatch(key) and isinstance(value, str)
+    }
+    if annotations is None or accepted != annotations:
         raise Refused('annotation names with texts as values, such as {"example.com/a": "true"}')
-    return annotations
+    return accepted
 
 
 @dataclass(frozen=True, kw_only=True)
