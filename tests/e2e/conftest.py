@@ -13,7 +13,6 @@ from tests.e2e.kubectl import Kubectl, inventory
 from tests.e2e.stack import Stack
 
 NAMESPACE = "mlflow-e2e"
-CLIENT_NAMESPACE = "mlflow-e2e-client"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,14 +23,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def environment() -> dict[str, str]:
-    """The environment in which `pulumi` and `kubectl` reach a cluster that has all images."""
-    cluster = clusters.find()
-    if cluster.kind == "lab":
-        import lab.node  # noqa: PLC0415 (a cluster of the user's needs nothing of the lab)
+def cluster() -> Iterator[clusters.Cluster]:
+    """A cluster, found as `make up` finds one; the lab is stopped again if this started it."""
+    found = clusters.find()
+    ran_before = found.running()
+    found.start()
+    yield found
+    if not ran_before:
+        found.stop()
 
-        lab.node.start()
-    images.provide(cluster, stacks.settings("minikube"))
+
+@pytest.fixture(scope="session")
+def environment(cluster: clusters.Cluster) -> dict[str, str]:
+    """The environment in which `pulumi` and `kubectl` reach the cluster."""
     return cluster.environment
 
 
@@ -50,12 +54,13 @@ def before(kubectl: Kubectl) -> set[tuple[str, str, str]]:
 
 @pytest.fixture(scope="session")
 def stack(
-    environment: dict[str, str],
+    cluster: clusters.Cluster,
     before: set[tuple[str, str, str]],  # noqa: ARG001 (taken before anything is made)
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """A stack that is up."""
-    stack = Stack.create(tmp_path_factory.mktemp("stack"), environment, NAMESPACE)
+    images.provide(cluster, stacks.settings("minikube"))
+    stack = Stack.create(tmp_path_factory.mktemp("stack"), cluster.environment, NAMESPACE)
     stack.change("up")
     yield stack
     stack.change("destroy")

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from commands import images
+from commands.cluster import Cluster
+from lab import images as lab_images
 from tests.e2e.kubectl import Kubectl, ready
 from tests.e2e.programs import CLONE, run
 from tests.e2e.waiting import wait_until
 
 SCRIPTS = CLONE / "tests" / "e2e" / "client"
+_IMAGE_FOLDER = CLONE / "tests" / "e2e" / "client_image"
 IMAGE = "mlflow-kubernetes/e2e-client:3.17.2"
 _VENV = CLONE / ".venv-client"
 
@@ -104,12 +108,19 @@ def client_pod(environment: Mapping[str, str], namespace: str) -> Iterator[Pod]:
         kubectl("delete", "namespace", namespace, seconds=120)
 
 
+def provide_image(cluster: Cluster) -> None:
+    """Put the image of the client pod into the cluster."""
+    if cluster.kind == "lab":
+        lab_images.provide([IMAGE], {IMAGE: _IMAGE_FOLDER})
+    else:
+        images.build_in_minikube(cluster, IMAGE, _IMAGE_FOLDER)
+
+
 def make_virtual_environment() -> None:
     """Make the client's virtual environment, unless it is what its requirements ask for."""
-    requirements = SCRIPTS / "requirements.txt"
-    wanted = hashlib.sha256(
-        requirements.read_bytes() + (SCRIPTS / "constraints.txt").read_bytes()
-    ).hexdigest()
+    requirements = _IMAGE_FOLDER / "requirements.txt"
+    constraints = _IMAGE_FOLDER / "constraints.txt"
+    wanted = hashlib.sha256(requirements.read_bytes() + constraints.read_bytes()).hexdigest()
     made_for = _VENV / "made-for"
     if made_for.exists() and made_for.read_text() == wanted:
         return

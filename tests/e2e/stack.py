@@ -54,9 +54,9 @@ class Stack:
         stack.pulumi("stack", "init", "minikube")
         stack.set(
             namespace=namespace,
-            trackingHost="e2e-server.local",
-            artifactHost="e2e-minio.local",
-            artifactConsoleHost="e2e-console.local",
+            trackingHost=f"{namespace}-server.local",
+            artifactHost=f"{namespace}-minio.local",
+            artifactConsoleHost=f"{namespace}-console.local",
         )
         return stack
 

@@ -7,14 +7,14 @@ from tests.e2e.stack import Stack
 
 def test_up_from_nothing_gives_every_output(stack: Stack) -> None:
     address, *names = stack.outputs()["hosts_line"].split()
-    assert names == ["e2e-server.local", "e2e-minio.local", "e2e-console.local"]
+    assert names == [f"{stack.namespace}-{what}.local" for what in ("server", "minio", "console")]
     assert address[0].isdigit(), "the ingress controller's address is known"
     expected = {
-        "tracking_uri": "http://e2e-server.local",
+        "tracking_uri": f"http://{stack.namespace}-server.local",
         "tracking_uri_in_cluster": f"http://mlflow.{stack.namespace}.svc:5000",
         "artifact_root": "s3://mlflow",
-        "s3_endpoint_url": "http://e2e-minio.local",
-        "client_env": {"MLFLOW_TRACKING_URI": "http://e2e-server.local"},
+        "s3_endpoint_url": f"http://{stack.namespace}-minio.local",
+        "client_env": {"MLFLOW_TRACKING_URI": f"http://{stack.namespace}-server.local"},
     }
     assert {key: stack.outputs()[key] for key in expected} == expected
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from commands.cluster import Cluster
 from tests.e2e import places
-from tests.e2e.conftest import CLIENT_NAMESPACE
 from tests.e2e.stack import Stack
 
 SMALL, MEDIUM, LARGE = 5, 10_000_000, 600_000_000
@@ -15,8 +15,9 @@ LIMIT = 90
 
 
 @pytest.fixture(scope="module")
-def pod(environment: dict[str, str]) -> Iterator[places.Pod]:
-    with places.client_pod(environment, CLIENT_NAMESPACE) as pod:
+def pod(cluster: Cluster) -> Iterator[places.Pod]:
+    places.provide_image(cluster)
+    with places.client_pod(cluster.environment, "mlflow-e2e-client") as pod:
         yield pod
 
 

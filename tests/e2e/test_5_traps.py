@@ -38,8 +38,8 @@ def ask(port: int, host: str, *, method: str = "GET", origin: str = "") -> int:
 @pytest.mark.parametrize(
     "host",
     [
-        "e2e-server.local",
-        "e2e-server.local:8080",
+        "{namespace}-server.local",
+        "{namespace}-server.local:8080",
         "mlflow",
         "mlflow:5000",
         "mlflow.{namespace}:5000",
@@ -58,16 +58,17 @@ def test_server_answers_to_its_own_names(stack: Stack, port: int, host: str) -> 
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:5000", "e2e-server.local.evil.example", "mlflow.evil"]
+    "host",
+    ["evil.example", "evil.example:5000", "{namespace}-server.local.evil.example", "mlflow.evil"],
 )
-def test_server_refuses_a_forged_name(port: int, host: str) -> None:
-    assert ask(port, host) == 403
+def test_server_refuses_a_forged_name(stack: Stack, port: int, host: str) -> None:
+    assert ask(port, host.format(namespace=stack.namespace)) == 403
 
 
-def test_server_refuses_changes_from_a_foreign_page(port: int) -> None:
-    own, foreign = "http://e2e-server.local", "http://evil.example"
-    assert ask(port, "e2e-server.local", method="POST", origin=foreign) == 403
-    assert ask(port, "e2e-server.local", method="POST", origin=own) == 400, "no name was given"
+def test_server_refuses_changes_from_a_foreign_page(stack: Stack, port: int) -> None:
+    own = f"{stack.namespace}-server.local"
+    assert ask(port, own, method="POST", origin="http://evil.example") == 403
+    assert ask(port, own, method="POST", origin=f"http://{own}") == 400, "no name was given"
 
 
 def test_service_called_mlflow_does_not_reach_the_servers_environment(stack: Stack) -> None:

@@ -1,0 +1,141 @@
+"""Measure a stack of its own on the cluster in use, and print the figures beside their goals."""
+
+import argparse
+import datetime
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from commands import ground
+from commands import stack as stacks
+from commands._main import CommandError, main, say
+from tests.e2e import places, processes
+from tests.e2e.kubectl import inventory, wait_for_nothing_more_than
+from tests.e2e.programs import ProgramError
+from tests.e2e.stack import Stack
+
+NAMESPACE = "mlflow-bench"
+APPS = ("mlflow", "postgres", "minio")
+# Start-up work is over by then: connections are made, and Python's allocator has settled.
+REST_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Something measured, and how much of it is good enough."""
+
+    what: str
+    unit: str
+    goal: float | None = None
+
+
+UP = Figure("`up` from nothing, images present", "s")
+FIRST_RUN = Figure("... and until a first run is logged and read back", "s", 60)
+NO_OP = Figure("`up` with nothing to do", "s", 8)
+DESTROY = Figure("`destroy`, nothing left", "s", 45)
+SERVER = Figure("tracking server at rest, 2 workers (PSS)", "MiB", 300)
+WHOLE = Figure("whole stack at rest (PSS)", "MiB", 700)
+UPLOAD = Figure("600 MB artifact up, through the ingress", "MB/s")
+DOWNLOAD = Figure("600 MB artifact down, through the ingress", "MB/s")
+FIGURES = (UP, FIRST_RUN, NO_OP, DESTROY, SERVER, WHOLE, UPLOAD, DOWNLOAD)
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Return the seconds that something takes."""
+    start = time.monotonic()
+    action()
+    return time.monotonic() - start
+
+
+def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> None:
+    """Take the stack from nothing to nothing, and note what it took."""
+    before = inventory(stack.kubectl)
+    start = time.monotonic()
+    stack.change("up")
+    found[UP].append(time.monotonic() - start)
+    outputs = stack.outputs()
+    client = places.Machine(home, outputs["hosts_line"])
+    uri = outputs["tracking_uri"]
+    client.run("first_run.py", tracking_uri=uri, seconds=120)
+    found[FIRST_RUN].append(time.monotonic() - start)
+
+    found[NO_OP].append(timed(lambda: stack.change("up", "--expect-no-changes")))
+
+    time.sleep(REST_SECONDS)
+    share = {
+        app: sum(processes.memory(one) for one in processes.of_pod(stack.kubectl.pod(app))) / 1024
+        for app in APPS
+    }
+    if all(share.values()):  # otherwise the processes run on another machine
+        found[SERVER].append(share["mlflow"])
+        found[WHOLE].append(sum(share.values()))
+
+    size = 600_000_000
+    (artifact,) = client.run(
+        *("training_job.py", "bench", "--artifact", str(size)), tracking_uri=uri, seconds=600
+    )["artifacts"]
+    found[UPLOAD].append(size / 1e6 / artifact["upload_seconds"])
+    found[DOWNLOAD].append(size / 1e6 / artifact["download_seconds"])
+
+    def destroy() -> None:
+        stack.change("destroy")
+        wait_for_nothing_more_than(stack.kubectl, before, NAMESPACE, 120)
+
+    found[DESTROY].append(timed(destroy))
+
+
+def about(stack: Stack) -> list[str]:
+    """Say where and of what the figures are."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    version = stack.kubectl.json("version")["serverVersion"]["gitVersion"]
+    pulumi = stack.pulumi("version").stdout.strip()
+    chosen = stacks.settings("minikube")
+    images = ", ".join(chosen[f"{what}Image"] for what in ("server", "postgres", "minio"))
+    return [
+        f"machine: {os.cpu_count()} cores, {memory:.0f} GiB, {platform.platform()}",
+        f"versions: Pulumi {pulumi}, Kubernetes {version}, {images}",
+        f"date: {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
+    ]
+
+
+def row(figure: Figure, values: list[float]) -> str:
+    """Return one line of the table."""
+    if not values:
+        return f"| {figure.what} | not to be seen from here | | |"
+    median = f"{statistics.median(values):.1f} {figure.unit}"
+    every = ", ".join(f"{value:.1f}" for value in values)
+    goal = f"{figure.goal:g} {figure.unit} or less" if figure.goal else ""
+    return f"| {figure.what} | {median} | {goal} | {every} |"
+
+
+def command() -> None:
+    """Measure some rounds and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=2, help="times from nothing to nothing")
+    rounds = parser.parse_args().rounds
+    places.make_virtual_environment()
+    found: dict[Figure, list[float]] = defaultdict(list)
+    with ground.ready() as cluster, tempfile.TemporaryDirectory() as scratch:
+        stack = Stack.create(Path(scratch), cluster.environment, NAMESPACE)
+        try:
+            for number in range(rounds):
+                say(f"measuring, round {number + 1} of {rounds}, usually 3 min ...")
+                one_round(stack, Path(scratch), found)
+        except ProgramError as error:
+            raise CommandError(str(error)) from None
+        finally:
+            stack.change("destroy", check=False)
+        lines = about(stack)
+    print("\n".join(lines))
+    print(f"\n| what | median of {rounds} | goal | each |\n|---|---|---|---|")
+    print("\n".join(row(figure, found[figure]) for figure in FIGURES))
+
+
+if __name__ == "__main__":
+    main(command)
