@@ -34,7 +34,7 @@ def provide(cluster: Cluster, settings: Mapping[str, Any]) -> None:
         lab_images.provide(references, builds)
     elif cluster.context in _minikube_profiles(cluster):
         for reference, folder in builds.items():
-            _build_in_minikube(cluster, reference, folder)
+            build_in_minikube(cluster, reference, folder)
     elif builds:
         setting = next(name for name in _BUILT_FROM if settings[name] in builds)
         reference, folder = next(iter(builds.items()))
@@ -56,7 +56,8 @@ def _minikube_profiles(cluster: Cluster) -> list[str]:
         return []
 
 
-def _build_in_minikube(cluster: Cluster, reference: str, folder: Path) -> None:
+def build_in_minikube(cluster: Cluster, reference: str, folder: Path) -> None:
+    """Build an image in minikube, unless it is there."""
     minikube = ["minikube", "--profile", cluster.context, "image"]
     listed = capture([*minikube, "ls"], cluster.environment)
     if listed.returncode:
