@@ -61,9 +61,11 @@ def stack(
     """A stack that is up."""
     images.provide(cluster, stacks.settings("minikube"))
     stack = Stack.create(tmp_path_factory.mktemp("stack"), cluster.environment, NAMESPACE)
-    stack.change("up")
-    yield stack
-    stack.change("destroy")
+    try:
+        stack.change("up")
+        yield stack
+    finally:
+        stack.change("destroy")
 
 
 @pytest.fixture(scope="session")
