@@ -1,0 +1,275 @@
+"""Images for the node: built from images/, or stood in for when only a registry has them."""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import node, packages, paths
+from lab.processes import run
+from lab.progress import LabError, say, step
+
+_CACHE = paths.CACHE / "images"
+_STAND_INS = Path(__file__).parent / "standins"
+# The official images that we can stand in for: repository, version, and what its programs are.
+_SERVED = {
+    "debian": ("trixie", "Debian 13 by debootstrap"),
+    "golang": ("1.26", "this machine's Go"),
+    "postgres": ("18", "Debian's PostgreSQL 18"),
+    "python": ("3.13", "Debian's Python 3.13"),
+}
+_USUAL = {"mlflow": "2 min", "minio": "3 min", "postgres": "40 s", "python": "20 s"}
+_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+# What debian:<suite>-slim leaves out too, now and in packages that are installed later.
+_UNWANTED = ("doc", "info", "locale", "man")
+_LISTS = ("var/cache/apt", "var/lib/apt/lists")
+_SLIM = "".join(f"path-exclude /usr/share/{name}/*\n" for name in _UNWANTED)
+# What buildah adds after the words of the command that failed.
+_NOISE = re.compile(r"Error: |subprocess exited|time=")
+
+
+@dataclass(frozen=True)
+class _Build:
+    """A folder with a Dockerfile, the images it starts from, and what decides its outcome."""
+
+    name: str
+    folder: Path
+    bases: Mapping[str, "_Build"]
+
+    @property
+    def key(self) -> str:
+        """A name for the outcome: same key, same image."""
+        digest = hashlib.sha256(_SLIM.encode())
+        for file in sorted(self.folder.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(self.folder)}\0".encode() + file.read_bytes())
+        for argument, base in sorted(self.bases.items()):
+            digest.update(f"{argument}={base.key}".encode())
+        return digest.hexdigest()[:16]
+
+    @property
+    def tag(self) -> str:
+        """The name in the build store, which no registry answers to."""
+        return f"localhost/{self.name}:{self.key}"
+
+
+def provide(references: Sequence[str], builds: Mapping[str, Path]) -> None:
+    """Return when the node holds every image under the name that Kubernetes looks for.
+
+    `builds` says which of them are built, from which folder; a stand-in serves any other.
+    """
+    with _lock():
+        held = _held()
+        for reference in dict.fromkeys(references):
+            name = _normal(reference)
+            folder = builds.get(reference)
+            if folder is None and name in held and not _stood_in(reference):
+                continue  # put there by the user
+            build = _read(folder) if folder else _stand_in(reference)
+            archive = _archive(name, build)
+            if held.get(name) == _digest(archive):
+                continue
+            if folder is None:
+                say(f"{reference} is a stand-in, {_SERVED[build.name][1]}: no registry is asked")
+            with step(f"loading {reference} into the node", usual="10 s"):
+                node.ctr("images", "import", archive)
+
+
+def _held() -> dict[str, str]:
+    """Return the digest of each image that the node holds."""
+    rows = [line.split() for line in node.ctr("images", "ls").splitlines()[1:]]
+    return {row[0]: row[2] for row in rows if len(row) > 2}
+
+
+def _normal(reference: str) -> str:
+    """Write a reference in full, as the kubelet asks containerd for it."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9._-]*", reference):
+        raise LabError(f"image {reference!r}: expected [registry/]repository:tag")
+    first, slash, _ = reference.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return reference
+    return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
+
+
+def _stood_in(reference: str) -> bool:
+    repository, _, tag = _normal(reference).removeprefix("docker.io/library/").partition(":")
+    version, _ = _SERVED.get(repository, ("", ""))
+    return bool(version) and re.match(rf"{re.escape(version)}(?![0-9])", tag) is not None
+
+
+def _stand_in(reference: str) -> _Build:
+    if not _stood_in(reference):
+        served = ", ".join(f"{name}:{version}" for name, (version, _) in _SERVED.items())
+        raise LabError(
+            f"image {reference} is in a registry, which the lab does not ask: it stands in for"
+            f" {served}; load any other with `ctr -n k8s.io images import`"
+        )
+    return _read(_STAND_INS / reference.rpartition("/")[2].partition(":")[0])
+
+
+def _read(folder: Path) -> _Build:
+    dockerfile = folder / "Dockerfile"
+    if not dockerfile.exists():
+        raise LabError(f"{dockerfile} is missing")
+    bases = re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", dockerfile.read_text(), re.MULTILINE)
+    return _Build(folder.name, folder, {name: _stand_in(image) for name, image in bases})
+
+
+def _archive(name: str, build: _Build) -> Path:
+    """Return a file that holds the image under this name, made when it is missing."""
+    stem = re.sub(r"[/:]", "_", name)
+    archive = _CACHE / f"{stem}-{build.key}.tar"
+    if archive.exists():
+        return archive
+    packages.need("buildah", "debootstrap", "debian-archive-keyring", "ca-certificates")
+    _buildah("rm", "--all")  # what a killed build left mounted
+    try:
+        _make(build)
+        unfinished = _CACHE / f"{stem}.unfinished"
+        unfinished.unlink(missing_ok=True)
+        # A third of gzip's time to write, and two thirds to load.
+        zstd = ("--compression-format", "zstd", "--compression-level", "1")
+        _buildah("push", *zstd, build.tag, f"oci-archive:{unfinished}:{name}")
+        unfinished.rename(archive)
+    finally:
+        _buildah("rm", "--all")
+    for old in _CACHE.glob(f"{stem}-*.tar"):
+        if old != archive:
+            old.unlink()
+    return archive
+
+
+def _digest(archive: Path) -> str:
+    with tarfile.open(archive) as content:
+        index = content.extractfile("index.json")
+        if index is None:
+            raise LabError(f"{archive} is damaged: remove it")
+        return str(json.load(index)["manifests"][0]["digest"])
+
+
+def _make(build: _Build) -> None:
+    """Build an image, and before it those that it starts from, unless the store has them."""
+    if _buildah("images", "--quiet", "--filter", f"reference={build.tag}"):
+        return
+    arguments: dict[str, str] = {}
+    mounts: dict[Path, Path] = {}  # the machine's files, by where the build sees them
+    if build.folder.parent == _STAND_INS:
+        mounts[Path("/etc/apt/apt.conf.d/99-machine")] = _apt_settings()
+    for argument, base in build.bases.items():
+        _make(base)
+        arguments[argument] = base.tag
+        more_arguments, more_mounts = _toolbox(base.name)
+        arguments |= more_arguments
+        mounts |= more_mounts
+    with step(f"building the image {build.name}", usual=_USUAL.get(build.name, "1 min")):
+        context = _debian(build.folder) if build.name == "debian" else build.folder
+        _logged(
+            build.name,
+            *_store(),
+            *("bud", "--isolation", "chroot", "--layers", "--pull-never", "--tag", build.tag),
+            *(f"--build-arg={argument}={value}" for argument, value in arguments.items()),
+            *(f"--volume={source}:{target}" for target, source in mounts.items()),
+            context,
+        )
+
+
+def _toolbox(base: str) -> tuple[dict[str, str], dict[Path, Path]]:
+    """Return the arguments and mounts that let a build on this base use the machine's caches."""
+    certificates = Path(os.environ.get("SSL_CERT_FILE") or _CERTIFICATES)
+    if base == "python":
+        cache = _CACHE / "pip"
+        cache.mkdir(exist_ok=True)
+        pip = (sys.executable, "-m", "pip", "config", "get")
+        index = os.environ.get("PIP_INDEX_URL") or run(*pip, "global.index-url", check=False)
+        mounts = {Path("/root/.cache/pip"): cache, _CERTIFICATES: certificates}
+        return {"PIP_INDEX_URL": index.strip()}, mounts
+    if base == "golang":
+        wanted = ("GOROOT", "GOMODCACHE", "GOCACHE", "GOPROXY")
+        found = json.loads(run("go", "env", "-json", *wanted))
+        # What this Go compiled outside is valid in here, and is not compiled again.
+        mounts = {
+            Path("/usr/local/go"): Path(found["GOROOT"]),
+            Path("/go/pkg/mod"): Path(found["GOMODCACHE"]),
+            Path("/root/.cache/go-build"): Path(found["GOCACHE"]),
+            _CERTIFICATES: certificates,
+        }
+        return {"GOPROXY": found["GOPROXY"]}, mounts
+    return {}, {}
+
+
+def _debian(folder: Path) -> Path:
+    """Return a context that holds a Debian, made from the packages of this machine's mirror."""
+    context = _CACHE / "debian"
+    root = context / "root"
+    run("rm", "--recursive", "--force", "--one-file-system", context)
+    shutil.copytree(folder, context)
+    # debootstrap mounts /proc in there: out of everybody's sight, and gone when it is killed.
+    command = ("unshare", "--mount", "debootstrap", "--variant=minbase")
+    _logged("debootstrap", *command, _SERVED["debian"][0], root, *_mirror())
+    (root / "etc/dpkg/dpkg.cfg.d/slim").write_text(_SLIM)
+    for name in (*(f"usr/share/{name}" for name in _UNWANTED), *_LISTS):
+        run("rm", "--recursive", "--force", root / name)
+        (root / name).mkdir()
+    run("tar", "--create", "--file", context / "root.tar", "--directory", root, ".")
+    run("rm", "--recursive", "--force", "--one-file-system", root)
+    return context
+
+
+def _mirror() -> list[str]:
+    """Return the mirror that this machine's apt uses; without one, debootstrap knows its own."""
+    fields = ("--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages")
+    targets = run("apt-get", "indextargets", *fields, check=False).splitlines()
+    found = [target.rpartition("|")[2] for target in targets if target.startswith("Debian|Debian|")]
+    return [mirror for mirror in found if mirror.startswith("http")][:1]
+
+
+def _apt_settings() -> Path:
+    """Return a file with what tells this machine's apt how to reach its mirrors."""
+    wanted = re.compile(r"Acquire::(https?|Check-|Retries)")
+    lines = [line for line in run("apt-config", "dump").splitlines() if wanted.match(line)]
+    settings = _CACHE / "apt.conf"
+    settings.write_text("".join(f"{line}\n" for line in lines))
+    return settings
+
+
+def _store() -> tuple[str | Path, ...]:
+    return (
+        *("buildah", "--storage-driver", "overlay"),
+        *("--root", _CACHE / "store", "--runroot", _CACHE / "run"),
+    )
+
+
+def _buildah(*arguments: str) -> str:
+    return run(*_store(), *arguments)
+
+
+def _logged(name: str, *command: str | Path) -> None:
+    """Run a command that tells a lot: a file takes all of it, and a failure shows the last."""
+    log = _CACHE / f"{name}.log"
+    with log.open("w") as output:
+        done = subprocess.run(command, stdout=output, stderr=output, check=False)
+    if done.returncode:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        said = [line for line in lines if not _NOISE.match(line)]
+        raise LabError(f"making {name} failed: {said[-1] if said else 'no message'} (see {log})")
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with (_CACHE / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another run is making images: waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
