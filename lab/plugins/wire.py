@@ -185,15 +185,15 @@ class Engine:
         self.address = address
         self._stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address))
 
-    def log(self, message: str, severity: int = INFO, urn: str = "") -> None:
+    def log(self, message: str, severity: Any = INFO, urn: str = "") -> None:
         """Print a diagnostic that stays."""
         self._send(message, severity, urn, ephemeral=False)
 
-    def progress(self, message: str, severity: int = INFO, urn: str = "") -> None:
+    def progress(self, message: str, severity: Any = INFO, urn: str = "") -> None:
         """Show a message beside the resource while it is being worked on."""
         self._send(message, severity, urn, ephemeral=True)
 
-    def _send(self, message: str, severity: int, urn: str, *, ephemeral: bool) -> None:
+    def _send(self, message: str, severity: Any, urn: str, *, ephemeral: bool) -> None:
         request = engine_pb2.LogRequest(
             severity=severity, message=message, urn=urn, ephemeral=ephemeral
         )

@@ -22,12 +22,13 @@ from lab.plugins.kubernetes.client import (
     name_of,
     namespace_of,
 )
-from lab.plugins.wire import Failure
+from lab.plugins.wire import INFO, WARNING, Failure
 
 # The official provider lets endpoints settle for 10 s; here everything runs on one machine.
 _SETTLE_SECONDS = 2.0
+_WARN_SECONDS = 10.0  # every pod is unready for a moment; the official one looks as late
 _REVISION = "deployment.kubernetes.io/revision"
-_LOG_LINES = 5
+_LOG_LINES = "5"
 _GIVE_UP_REASONS = {"BackoffLimitExceeded", "DeadlineExceeded"}
 
 
@@ -38,7 +39,12 @@ class Progress:
     ready: bool
     message: str = ""
     reasons: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     hopeless: bool = False
+
+    def explained(self) -> list[str]:
+        """Return everything that stands between the object and being ready."""
+        return self.reasons + self.warnings
 
 
 @dataclass
@@ -73,11 +79,13 @@ def pod_problems(pod: Object) -> list[str]:
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return [f"[Pod {namespace_of(pod)}/{name_of(pod)}]: {scheduled.get('message', '')}"]
-    details = [condition(pod, "Ready").get("message", "")]
     statuses = status.get("initContainerStatuses", []) + status.get("containerStatuses", [])
-    for container in statuses:
-        if not container.get("ready"):
-            details += _container_problems(container)
+    details = [
+        problem
+        for container in statuses
+        if not container.get("ready")
+        for problem in _container_problems(container)
+    ] or [condition(pod, "Ready").get("message", "")]
     told = "; ".join(detail for detail in details if detail)
     return [f"[Pod {namespace_of(pod)}/{name_of(pod)}]: {told}"] if told else []
 
@@ -89,13 +97,11 @@ def _container_problems(container: Object) -> list[str]:
     problems = []
     if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
         problems.append(f"[{waiting['reason']}] {waiting.get('message', '')}".strip())
-    if ended.get("exitCode"):
-        problems.append(f'container "{container["name"]}" ended with exit code {ended["exitCode"]}')
-    if last:
-        problems.append(
-            f'container "{container["name"]}" terminated at {last.get("finishedAt")} '
-            f"({last.get('reason')}: exit code {last.get('exitCode')})"
-        )
+    for end in (ended, last):
+        if end.get("exitCode"):
+            name, code = container["name"], end["exitCode"]
+            problems.append(f'container "{name}" ended with exit code {code} ({end["reason"]})')
+            problems.append(end.get("message", "").strip())
     return problems
 
 
@@ -157,7 +163,7 @@ def deployment_ready(view: View) -> Progress:
         )
     pods = view.owned("Pod", current) if current else []
     message = f"Waiting for app ReplicaSet to be available ({ready}/{wanted} Pods available)"
-    return Progress(False, message, reasons + _problems(pods))
+    return Progress(False, message, reasons, _problems(pods))
 
 
 def stateful_set_ready(view: View) -> Progress:
@@ -193,7 +199,7 @@ def stateful_set_ready(view: View) -> Progress:
         message = f"[1/2] Waiting for StatefulSet to create Pods ({done}/{wanted} Pods ready)"
     elif not replicas:
         message = f"[1/3] Waiting for StatefulSet update to roll out ({done}/{wanted} Pods ready)"
-    return Progress(False, message, reasons + _problems(view.owned("Pod", live)))
+    return Progress(False, message, reasons, _problems(view.owned("Pod", live)))
 
 
 def daemon_set_ready(view: View) -> Progress:
@@ -204,7 +210,7 @@ def daemon_set_ready(view: View) -> Progress:
     if _observed(view.live) and available >= wanted and updated >= wanted:
         return Progress(True, "DaemonSet initialization complete")
     message = f"Waiting for DaemonSet to be available ({available}/{wanted} Pods available)"
-    return Progress(False, message, [message, *_problems(view.owned("Pod", view.live))])
+    return Progress(False, message, [message], _problems(view.owned("Pod", view.live)))
 
 
 def job_ready(view: View) -> Progress:
@@ -220,8 +226,8 @@ def job_ready(view: View) -> Progress:
     problems = _problems(view.owned("Pod", view.live))
     if failed.get("status") == "True" and failed.get("reason") in _GIVE_UP_REASONS:
         reason = f"[{failed['reason']}] {failed.get('message', '')}"
-        return Progress(False, reason, [reason, *problems], hopeless=True)
-    return Progress(False, message, [message, *problems])
+        return Progress(False, reason, [reason], problems, hopeless=True)
+    return Progress(False, message, [message], problems)
 
 
 def pod_ready(view: View) -> Progress:
@@ -230,7 +236,7 @@ def pod_ready(view: View) -> Progress:
     if done or view.live.get("status", {}).get("phase") == "Succeeded":
         return Progress(True, "Pod initialization complete")
     message = f'Waiting for Pod "{name_of(view.live)}" to be ready'
-    return Progress(False, message, pod_problems(view.live))
+    return Progress(False, message, [message], pod_problems(view.live))
 
 
 def claim_ready(view: View) -> Progress:
@@ -362,7 +368,7 @@ class Waiter:
 
     cluster: Cluster
     cancelled: threading.Event
-    tell: Callable[[str], None]
+    tell: Callable[[str, int], None]
     seconds: float
 
     def look(self, live: Object, seconds: float = 1e9) -> Progress:
@@ -386,25 +392,27 @@ class Waiter:
             progress = self.look(live, passed)
             if progress.ready:
                 return live
-            if progress.message != told:
-                told = progress.message
-                self.tell(told)
+            warnings = progress.warnings if passed >= _WARN_SECONDS else []
+            message = "; ".join([progress.message, *warnings])
+            if message != told:
+                told = message
+                self.tell(told, WARNING if warnings else INFO)
             name = name_of(live)
             if progress.hopeless:
                 raise NotReady(
                     f"Resource '{name}' was created but failed to initialize",
                     live,
-                    progress.reasons + self._logs(live),
+                    progress.explained() + self._logs(live),
                 )
             if passed + pause > self.seconds:
                 raise NotReady(
                     f"'{name}' timed out waiting to be Ready",
                     live,
-                    progress.reasons + self._logs(live),
+                    progress.explained() + self._logs(live),
                 )
             if self.cancelled.wait(pause):
                 raise NotReady(
-                    f'Resource operation was cancelled for "{name}"', live, progress.reasons
+                    f'Resource operation was cancelled for "{name}"', live, progress.explained()
                 )
             live = self.cluster.get(live)
         return live
@@ -454,9 +462,11 @@ class Waiter:
                     log = self.cluster.request(
                         "GET",
                         self.cluster.path(pod) + "/log",
-                        container=status["name"],
-                        tailLines=str(_LOG_LINES),
-                        previous=str(previous).lower(),
+                        parameters={
+                            "container": status["name"],
+                            "tailLines": _LOG_LINES,
+                            "previous": str(previous).lower(),
+                        },
                     )
                 except Failure:
                     continue  # a log that is gone explains nothing, and hides nothing else

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import os
 import threading
 from pathlib import Path
@@ -84,7 +82,7 @@ class Cluster:
             if single is None:
                 raise Failure("the kubeconfig has no current context")
             if cluster:
-                single = dataclasses.replace(single, cluster=loaded.clusters[cluster])
+                single = single._replace(cluster=loaded.clusters[cluster])
         except (ConfigError, KeyError, TypeError) as error:
             raise Failure(f"the kubeconfig cannot be used: {error}") from None
         self.namespace = namespace or single.context.namespace or "default"
@@ -105,7 +103,7 @@ class Cluster:
         path: str,
         body: Object | list[Object] | None = None,
         content: str = "application/json",
-        **parameters: str,
+        parameters: dict[str, str] | None = None,
     ) -> Any:
         """Send a request and return the JSON answer, or the text of a log."""
         try:
@@ -162,37 +160,33 @@ class Cluster:
 
     def get(self, obj: Object, name: str = "") -> Object:
         """Read an object."""
-        return copy.copy(self.request("GET", self.path(obj, name)))
+        answer: Object = self.request("GET", self.path(obj, name))
+        return answer
 
     def list(self, api_version: str, kind: str, namespace: str, **parameters: str) -> list[Object]:
         """List a namespace's objects of a kind."""
         probe = {"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace}}
-        items = self.request("GET", self.path(probe, None), **parameters)["items"]
+        items = self.request("GET", self.path(probe, None), parameters=parameters)["items"]
         return [{"apiVersion": api_version, "kind": kind, **item} for item in items]
 
     def create(self, obj: Object, manager: str, *, preview: bool) -> Object:
         """Create an object; one that exists is an error."""
-        dry = {"dryRun": "All"} if preview else {}
-        answer: Object = self.request(
-            "POST", self.path(obj, None), obj, fieldManager=manager, **dry
-        )
+        parameters = {"fieldManager": manager} | _dry(preview)
+        answer: Object = self.request("POST", self.path(obj, None), obj, parameters=parameters)
         return answer
 
     def apply(self, obj: Object, manager: str, *, force: bool, preview: bool) -> Object:
         """Apply an object on the server side."""
-        dry = {"dryRun": "All"} if preview else {}
-        answer: Object = self.request(
-            "PATCH",
-            self.path(obj),
-            obj,
-            "application/apply-patch+yaml",  # JSON is YAML
-            fieldManager=manager,
-            force=str(force).lower(),
-            **dry,
-        )
+        parameters = {"fieldManager": manager, "force": str(force).lower()} | _dry(preview)
+        content = "application/apply-patch+yaml"  # JSON is YAML
+        answer: Object = self.request("PATCH", self.path(obj), obj, content, parameters)
         return answer
 
     def delete(self, obj: Object, name: str, propagation: str) -> None:
         """Ask for an object's deletion."""
         options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
         self.request("DELETE", self.path(obj, name), options)
+
+
+def _dry(preview: bool) -> dict[str, str]:
+    return {"dryRun": "All"} if preview else {}

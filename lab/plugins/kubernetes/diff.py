@@ -26,9 +26,9 @@ _STATEFUL_SET = (
     ".spec.volumeClaimTemplates",
 )
 _CLAIM = (".spec.accessModes", ".spec.selector", ".spec.storageClassName", ".spec.volumeName")
-_VOLUME_SOURCES = """awsElasticBlockStore azureDisk azureFile cephfs cinder csi fc flexVolume flocker
-gcePersistentDisk glusterfs hostPath iscsi local nfs photonPersistentDisk portworxVolume quobyte rbd
-scaleIO storageos vsphereVolume"""
+_VOLUME_SOURCES = """awsElasticBlockStore azureDisk azureFile cephfs cinder csi fc flexVolume
+flocker gcePersistentDisk glusterfs hostPath iscsi local nfs photonPersistentDisk portworxVolume
+quobyte rbd scaleIO storageos vsphereVolume"""
 _POD_FIELDS = """affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks
 hostAliases hostIPC hostNetwork hostPID hostname imagePullSecrets nodeName nodeSelector overhead
 preemptionPolicy priority priorityClassName readinessGates restartPolicy runtimeClassName
@@ -152,7 +152,7 @@ def _quantity(value: Any) -> Decimal | None:
         return None
     amount, unit = Decimal(match[1]), match[2]
     if unit in _BINARY_UNITS:
-        return amount * 1024 ** (_BINARY_UNITS.index(unit) + 1)
+        return amount * Decimal(1024) ** (_BINARY_UNITS.index(unit) + 1)
     return amount.scaleb(_UNITS[unit])
 
 

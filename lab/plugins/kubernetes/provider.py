@@ -1,15 +1,17 @@
 """The Kubernetes provider: what the engine asks for, and how the cluster is brought there.
 
 Follows pulumi-kubernetes 4.34 (provider/pkg/provider/provider.go, provider/pkg/await/await.go) in
-its default server-side apply mode; Helm, Kustomize, YAML rendering and Patch resources are left out.
+its default server-side apply mode, without Helm, Kustomize, YAML rendering and Patch resources.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import threading
 import time
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -54,7 +56,6 @@ from lab.plugins.wire import (
 
 _DEFAULT_SECONDS = 600.0
 _CREATOR = "pulumi-kubernetes"  # the field manager of objects that were not made by an apply
-_CREATE_TRIES = 5
 _CONFLICT_HELP = (
     "server-side apply field conflict detected, see https://www.pulumi.com/registry/packages/"
     "kubernetes/how-to-guides/managing-resources-with-server-side-apply/"
@@ -80,6 +81,25 @@ _KIND = {
     (diff.UPDATE, False): provider_pb2.PropertyDiff.UPDATE,
     (diff.UPDATE, True): provider_pb2.PropertyDiff.UPDATE_REPLACE,
 }
+
+
+@dataclass
+class _Wanted:
+    """The object that a create or an update asks for, and who manages its fields."""
+
+    urn: str
+    timeout: float
+    given: Properties
+    inputs: Object
+    manager: str
+
+    @classmethod
+    def of(cls, request: Any, given: Properties, state: Properties) -> _Wanted:
+        inputs = normalised(given)
+        return cls(request.urn, request.timeout, given, inputs, _manager_name(inputs, state))
+
+    def state(self, live: Object) -> Properties:
+        return to_state(self.inputs, live, self.given, self.manager)
 
 
 class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
@@ -244,50 +264,44 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
     # What is done to the cluster
 
     @rpc
-    def Create(self, request: Any, context: Any) -> Any:
+    def Create(self, request: Any, _context: Any) -> Any:
         given = decode(request.properties)
+        guess = provider_pb2.CreateResponse
         if request.preview and (has_unknown(given) or self._connection is None):
-            return provider_pb2.CreateResponse(properties=encode(with_unknowns(given)))
-        inputs = normalised(given)
-        manager = annotation(inputs, "pulumi.com/patchFieldManager") or (
-            f"{_CREATOR}-{secrets.token_hex(4)}"
-        )
+            return guess(properties=encode(with_unknowns(given)))
+        wanted = _Wanted.of(request, given, {})
         try:
-            live = self._make(request, inputs, manager)
+            live = self._make(wanted, preview=request.preview)
         except Failure as failure:
             if request.preview and _only_in_preview(failure):
-                return provider_pb2.CreateResponse(properties=encode(with_unknowns(given)))
+                return guess(properties=encode(with_unknowns(given)))
             raise Failure(
-                f'resource "{request.urn}" was not successfully created by the Kubernetes API '
+                f'resource "{wanted.urn}" was not successfully created by the Kubernetes API '
                 f"server: {failure}"
             ) from None
         if request.preview:
-            state = to_state(inputs, live, given, manager)
-            return provider_pb2.CreateResponse(properties=encode(with_unknowns(state)))
-        live = self._await(request, context, inputs, live, given, manager, "created")
-        return provider_pb2.CreateResponse(
-            id=identity(live), properties=encode(to_state(inputs, live, given, manager))
-        )
+            return guess(properties=encode(with_unknowns(wanted.state(live))))
+        live = self._await(wanted, live)
+        return provider_pb2.CreateResponse(id=identity(live), properties=encode(wanted.state(live)))
 
-    def _make(self, request: Any, inputs: Object, manager: str) -> Object:
+    def _make(self, wanted: _Wanted, *, preview: bool) -> Object:
         """Create an object; what it needs (its namespace, its kind) may be a moment behind."""
         upsert = self._flags["upsertExistingObjects"] and self._flags["enableServerSideApply"]
-        for attempt in range(_CREATE_TRIES):
+        for pause in (1, 2, 4, 8, 0):
             try:
                 if upsert:
-                    force = self._forced(inputs) or request.preview
+                    force = self._forced(wanted.inputs) or preview
                     return self._cluster.apply(
-                        inputs, manager, force=force, preview=request.preview
+                        wanted.inputs, wanted.manager, force=force, preview=preview
                     )
-                return self._cluster.create(inputs, _CREATOR, preview=request.preview)
+                return self._cluster.create(wanted.inputs, _CREATOR, preview=preview)
             except Failure as failure:
                 missing = isinstance(failure, NoSuchKind) or _code(failure) == 404
-                if not missing or request.preview or attempt == _CREATE_TRIES - 1:
-                    raise _explained(failure, manager) from None
-                self._engine.progress(
-                    f"Retry #{attempt}; creation failed: {failure}", urn=request.urn
-                )
-                self._cancelled.wait(2**attempt)
+                if not missing or preview or not pause:
+                    raise _explained(failure, wanted.manager) from None
+                self._engine.progress(f"Retrying; creation failed: {failure}", urn=wanted.urn)
+                if self._cancelled.wait(pause):
+                    raise
         raise AssertionError  # the last try returns or raises
 
     def _forced(self, inputs: Object) -> bool:
@@ -296,52 +310,45 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     @rpc
-    def Update(self, request: Any, context: Any) -> Any:
+    def Update(self, request: Any, _context: Any) -> Any:
         given, state = decode(request.news), decode(request.olds)
-        inputs = normalised(given)
+        guess = provider_pb2.UpdateResponse
         if request.preview and (has_unknown(given) or self._connection is None):
-            return provider_pb2.UpdateResponse(properties=encode(with_unknowns(given)))
-        _, old = from_state(state)
-        manager = annotation(inputs, "pulumi.com/patchFieldManager") or (
-            state.get("__fieldManager") or f"{_CREATOR}-{secrets.token_hex(4)}"
-        )
+            return guess(properties=encode(with_unknowns(given)))
+        wanted = _Wanted.of(request, given, state)
+        name = name_of(from_state(state)[1])
         try:
-            live = self._cluster.get(inputs, name_of(old))
-            if not request.preview:
-                live = self._take_over(live, manager)
-            self._keep_ignored(inputs, live, request.ignoreChanges)
-            live = self._cluster.apply(
-                inputs,
-                manager,
-                force=self._forced(inputs) or (request.preview and _made_by_create(live)),
-                preview=request.preview,
-            )
+            live = self._change(wanted, name, request.ignoreChanges, preview=request.preview)
         except Failure as failure:
             if request.preview and _code(failure) == 403:
-                return provider_pb2.UpdateResponse(properties=encode(with_unknowns(given)))
-            why = f'update of resource "{request.urn}" failed: {_explained(failure, manager)}'
-            if request.preview:
-                raise Failure(why) from None
+                return guess(properties=encode(with_unknowns(given)))
+            why = f'update of resource "{wanted.urn}" failed: {failure}'
             try:
-                live = self._cluster.get(inputs, name_of(old))
+                live = self._cluster.get(wanted.inputs, name)
             except Failure:
                 raise Failure(why) from None
-            raise Failure(
-                why, id=identity(live), state=to_state(inputs, live, given, manager)
-            ) from None
+            raise Failure(why, id=identity(live), state=wanted.state(live)) from None
         if not request.preview:
-            live = self._await(request, context, inputs, live, given, manager, "updated")
-        return provider_pb2.UpdateResponse(
-            properties=encode(to_state(inputs, live, given, manager))
-        )
+            live = self._await(wanted, live)
+        return provider_pb2.UpdateResponse(properties=encode(wanted.state(live)))
+
+    def _change(self, wanted: _Wanted, name: str, ignored: list[str], *, preview: bool) -> Object:
+        live = self._cluster.get(wanted.inputs, name)
+        forced = self._forced(wanted.inputs)
+        if _made_by_create(live):
+            forced = forced or preview  # a preview cannot take the fields over
+            live = live if preview else self._take_over(live, wanted.manager)
+        _keep_ignored(wanted.inputs, live, ignored)
+        try:
+            return self._cluster.apply(wanted.inputs, wanted.manager, force=forced, preview=preview)
+        except Failure as failure:
+            raise _explained(failure, wanted.manager) from None
 
     def _take_over(self, live: Object, manager: str) -> Object:
         """Become the manager of fields that a plain create, or kubectl, owns.
 
         Without this an apply could not remove them (fixCSAFieldManagers in await.go).
         """
-        if not _made_by_create(live):
-            return live
         ours: list[Object] = []
         for entry in live["metadata"]["managedFields"]:
             taken = entry | {"manager": manager, "operation": "Apply"} if _taken(entry) else entry
@@ -363,55 +370,34 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         )
         return answer
 
-    @staticmethod
-    def _keep_ignored(inputs: Object, live: Object, ignored: list[str]) -> None:
-        """Send the live value of fields whose changes the program ignores."""
-        for path in ignored:
-            *parents, last = path.split(".")
-            wanted, found = inputs, live
-            for part in parents:
-                wanted, found = wanted.setdefault(part, {}), found.get(part, {})
-            if last in found:
-                wanted[last] = found[last]
-
-    def _await(
-        self,
-        request: Any,
-        context: Any,
-        inputs: Object,
-        live: Object,
-        given: Properties,
-        manager: str,
-        done: str,
-    ) -> Object:
+    def _await(self, wanted: _Wanted, live: Object) -> Object:
         """Wait until an object is ready; the engine keeps one that is not, with the reasons."""
-        if annotation(inputs, "pulumi.com/skipAwait") == "true":
+        if annotation(wanted.inputs, "pulumi.com/skipAwait") == "true":
             return live
         try:
-            live = self._waiter(request, context, inputs).until_ready(live)
+            live = self._waiter(wanted.inputs, wanted.urn, wanted.timeout).until_ready(live)
         except NotReady as failure:
             live, why, reasons = failure.live, str(failure), failure.why
         except Failure as failure:
             why, reasons = str(failure), []
         else:
-            self._engine.progress("", urn=request.urn)
+            self._engine.progress("", urn=wanted.urn)
             return live
         raise Failure(
-            f'resource "{request.urn}" was successfully {done}, but the Kubernetes API server '
-            f"reported that it failed to fully initialize or become live: {why}",
+            f'resource "{wanted.urn}" was accepted by the Kubernetes API server, but failed to '
+            f"fully initialize or become live: {why}",
             id=identity(live),
-            state=to_state(inputs, live, given, manager),
+            state=wanted.state(live),
             reasons=reasons,
         )
 
-    def _waiter(self, request: Any, _context: Any, inputs: Object) -> Waiter:
+    def _waiter(self, inputs: Object, urn: str, timeout: float) -> Waiter:
         noted = annotation(inputs, "pulumi.com/timeoutSeconds")
-        seconds = request.timeout or (float(noted) if noted.isdigit() else _DEFAULT_SECONDS)
         return Waiter(
             self._cluster,
             self._cancelled,
-            lambda message: self._engine.progress(message, urn=request.urn),
-            seconds,
+            lambda message, severity: self._engine.progress(message, severity, urn),
+            timeout or (float(noted) if noted.isdigit() else _DEFAULT_SECONDS),
         )
 
     @rpc
@@ -422,7 +408,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
                 return gone
             raise Failure(
                 f"failed to read resource state, because the configured Kubernetes cluster is "
-                f"unreachable: {self._unreachable}. If the cluster was deleted, run this again with "
+                f"unreachable: {self._unreachable}. If the cluster was deleted, run this with "
                 'PULUMI_K8S_DELETE_UNREACHABLE="true" to forget the resource.'
             )
         state, given = decode(request.properties), decode(request.inputs)
@@ -444,13 +430,10 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
             inputs["metadata"].get("annotations", {}).pop("deployment.kubernetes.io/revision", None)
         else:
             inputs = diff.prune(live, old, before)
-        manager = annotation(old, "pulumi.com/patchFieldManager") or (
-            state.get("__fieldManager") or f"{_CREATOR}-{secrets.token_hex(4)}"
-        )
-        kept = to_state(inputs, live, given, manager)
+        kept = to_state(inputs, live, given, _manager_name(old, state))
         marked = mark_secrets(inputs, given)
         if not imported and annotation(old, "pulumi.com/skipAwait") != "true":
-            progress = Waiter(self._cluster, self._cancelled, lambda _: None, 0).look(live)
+            progress = Waiter(self._cluster, self._cancelled, lambda *_: None, 0).look(live)
             # The official one judges claims and volumes only while it waits, never on a read.
             judged = live["kind"] not in ("PersistentVolumeClaim", "PersistentVolume", "Secret")
             if judged and not progress.ready:
@@ -459,14 +442,14 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
                     id=request.id,
                     state=kept,
                     inputs=marked,
-                    reasons=progress.reasons,
+                    reasons=progress.explained(),
                 )
         return provider_pb2.ReadResponse(
             id=request.id, properties=encode(kept), inputs=encode(marked)
         )
 
     @rpc
-    def Delete(self, request: Any, context: Any) -> Any:
+    def Delete(self, request: Any, _context: Any) -> Any:
         state = decode(request.properties)
         inputs, live = from_state(state)
         name = request.id.rpartition("/")[2]
@@ -481,14 +464,10 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         propagation = asked if asked in ("Orphan", "Background") else "Foreground"
         try:
             self._cluster.delete(live, name, propagation)
-            self._waiter(request, context, inputs).until_gone(live, name)
+            self._waiter(inputs, request.urn, request.timeout).until_gone(live, name)
         except NotReady as failure:
-            manager = state.get("__fieldManager", "")
-            raise Failure(
-                str(failure),
-                id=request.id,
-                state=to_state(inputs, failure.live, state, manager),
-            ) from None
+            kept = to_state(inputs, failure.live, state, _manager_name(inputs, state))
+            raise Failure(str(failure), id=request.id, state=kept) from None
         except (ApiError, NoSuchKind) as failure:
             if isinstance(failure, ApiError) and failure.code != 404:
                 raise
@@ -496,17 +475,34 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         return Empty()
 
 
+def _manager_name(inputs: Object, state: Properties) -> str:
+    """Return the field manager: the one asked for, the one of the last time, or a new one."""
+    asked = annotation(inputs, "pulumi.com/patchFieldManager")
+    return asked or state.get("__fieldManager") or f"{_CREATOR}-{secrets.token_hex(4)}"
+
+
+def _keep_ignored(inputs: Object, live: Object, ignored: list[str]) -> None:
+    """Send the live value of fields whose changes the program ignores."""
+    for path in ignored:
+        *parents, last = path.split(".")
+        wanted, found = inputs, live
+        for part in parents:
+            wanted, found = wanted.setdefault(part, {}), found.get(part, {})
+        if last in found:
+            wanted[last] = found[last]
+
+
 def _code(failure: Failure) -> int:
     return failure.code if isinstance(failure, ApiError) else 0
 
 
 def _only_in_preview(failure: Failure) -> bool:
-    """Say whether a dry run fails for a reason that the real run will not meet, or meets anew."""
-    return (
-        isinstance(failure, NoSuchKind)
-        or _code(failure) in (403, 404, 409)
-        or (_code(failure) == 422 and "field is immutable" in str(failure))
-    )
+    """Say whether a dry run fails for a reason that the real run will not meet, or meets anew.
+
+    An object that will be deleted and made again still exists now, with fields that cannot change.
+    """
+    immutable = _code(failure) == 422 and re.search("immutable|are forbidden", str(failure))
+    return isinstance(failure, NoSuchKind) or _code(failure) in (403, 404, 409) or bool(immutable)
 
 
 def _explained(failure: Failure, manager: str) -> Failure:

@@ -23,6 +23,7 @@ from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 from lab.plugins.wire import Engine, Failure, decode, rpc, serve
 
 _RUNNER = Path(__file__).with_name("run_program.py")
+_CLONE = str(Path(__file__).resolve().parents[3])  # our launcher puts it on PYTHONPATH
 _ALREADY_SHOWN = 32  # exit code of a program that has told the user what went wrong
 
 
@@ -53,6 +54,9 @@ class _Python:
     def variables(self) -> dict[str, str]:
         """Return the environment that activating the virtual environment would give."""
         variables = dict(os.environ)
+        paths = variables.pop("PYTHONPATH", "").split(os.pathsep)
+        if others := [path for path in paths if path not in ("", _CLONE)]:
+            variables["PYTHONPATH"] = os.pathsep.join(others)
         if self.environment:
             variables.pop("PYTHONHOME", None)
             variables["VIRTUAL_ENV"] = str(self.environment)

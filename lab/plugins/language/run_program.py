@@ -1,12 +1,14 @@
 """Runs a Pulumi program inside the project's own Python, as pulumi-language-python-exec does.
 
-`pulumi.RunError` ends it with that one line; anything else with the program's part of the traceback.
+`pulumi.RunError` ends it with that one line, anything else with the program's own traceback.
 """
 
 import asyncio
 import json
 import logging
+import os
 import runpy
+import signal
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +33,8 @@ def _program_traceback(program: str) -> str:
 
 def main() -> int:
     """Run the program given as second argument; the first says where the engine is."""
+    # The engine stops a program when its own work has failed, and says why by itself.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(ALREADY_SHOWN))
     settings, program = json.loads(sys.argv[1]), sys.argv[2]
     sys.argv = sys.argv[2:]
     pulumi.runtime.set_all_config(
@@ -50,8 +54,6 @@ def main() -> int:
     except pulumi.RunError as error:
         pulumi.log.error(str(error))
         return 1
-    except KeyboardInterrupt:
-        return ALREADY_SHOWN  # the engine stopped us, and says why itself
     except Exception:
         pulumi.log.error(
             f"Program failed with an unhandled exception:\n{_program_traceback(program)}"
