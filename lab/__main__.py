@@ -20,7 +20,7 @@ def main() -> int:
     commands.add_parser("env", help="print exports for a shell: eval $(python -m lab env)")
     try:
         return _run(parser.parse_args().command)
-    except LabError as error:
+    except (LabError, OSError) as error:
         say(str(error))
         return 1
     except KeyboardInterrupt:

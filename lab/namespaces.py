@@ -15,6 +15,7 @@ from lab.processes import run, write
 _RUN = Path("/run") / paths.NETNS
 _MOUNTS = _RUN / "mounts"
 _OWNER = _RUN / "owner"
+_CONDEMNED = _RUN / "condemned"
 _MADE = _RUN / "made-mount-points"
 _LINK = paths.NETNS  # the host's end of the cable; the node's end is eth0
 # Fixed in pkg/kubelet, k8s.io/kubelet/pkg/apis/deviceplugin and libcni; /run exists on any machine.
@@ -28,12 +29,11 @@ def enter() -> list[str]:
 
 
 def whole() -> bool:
-    """Tell whether both namespaces and the cable are there and complete."""
-    try:
-        addresses = run("ip", "-n", paths.NETNS, "addr", "show", "eth0", check=False)
-        inside = run(*enter(), "sh", "-c", "test -e /run/complete && echo yes", check=False)
-    except FileNotFoundError:
+    """Tell whether both namespaces and the cable are there, complete, and meant to stay."""
+    if _CONDEMNED.exists():
         return False
+    addresses = run("ip", "-n", paths.NETNS, "addr", "show", "eth0", check=False)
+    inside = run(*enter(), "sh", "-c", "test -e /run/complete && echo yes", check=False)
     return f" {paths.NODE_ADDRESS}/" in addresses and inside == "yes\n"
 
 
@@ -70,6 +70,12 @@ def route() -> None:
     run("ip", "addr", "replace", f"{paths.HOST_ADDRESS}/30", "dev", _LINK)
     run("ip", "link", "set", _LINK, "up")
     run("ip", "route", "replace", paths.NETWORK, "via", paths.NODE_ADDRESS)
+
+
+def condemn() -> None:
+    """Mark that the end began: a start after a killed stop must not count on what still runs."""
+    if _RUN.exists():
+        _CONDEMNED.touch()
 
 
 def remove() -> None:

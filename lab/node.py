@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import importlib.util
 import io
 import json
 import os
@@ -17,7 +16,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from lab import credentials, dns, namespaces, packages, paths, processes, storage, tools
+from lab import credentials, dns, ingress, namespaces, packages, paths, processes, storage, tools
 from lab.credentials import PKI
 from lab.processes import run, write
 from lab.progress import LabError, step
@@ -41,7 +40,7 @@ def start() -> None:
     if len(os.fsencode(paths.CONTAINERD_SOCKET)) > 90:
         raise LabError(f"{paths.CACHE} is too long a path for sockets: set MLFLOW_LAB_HOME")
     tools.build()
-    packages.need(*_PACKAGES)
+    packages.need(*_PACKAGES, *ingress.PACKAGES)
     with _lock():
         owner = namespaces.owner()
         if owner not in ("", str(paths.CACHE)):
@@ -188,6 +187,7 @@ def _node_ready() -> bool:
 
 
 def _end() -> None:
+    namespaces.condemn()
     # The kubelet first, or it restarts what is ended; etcd after the API server, which else hangs.
     last = ("kube-apiserver", "etcd", "containerd")
     processes.end(*(name for name in _components() if name not in last))
@@ -216,7 +216,7 @@ def _lock() -> Iterator[None]:
 
 def _components() -> dict[str, list[str]]:
     """Return the commands of the node's processes, in the order that they start."""
-    components = {
+    return {
         "etcd": [
             str(program("etcd")),
             f"--name={paths.NODE_NAME}",
@@ -281,10 +281,8 @@ def _components() -> dict[str, list[str]]:
         "kube-proxy": [str(program("kube-proxy")), f"--config={_PROXY_CONFIG}"],
         "coredns": dns.command(),
         "storage": _python("lab.storage"),
+        "ingress": _python("lab.ingress"),
     }
-    if importlib.util.find_spec("lab.ingress"):
-        components["ingress"] = _python("lab.ingress")
-    return components
 
 
 def _python(module: str) -> list[str]:

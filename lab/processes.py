@@ -26,7 +26,10 @@ _LOG_LIMIT = 10_000_000
 def run(*command: str | Path, stdin: str | None = None, check: bool = True) -> str:
     """Run a short command and return what it printed; its last line tells why it failed."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise LabError(f"{words[0]} is missing on this machine") from None
     if check and done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or [f"code {done.returncode}"]
         raise LabError(f"{Path(words[0]).name} failed: {lines[-1]}")
@@ -55,7 +58,8 @@ def prepare() -> None:
     if _unified():
         for folder in (_CGROUPS, _CGROUPS / GROUP):
             offered = (folder / "cgroup.controllers").read_text().split()
-            for controller in set(_CONTROLLERS) & set(offered):
+            given = (folder / "cgroup.subtree_control").read_text().split()
+            for controller in set(_CONTROLLERS) & set(offered) - set(given):
                 (folder / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
@@ -200,10 +204,8 @@ def _unified() -> bool:
 
 @functools.cache
 def _hierarchies() -> list[Path]:
-    if _unified():
-        return [_CGROUPS]
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    return [Path(mount[1]) for mount in mounts if mount[2] == "cgroup"]
+    return [Path(mount[1]) for mount in mounts if mount[2] in ("cgroup", "cgroup2")]
 
 
 def _tracking() -> Path:

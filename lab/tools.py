@@ -85,7 +85,10 @@ def _build(name: str) -> None:
     made = _PROGRAMS[name]
     output = program(name)
     output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = output.with_name(f".{name}.unfinished")
+    # A name of this run's own: a killed run's compiler may still write to its.
+    unfinished = output.with_name(f".{name}.{os.getpid()}")
+    for left in output.parent.glob(f".{name}.*"):
+        left.unlink()
     command = ["go", "build", "-trimpath", f"-ldflags={_ldflags(made)}", "-o", str(unfinished)]
     done = subprocess.run(
         [*command, made.package],

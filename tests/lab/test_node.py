@@ -77,9 +77,9 @@ def traces(lab: Lab) -> list[str]:
     """List what is left of the lab on the machine, beside its data."""
     mounts = Path("/proc/self/mounts").read_text().splitlines()
     routes = subprocess.run(["ip", "route"], check=True, capture_output=True, text=True).stdout
-    places = ("/run/netns", "/run", "/sys/class/net", "/sys/fs/cgroup", "/sys/fs/cgroup/memory")
+    places = ("run/netns", "run", "sys/class/net", "sys/fs/cgroup", "sys/fs/cgroup/*")
     return [
-        *(str(Path(place) / _NAME) for place in places if (Path(place) / _NAME).exists()),
+        *(str(place) for folder in places for place in Path("/").glob(f"{folder}/{_NAME}")),
         *(mount for mount in mounts if _NAME in mount or str(lab.home) in mount),
         *(route for route in routes.splitlines() if "198.19." in route),
         *(
@@ -105,6 +105,24 @@ def test_a_start_killed_at_any_moment_is_taken_up_by_the_next(lab: Lab) -> None:
         started.communicate()
     lab.run("start")
     assert "Ready" in lab.kubectl("get", "nodes")
+
+
+def test_two_starts_at_once_make_one_node(lab: Lab) -> None:
+    lab.run("stop")
+    both = [lab.begin("start"), lab.begin("start")]
+    assert [started.wait(timeout=240) for started in both] == [0, 0]
+    lab.run("status")
+
+
+def test_a_stop_killed_at_any_moment_is_taken_up_by_start_or_stop(lab: Lab) -> None:
+    for seconds, then in ((0.4, "start"), (0.8, "stop"), (1.2, "start"), (1.6, "stop")):
+        lab.run("start")
+        stopping = lab.begin("stop")
+        time.sleep(seconds)
+        stopping.kill()
+        stopping.communicate()
+        lab.run(then)
+        assert then == "start" or traces(lab) == []
 
 
 def test_a_second_start_changes_nothing_and_says_nothing(lab: Lab) -> None:
@@ -140,6 +158,17 @@ def test_a_stopped_node_leaves_no_trace_and_comes_back_with_its_data(lab: Lab) -
     assert lab.run("stop") == ""
     lab.run("start")
     assert lab.kubectl("get", "configmap", "kept", "--output=jsonpath={.data.key}") == "value"
+
+
+def test_a_network_that_another_lab_has_is_refused(
+    lab: Lab, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    lab.run("start")
+    refused = Lab(tmp_path_factory.mktemp("other")).begin("start")
+    _, errors = refused.communicate(timeout=60)
+    assert refused.returncode == 1
+    assert errors == f"lab: the lab of {lab.home} runs: stop it with MLFLOW_LAB_HOME={lab.home}\n"
+    lab.run("status")
 
 
 def test_a_deleted_node_leaves_no_data(lab: Lab) -> None:
