@@ -17,8 +17,8 @@ from typing import Any
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
+from lab.plugins.protocol import plugin_pb2, provider_pb2, provider_pb2_grpc
 from lab.plugins.wire import (
     UNKNOWN,
     Engine,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
 import signal
 import sys
 import threading
-import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,22 +15,7 @@ from typing import Any
 import grpc
 from google.protobuf.struct_pb2 import Struct, Value
 
-
-def _skip_the_sdk() -> None:
-    """Make `pulumi.runtime.proto` importable alone: the whole SDK costs a start 0.2 s more."""
-    spec = importlib.util.find_spec("pulumi")
-    if spec is None or not spec.submodule_search_locations or "pulumi" in sys.modules:
-        return
-    location = spec.submodule_search_locations[0]
-    for name, path in (("pulumi", location), ("pulumi.runtime", f"{location}/runtime")):
-        package = types.ModuleType(name)
-        package.__path__ = [path]
-        sys.modules[name] = package
-
-
-_skip_the_sdk()
-
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2  # noqa: E402
+from lab.plugins.protocol import engine_pb2, engine_pb2_grpc, provider_pb2
 
 # Signatures of special values, from the SDK's sdk/go/common/resource/sig and plugin/rpc.go.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"

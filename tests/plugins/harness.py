@@ -14,9 +14,9 @@ from typing import Any
 import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.rpc.status_pb2 import Status
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2
 
 from lab.plugins.wire import Properties, decode
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2
 
 CLONE = Path(__file__).parents[2]
 
@@ -77,7 +77,7 @@ def plugin(name: str, stub: Any, address: str = "127.0.0.1:1") -> Iterator[Any]:
 
 def failed_state(error: grpc.RpcError) -> tuple[str, Properties, list[str]]:
     """Return the id, state and reasons that a failed operation leaves with the engine."""
-    metadata = {key: value for key, value in error.trailing_metadata() or ()}  # type: ignore[attr-defined]
+    metadata = {key: value for key, value in error.trailing_metadata() or ()}
     status = Status.FromString(metadata["grpc-status-details-bin"])
     detail = provider_pb2.ErrorResourceInitFailed()
     assert status.details[0].Unpack(detail)

@@ -10,9 +10,9 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from lab.plugins.wire import UNKNOWN, Properties, Secret, decode, encode
-from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from tests.plugins.harness import plugin
 
 SYMBOLS = "!@#$%&*()-_=+[]{}<>:?"
@@ -24,15 +24,13 @@ def random() -> Iterator[Any]:
         yield stub
 
 
-def asked(kind: str) -> dict[str, str]:
+def asked(kind: str) -> dict[str, Any]:
     token = f"random:index/{kind[0].lower()}{kind[1:]}:{kind}"
     return {"urn": f"urn:pulumi:dev::p::{token}::name", "type": token, "name": "name"}
 
 
 def create(random: Any, kind: str, inputs: Properties, *, preview: bool = False) -> Any:
-    request = provider_pb2.CreateRequest(
-        **asked(kind), properties=encode(inputs), preview=preview
-    )
+    request = provider_pb2.CreateRequest(**asked(kind), properties=encode(inputs), preview=preview)
     answer = random.Create(request)
     return answer.id, decode(answer.properties)
 
@@ -180,7 +178,7 @@ def test_nothing_to_choose_from_is_one_line(random: Any) -> None:
     nothing = dict.fromkeys(("upper", "lower", "numeric", "special"), False)
     with pytest.raises(grpc.RpcError) as error:
         create(random, "RandomString", {"length": 3} | nothing)
-    assert error.value.details() == (  # type: ignore[attr-defined]
+    assert error.value.details() == (
         "at least one of lower, upper, numeric and special must be true"
     )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import grpc
-from pulumi.runtime.proto import provider_pb2_grpc
 
 from lab.plugins.kubernetes.provider import KubernetesProvider
+from lab.plugins.protocol import provider_pb2_grpc
 from lab.plugins.wire import Engine, serve
 
 

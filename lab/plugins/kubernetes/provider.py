@@ -16,7 +16,6 @@ from importlib.metadata import version
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from lab.plugins.kubernetes import diff
 from lab.plugins.kubernetes.awaiters import NotReady, Waiter
@@ -41,6 +40,7 @@ from lab.plugins.kubernetes.objects import (
     to_state,
     with_unknowns,
 )
+from lab.plugins.protocol import plugin_pb2, provider_pb2, provider_pb2_grpc
 from lab.plugins.wire import (
     UNKNOWN,
     WARNING,

@@ -18,8 +18,8 @@ from typing import Any
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
-from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
+from lab.plugins.protocol import language_pb2, language_pb2_grpc, plugin_pb2
 from lab.plugins.wire import Engine, Failure, decode, rpc, serve
 
 _RUNNER = Path(__file__).with_name("run_program.py")

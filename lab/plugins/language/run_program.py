@@ -24,10 +24,9 @@ def _program_traceback(program: str) -> str:
     """Format the current exception from the program's first frame on."""
     frames = traceback.extract_tb(sys.exc_info()[2])
     root = Path(program).resolve()
-    root = root if root.is_dir() else root.parent
-    first = next(
-        (i for i, frame in enumerate(frames) if Path(frame.filename).resolve().parent == root), 0
-    )
+    files = [None if f.filename.startswith("<") else Path(f.filename).resolve() for f in frames]
+    ours = [index for index, file in enumerate(files) if file and root in (file, file.parent)]
+    first = ours[0] if ours else 0
     return traceback.format_exc(limit=first - len(frames))
 
 
