@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import lab
 from commands._main import CommandError, capture, last_line, say, state_folder
@@ -28,7 +28,10 @@ class Cluster:
     @property
     def folder(self) -> Path:
         """The folder of this cluster's state, which no other cluster shares."""
-        return _folder("lab") if self.kind == "lab" else _kubeconfig(self.context).parent
+        lab_folder = state_folder() / "lab"
+        folder = lab_folder if self.kind == "lab" else _kubeconfig(self.context).parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
 
     def running(self) -> bool:
         """Say whether the cluster runs; one of the user's has just answered."""
@@ -53,15 +56,15 @@ class Cluster:
 def find() -> Cluster:
     """Return the cluster to use, without starting anything."""
     environment = _users_own(os.environ)
-    named = os.environ.get("CONTEXT", "")
+    # A shell that evaluated `make env` knows the user's cluster by our copy alone.
+    copied = _context_of_copy(Path(environment.get("KUBECONFIG", "")))
+    named = os.environ.get("CONTEXT") or copied
     if named:
-        copy = str(_kubeconfig(named))
-        # In a shell that evaluated `make env`, the copy is all that is known of the user's own.
-        problem = _problem(
-            "minikube" if environment.get("KUBECONFIG") == copy else named, environment
-        )
+        problem = _problem("minikube" if named == copied else named, environment)
         if problem:
             raise CommandError(problem)
+        if named == copied:
+            return Cluster("user", named, environment)
         return _user_cluster(named, environment)
 
     problem = _problem("minikube", environment)
@@ -110,13 +113,12 @@ def _user_cluster(context: str, environment: dict[str, str]) -> Cluster:
     same stack file serve any cluster; `pulumi --config kubernetes:context=...` would write the
     choice into the clone.
     """
-    kubeconfig = _kubeconfig(context)
-    if environment.get("KUBECONFIG") == str(kubeconfig):
-        return Cluster("user", context, environment)
     view = ["kubectl", "config", "view", "--minify", "--flatten", f"--context={context}"]
     answer = capture(view, environment)
     if answer.returncode:
         raise CommandError(f"the kubeconfig cannot be read: {last_line(answer)}")
+    kubeconfig = _kubeconfig(context)
+    kubeconfig.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = kubeconfig.with_suffix(f".{os.getpid()}")
     partial.touch(mode=0o600)  # it holds the user's keys
     partial.write_text(answer.stdout)
@@ -139,20 +141,21 @@ def _lab_cluster(environment: dict[str, str]) -> Cluster:
 
 
 def _kubeconfig(context: str) -> Path:
-    return _folder("contexts", quote(context, safe="")) / "kubeconfig"
+    """Return where the copy for a context is, or will be."""
+    return state_folder() / "contexts" / quote(context, safe="") / "kubeconfig"
 
 
-def _folder(*parts: str) -> Path:
-    folder = state_folder().joinpath(*parts)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+def _context_of_copy(file: Path) -> str:
+    """Return the context that one of our copies was made for; nothing for any other file."""
+    context = unquote(file.parent.name)
+    return context if file == _kubeconfig(context) else ""
 
 
 def _users_own(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without what `make env` adds for the lab.
+    """Return an environment without what `make env` adds.
 
-    In a shell that evaluated it, the lab's programs would pass for the official ones and its
-    cluster for the user's minikube.
+    In a shell that evaluated it, the lab's programs would pass for the official ones, its cluster
+    for the user's minikube, and one cluster's state for another's.
     """
     own = dict(environment)
     path = own.get("PATH", os.defpath).split(os.pathsep)
@@ -161,4 +164,6 @@ def _users_own(environment: Mapping[str, str]) -> dict[str, str]:
     kubeconfigs = [part for part in kubeconfigs if part and part != str(paths.KUBECONFIG)]
     if kubeconfigs:
         own["KUBECONFIG"] = os.pathsep.join(kubeconfigs)
+    if own.get("PULUMI_BACKEND_URL", "").startswith(f"file://{state_folder()}/"):
+        del own["PULUMI_BACKEND_URL"]
     return own

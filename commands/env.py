@@ -14,8 +14,6 @@ def command() -> None:
     environment = chosen.environment
     if not shutil.which("pulumi", path=environment["PATH"]):
         raise CommandError("nothing was ever brought up here: `make up` does")
-    if chosen.cluster.kind == "user":
-        environment["CONTEXT"] = chosen.cluster.context
     changed = {name: value for name, value in environment.items() if os.environ.get(name) != value}
     print(exports(changed), end="")
 

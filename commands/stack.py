@@ -51,16 +51,12 @@ class Stack:
         self._unlock()
         self._create()
         # The refresh notices what went away behind Pulumi's back, a whole cluster for instance.
-        status = self._stream("up", "--refresh", "--skip-preview", "--suppress-permalink=true")
-        if status:
-            raise CommandError("`pulumi up` failed, for the reason above; `make up` tries again")
+        self._change("up", "--refresh")
 
     def destroy(self) -> None:
         """Remove everything that the stack made."""
         self._unlock()
-        status = self._stream("destroy", "--skip-preview", "--suppress-permalink=true")
-        if status:
-            raise CommandError("`pulumi destroy` failed, for the reason above")
+        self._change("destroy")
 
     def exists(self) -> bool:
         """Say whether the stack has any resource."""
@@ -138,9 +134,14 @@ class Stack:
         folder = Path(backend.removeprefix("file://")).expanduser() / ".pulumi" / "locks"
         return sorted((folder / "organization" / project / self.name).glob("*.json"))
 
-    def _stream(self, command: str, *arguments: str) -> int:
+    def _change(self, command: str, *arguments: str) -> None:
+        """Run an update that the user watches."""
         where = ["--stack", self.name, "--config-file", str(self._config_file())]
-        return stream(["pulumi", command, "--yes", *where, *arguments], self.environment)
+        quietly = ["--yes", "--skip-preview", "--suppress-permalink=true"]
+        status = stream(["pulumi", command, *where, *quietly, *arguments], self.environment)
+        if status:
+            why = f"was killed by signal {-status}" if status < 0 else "failed, as told above"
+            raise CommandError(f"`pulumi {command}` {why}; the same command goes on from here")
 
     def _capture(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return capture(["pulumi", *arguments, "--non-interactive"], self.environment)

@@ -126,6 +126,30 @@ def test_a_named_context_is_copied_under_the_name_of_the_stack_file(
     assert (home / "renames").read_text().endswith("rename-context arn:aws:eks:1/office minikube\n")
 
 
+def test_a_shell_that_evaluated_make_env_goes_on_with_the_same_cluster(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTEXT", "a/b")
+    _kubectl(program, "a/b")
+    program("pulumi", "exit 0")
+    first = cluster.find()
+    monkeypatch.delenv("CONTEXT")
+    monkeypatch.setenv("KUBECONFIG", first.environment["KUBECONFIG"])
+    _kubectl(program, "minikube")
+    again = cluster.find()
+    assert (again.context, again.folder) == ("a/b", first.folder)
+
+
+def test_a_context_that_is_not_there_leaves_nothing_behind(
+    program: Program, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    monkeypatch.setenv("CONTEXT", "office")
+    _kubectl(program, "minikube")
+    with pytest.raises(CommandError):
+        cluster.find()
+    assert not (home / "state/mlflow-kubernetes/contexts").exists()
+
+
 def test_two_contexts_share_no_state(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     _kubectl(program, "one", "two")
     program("pulumi", "exit 0")
@@ -138,12 +162,14 @@ def test_two_contexts_share_no_state(program: Program, monkeypatch: pytest.Monke
 
 @pytest.mark.usefixtures("lab_possible")
 def test_what_make_env_exports_for_the_lab_is_not_taken_for_the_users(
-    program: Program, monkeypatch: pytest.MonkeyPatch
+    program: Program, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     program("kubectl", 'test -z "$KUBECONFIG" || echo minikube')
     program("pulumi", "exit 0")
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{home}/state/mlflow-kubernetes/lab/pulumi")
     monkeypatch.setenv("PATH", f"{paths.BIN}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("KUBECONFIG", str(paths.KUBECONFIG))
     found = cluster.find()
     assert found.kind == "lab"
     assert found.environment["PATH"].split(os.pathsep).count(str(paths.BIN)) == 1
+    assert "PULUMI_BACKEND_URL" not in found.environment
