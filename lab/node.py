@@ -51,7 +51,7 @@ def start() -> None:
             _end()
         dead = [name for name in _components() if not processes.alive(name)]
         if dead:
-            with step("starting Kubernetes", usual="20 s"):
+            with step("starting Kubernetes", usual="15 s"):
                 _start(dead)
         else:
             _wait_until_ready()
@@ -61,7 +61,7 @@ def stop() -> None:
     """End the node and all it runs; its data, images and volumes stay for the next start."""
     with _lock():
         if namespaces.owner() == str(paths.CACHE):
-            with step("stopping Kubernetes", usual="8 s"):
+            with step("stopping Kubernetes", usual="5 s"):
                 _end()
 
 

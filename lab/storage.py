@@ -70,9 +70,10 @@ def _provision_all(client: Client) -> None:
 
 
 def _wanted(claim: PersistentVolumeClaim) -> bool:
-    asked = _metadata(claim).annotations or {}
-    unbound = claim.spec is not None and not claim.spec.volumeName
-    return asked.get(_WANTED_FROM) == _PROVISIONER and unbound
+    metadata, spec = _metadata(claim), claim.spec
+    asked = (metadata.annotations or {}).get(_WANTED_FROM) == _PROVISIONER
+    unbound = spec is not None and not spec.volumeName
+    return asked and unbound and metadata.deletionTimestamp is None
 
 
 def _provision(client: Client, claim: PersistentVolumeClaim) -> None:

@@ -16,7 +16,12 @@ import pytest
 
 from lab import paths
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not paths.TOOLS.exists(), reason="the lab is not in use here"
+    ),
+]
 
 _NAME = "mlflow-lab-19"
 _COMPONENTS = (
