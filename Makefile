@@ -48,7 +48,7 @@ test-e2e: $(VENV) ## Run the end-to-end tests only
 
 .PHONY: bench
 bench: $(VENV) ## Measure times and memory, and print them as a table
-	@$(RUN) commands.bench
+	@$(RUN) bench
 
 .PHONY: help
 help: ## Show this list

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, unquote
 
+import yaml
+
 import lab
 from commands._main import CommandError, capture, last_line, say, state_folder
 from lab import node, paths, tools
@@ -53,12 +55,13 @@ class Cluster:
         return "the lab" if self.kind == "lab" else f"the cluster of context {self.context}"
 
 
-def find() -> Cluster:
-    """Return the cluster to use, without starting anything."""
+def find(context: str = "minikube") -> Cluster:
+    """Return the cluster to use, without starting anything; a stack file may ask for a context."""
     environment = _users_own(os.environ)
     # A shell that evaluated `make env` knows the user's cluster by our copy alone.
     copied = _context_of_copy(Path(environment.get("KUBECONFIG", "")))
-    named = os.environ.get("CONTEXT") or copied
+    asked = "" if context == "minikube" else context
+    named = os.environ.get("CONTEXT") or copied or asked
     if named:
         problem = _problem("minikube" if named == copied else named, environment)
         if problem:
@@ -108,25 +111,24 @@ def _why_no_lab() -> str:
 def _user_cluster(context: str, environment: dict[str, str]) -> Cluster:
     """Return a cluster of the user's, behind a kubeconfig that knows nothing else.
 
-    Stack files name the context `minikube`, so that a kubeconfig that points elsewhere is never
-    deployed to. A copy in which the chosen context has that name keeps this guard and lets the
-    same stack file serve any cluster; `pulumi --config kubernetes:context=...` would write the
-    choice into the clone.
+    The stack file names the context `minikube`, so that a kubeconfig that points elsewhere is
+    never deployed to. A copy in which the chosen cluster has that name too keeps this guard and
+    lets the same stack file serve any cluster; `pulumi --config kubernetes:context=...` would
+    write the choice into the clone.
     """
     view = ["kubectl", "config", "view", "--minify", "--flatten", f"--context={context}"]
     answer = capture(view, environment)
     if answer.returncode:
         raise CommandError(f"the kubeconfig cannot be read: {last_line(answer)}")
+    content = yaml.safe_load(answer.stdout)
+    if context != "minikube":
+        content["contexts"].append({**content["contexts"][0], "name": "minikube"})
+    content["current-context"] = "minikube"
     kubeconfig = _kubeconfig(context)
     kubeconfig.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = kubeconfig.with_suffix(f".{os.getpid()}")
     partial.touch(mode=0o600)  # it holds the user's keys
-    partial.write_text(answer.stdout)
-    if context != "minikube":
-        rename = ["kubectl", f"--kubeconfig={partial}", "config", "rename-context", context]
-        answer = capture([*rename, "minikube"], environment)
-        if answer.returncode:
-            raise CommandError(f"the kubeconfig cannot be copied: {last_line(answer)}")
+    partial.write_text(yaml.safe_dump(content))
     partial.replace(kubeconfig)
     return Cluster("user", context, {**environment, "KUBECONFIG": str(kubeconfig)})
 

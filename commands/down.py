@@ -1,13 +1,13 @@
 """Remove all that `make up` made, and stop the lab: `make down`."""
 
-from commands import cluster, hosts, stack
+from commands import hosts, stack
 from commands._main import main, say
 
 
 def command() -> None:
     """Destroy the stack, take its names out of /etc/hosts, and stop the lab."""
-    found = cluster.find()
-    chosen = stack.chosen(found)
+    chosen = stack.chosen()
+    found = chosen.cluster
     if chosen.exists():
         found.start()
         chosen.destroy()

@@ -3,14 +3,14 @@
 import os
 import shutil
 
-from commands import cluster, stack
+from commands import stack
 from commands._main import CommandError, main
 from commands.exports import exports
 
 
 def command() -> None:
     """Print the variables that differ from the shell's own."""
-    chosen = stack.chosen(cluster.find())
+    chosen = stack.chosen()
     environment = chosen.environment
     if not shutil.which("pulumi", path=environment["PATH"]):
         raise CommandError("nothing was ever brought up here: `make up` does")

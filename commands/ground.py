@@ -3,14 +3,15 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from commands import cluster, images, stack
+from commands import images, stack
+from commands.cluster import Cluster
 
 
 @contextmanager
-def ready() -> Generator[cluster.Cluster]:
+def ready() -> Generator[Cluster]:
     """Yield a running cluster that holds the stack's images; stop what this started."""
-    found = cluster.find()
-    chosen = stack.chosen(found)
+    chosen = stack.chosen()
+    found = chosen.cluster
     ran_before = found.running()
     try:
         found.start()

@@ -21,7 +21,7 @@ from commands._main import (
     state_folder,
     stream,
 )
-from commands.cluster import Cluster
+from commands.cluster import Cluster, find
 
 # What Pulumi itself writes into a stack file: how to decrypt the secrets in it.
 _ENCRYPTION = ("secretsprovider", "encryptionsalt", "encryptedkey")
@@ -147,12 +147,12 @@ class Stack:
         return capture(["pulumi", *arguments, "--non-interactive"], self.environment)
 
 
-def chosen(cluster: Cluster) -> Stack:
-    """Return the stack that the user names, `minikube` by default."""
+def chosen() -> Stack:
+    """Return the stack that the user names, `minikube` by default, on the cluster to use."""
     name = os.environ.get("STACK") or "minikube"
     if not (CLONE / f"Pulumi.{name}.yaml").is_file():
         raise CommandError(f"STACK={name}: there is no file Pulumi.{name}.yaml")
-    return Stack(name, cluster)
+    return Stack(name, find(settings(name).get("kubernetes:context", "minikube")))
 
 
 def settings(name: str) -> dict[str, Any]:

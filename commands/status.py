@@ -1,13 +1,13 @@
 """Show what runs: `make status`."""
 
-from commands import cluster, stack
+from commands import stack
 from commands._main import capture, main
 
 
 def command() -> None:
     """Print the cluster, the stack's outputs, its pods and its volumes."""
-    found = cluster.find()
-    chosen = stack.chosen(found)
+    chosen = stack.chosen()
+    found = chosen.cluster
     if not chosen.exists():
         print(f"Nothing is up: stack {chosen.name} is not on {found.describe()}.")
         return

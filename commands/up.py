@@ -7,7 +7,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from commands import cluster, hosts, images, stack
+from commands import hosts, images, stack
 from commands._main import CommandError, main, say
 from lab.progress import duration
 
@@ -17,8 +17,8 @@ _PATIENCE_SECONDS = 120
 def command() -> None:
     """Find a cluster, put the images there, run `pulumi up`, and wait for the server."""
     started = time.monotonic()
-    found = cluster.find()
-    chosen = stack.chosen(found)
+    chosen = stack.chosen()
+    found = chosen.cluster
     settings = stack.settings(chosen.name)
     say(f"bringing stack {chosen.name} up on {found.describe()}")
     found.start()

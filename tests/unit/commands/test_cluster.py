@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from commands import cluster
 from commands._main import CommandError
@@ -20,8 +21,12 @@ def _kubectl(program: Program, *contexts: str, reachable: bool = True) -> None:
         f"""case "$*" in
           *get-contexts*) for name in {names}; do echo $name; done ;;
           *--raw=/version*) {"exit 0" if reachable else "echo 'no route to host' >&2; exit 1"} ;;
-          *"config view"*) echo "copied with $*" ;;
-          *rename-context*) echo "$*" >> {os.environ["HOME"]}/renames ;;
+          *"config view --minify --flatten --context="*) cat <<-END
+		clusters: [{{name: there, cluster: {{server: https://192.0.2.1}}}}]
+		contexts: [{{name: "${{*##*=}}", context: {{cluster: there, user: me}}}}]
+		current-context: "${{*##*=}}"
+		END
+            ;;
           *) exit 9 ;;
         esac""",
     )
@@ -112,18 +117,29 @@ def test_a_named_context_takes_the_official_cli(
         cluster.find()
 
 
-def test_a_named_context_is_copied_under_the_name_of_the_stack_file(
+def test_a_named_context_is_copied_and_also_called_what_the_stack_file_calls_it(
     program: Program, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    monkeypatch.setenv("CONTEXT", "arn:aws:eks:1/office")
-    _kubectl(program, "arn:aws:eks:1/office")
+    name = "arn:aws:eks:1/office"
+    monkeypatch.setenv("CONTEXT", name)
+    _kubectl(program, name)
     program("pulumi", "exit 0")
     found = cluster.find()
     copy = Path(found.environment["KUBECONFIG"])
     assert copy.is_relative_to(home / "state")
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    assert "--minify --flatten --context=arn:aws:eks:1/office" in copy.read_text()
-    assert (home / "renames").read_text().endswith("rename-context arn:aws:eks:1/office minikube\n")
+    there = {"cluster": "there", "user": "me"}
+    assert yaml.safe_load(copy.read_text()) == {
+        "clusters": [{"name": "there", "cluster": {"server": "https://192.0.2.1"}}],
+        "contexts": [{"name": name, "context": there}, {"name": "minikube", "context": there}],
+        "current-context": "minikube",
+    }
+
+
+def test_a_stack_file_may_ask_for_a_context(program: Program) -> None:
+    _kubectl(program, "office", "minikube")
+    program("pulumi", "exit 0")
+    assert cluster.find("office").context == "office"
 
 
 def test_a_shell_that_evaluated_make_env_goes_on_with_the_same_cluster(

@@ -75,7 +75,7 @@ def test_a_backend_and_a_passphrase_of_the_users_win(name: str, home: Path) -> N
 def test_a_stack_without_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STACK", "absent")
     with pytest.raises(CommandError, match=r"STACK=absent: there is no file Pulumi\.absent\.yaml"):
-        stack.chosen(Cluster("lab", "lab", {}))
+        stack.chosen()
 
 
 def test_settings_are_the_stack_files_over_the_projects() -> None:
