@@ -39,6 +39,10 @@ def start() -> None:
         raise LabError("the lab needs Linux and root (it makes namespaces and control groups)")
     if len(os.fsencode(paths.CONTAINERD_SOCKET)) > 90:
         raise LabError(f"{paths.CACHE} is too long a path for sockets: set MLFLOW_LAB_HOME")
+    if paths.NETWORK not in ("198.18.0.0/16", "198.19.0.0/16"):
+        raise LabError(
+            f"MLFLOW_LAB_SUBNET must be 198.18 or 198.19, not what gives {paths.NETWORK}"
+        )
     tools.build()
     packages.need(*_PACKAGES, *ingress.PACKAGES)
     with _lock():
