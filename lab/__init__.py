@@ -1,41 +1,55 @@
 """A single-node Kubernetes and a Pulumi engine out of package registries alone."""
 
+import errno
 import os
 import shlex
+import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 from lab import paths, tools
 
-# What Pulumi's engine looks for on PATH, and the module here that answers.
-_PLUGINS = {
-    "pulumi-language-python": "lab.plugins.language",
-    "pulumi-resource-random": "lab.plugins.random",
-    "pulumi-resource-kubernetes": "lab.plugins.kubernetes",
-}
+# The resource plugins are put where `pulumi plugin install` puts the official ones: from PATH they
+# would work as well, with a warning at every step.
+_PULUMI_HOME = paths.BIN.parent / "pulumi"
 
 
 def environment() -> dict[str, str]:
     """Return the variables with which `pulumi` and `kubectl` are the lab's and reach its node."""
-    programs = ("pulumi", "kubectl")
-    tools.build(*programs)
-    paths.BIN.mkdir(parents=True, exist_ok=True)
-    for name in programs:
-        _unfinished(name).symlink_to(tools.program(name))
-    for name, module in _PLUGINS.items():
-        _unfinished(name).write_text(_launcher(module))
-        _unfinished(name).chmod(0o755)
-    for name in (*programs, *_PLUGINS):
-        _unfinished(name).replace(paths.BIN / name)
+    tools.build("pulumi", "kubectl")
+    for name in ("pulumi", "kubectl"):
+        _place(paths.BIN / name, program=tools.program(name))
+    # The engine looks for the language host in its own folder first.
+    _place(paths.BIN / "pulumi-language-python", module="lab.plugins.language")
+    for name in ("random", "kubernetes"):
+        folder = f"resource-{name}-v{version(f'pulumi-{name}')}"
+        launcher = _PULUMI_HOME / "plugins" / folder / f"pulumi-resource-{name}"
+        _place(launcher, module=f"lab.plugins.{name}")
     search = [str(paths.BIN), *os.environ.get("PATH", os.defpath).split(os.pathsep)]
     return {
         "PATH": os.pathsep.join(dict.fromkeys(search)),
         "KUBECONFIG": str(paths.KUBECONFIG),
+        "PULUMI_HOME": str(_PULUMI_HOME),
     }
 
 
-def _unfinished(name: str) -> Path:
-    """Return where a program is made ready, so that a run beside this one finds it whole."""
-    return paths.BIN / f".{name}.{os.getpid()}"
+def _place(target: Path, *, program: Path | None = None, module: str = "") -> None:
+    """Put a program, or a launcher of a module of ours, where a run beside this finds it whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    unfinished.unlink(missing_ok=True)
+    if program:
+        try:
+            # Not a symbolic link, which would make the cache the engine's own folder.
+            unfinished.hardlink_to(program)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            shutil.copy2(program, unfinished)
+    else:
+        unfinished.write_text(_launcher(module))
+        unfinished.chmod(0o755)
+    unfinished.replace(target)
 
 
 def _launcher(module: str) -> str:
