@@ -130,6 +130,25 @@ def test_readiness_asks_the_database_and_liveness_does_not(stack: Recorded) -> N
     assert server["livenessProbe"]["httpGet"]["path"] == "/health"
 
 
+def test_traps_of_the_images_and_of_mlflow_are_stepped_around(stack: Recorded) -> None:
+    (server,) = stack.pods()["Deployment mlflow-server"]["containers"]
+    environment = {one["name"]: one["value"] for one in server["env"]}
+    # Job runners take 1.4 GB; a pool that overflows reconnects; idle connections end in 502.
+    assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+    assert environment["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"] == "14"
+    assert environment["MLFLOW_UVICORN_OPTS"] == "--timeout-keep-alive=75"
+    assert environment["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] == (
+        "http://mlflow-server.local,https://mlflow-server.local"
+    )
+    # PostgreSQL 18's image refuses to start with a volume at /var/lib/postgresql/data.
+    (database,) = stack.pods()["StatefulSet postgres-server"]["containers"]
+    mounts = {one["name"]: one["mountPath"] for one in database["volumeMounts"]}
+    assert mounts["data"] == "/var/lib/postgresql"
+    # Two servers that make the tables at once fail: a Job does it, and the servers wait for it.
+    (migration,) = stack.pods()["Job mlflow-migration"]["containers"]
+    assert migration["command"] == ["python", "-m", "mlflow_kubernetes.migrate"]
+
+
 def test_settings_reach_the_objects() -> None:
     changed = run_stack(
         namespace="ml",
