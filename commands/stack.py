@@ -159,7 +159,7 @@ def settings(name: str) -> dict[str, Any]:
     """Return the settings of a stack: its file's, then the defaults of the project."""
     project = _load(CLONE / "Pulumi.yaml")
     prefix = f"{project['name']}:"
-    values = {key: entry["default"] for key, entry in project["config"].items()}
+    values = {key: entry.get("default") for key, entry in project["config"].items()}
     own: dict[str, Any] = _load(CLONE / f"Pulumi.{name}.yaml").get("config") or {}
     return values | {key.removeprefix(prefix): value for key, value in own.items()}
 
