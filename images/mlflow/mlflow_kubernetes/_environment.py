@@ -43,12 +43,6 @@ def one_line(error: object) -> str:
 
 
 def fail(message: str) -> NoReturn:
-    """End the job with one line, which `kubectl logs` and the pod's status show."""
-    line = f"error: {message}"
-    try:
-        with open("/dev/termination-log", "w", encoding="utf-8") as status:
-            status.write(line)
-    except OSError:
-        pass  # not in a pod
-    print(line, file=sys.stderr, flush=True)
+    """End the job with one line."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
     raise SystemExit(1)

@@ -16,14 +16,14 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from mlflow_kubernetes._environment import fail, one_line, required, timeout, wait
+from mlflow_kubernetes._environment import fail, one_line, required, wait
 
 _URI = "MLFLOW_BACKEND_STORE_URI"
 # A server that says one of these is up, and will say it again.
 _FINAL = ("password authentication failed", "Access denied", "does not exist", "Unknown database")
 _LOCK = {
     "postgresql": "SELECT pg_advisory_lock(hashtext('mlflow_kubernetes.migrate'))",
-    "mysql": "SELECT GET_LOCK('mlflow_kubernetes.migrate', {seconds})",
+    "mysql": "SELECT GET_LOCK('mlflow_kubernetes.migrate', -1)",
 }
 
 
@@ -68,7 +68,7 @@ def _alone(engine: Engine) -> Iterator[None]:
     statement = _LOCK.get(engine.dialect.name)
     with engine.connect() as connection:
         if statement:
-            connection.exec_driver_sql(statement.format(seconds=int(timeout())))
+            connection.exec_driver_sql(statement)
         yield  # closing the connection gives the lock back
 
 

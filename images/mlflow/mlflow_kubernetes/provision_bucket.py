@@ -22,8 +22,13 @@ _PROBE = ".mlflow-kubernetes-probe"
 def main() -> None:
     """Provision as soon as the server answers."""
     endpoint = required("MLFLOW_S3_ENDPOINT_URL")
+    if not endpoint.startswith(("http://", "https://")):
+        fail(f"MLFLOW_S3_ENDPOINT_URL is {endpoint!r}: expected http://<host> or https://<host>")
     # What MLflow itself reads: s3://<bucket>.
-    bucket = urlsplit(required("MLFLOW_ARTIFACTS_DESTINATION")).netloc
+    destination = required("MLFLOW_ARTIFACTS_DESTINATION")
+    bucket = urlsplit(destination).netloc
+    if not destination.startswith("s3://") or not bucket:
+        fail(f"MLFLOW_ARTIFACTS_DESTINATION is {destination!r}: expected s3://<bucket>")
     root = StaticProvider(required("MINIO_ROOT_USER"), required("MINIO_ROOT_PASSWORD"))
     limited = StaticProvider(required("AWS_ACCESS_KEY_ID"), required("AWS_SECRET_ACCESS_KEY"))
     wait(f"bucket {bucket} at {endpoint}", lambda: _problem(endpoint, bucket, root, limited))
@@ -34,9 +39,8 @@ def _problem(
     endpoint: str, bucket: str, root: StaticProvider, limited: StaticProvider
 ) -> str | None:
     """Provision, and return what may pass with time; what will not ends the job."""
-    step = "use"
+    step = "make"
     try:
-        step = "make"
         _make_bucket(_client(endpoint, root), bucket)
         step = "make a key for"
         _make_key(_admin(endpoint, root), bucket, limited)

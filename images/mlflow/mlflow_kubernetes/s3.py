@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from mimetypes import guess_type
 from typing import Any, BinaryIO
 
+import boto3  # noqa: F401 (before the workers fork; MLflow imports it in each of them)
 from botocore.exceptions import BotoCoreError, ClientError
 from mlflow.entities import FileInfo
 from mlflow.exceptions import MlflowException

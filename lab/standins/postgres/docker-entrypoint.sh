@@ -70,7 +70,7 @@ initialize() {
 
   export PGPASSWORD=$POSTGRES_PASSWORD
   # No address yet: whoever reaches the port must find a database that is ready.
-  pg_ctl --pgdata="$PGDATA" --wait start -o "$(printf '%q ' "$@" -c listen_addresses=)"
+  pg_ctl --pgdata="$PGDATA" --wait start -o "$(printf '%q ' "$@" -c listen_addresses= -p "${PGPORT:-5432}")"
   if [[ $POSTGRES_DB != postgres ]]; then
     run_sql --dbname postgres --set db="$POSTGRES_DB" <<< 'CREATE DATABASE :"db";'
   fi
