@@ -210,9 +210,13 @@ def test_state_brings_back_inputs_and_live_object() -> None:
 
 
 def test_a_preview_does_not_know_what_the_cluster_assigns() -> None:
-    service = {"kind": "Service", "metadata": {"name": "a"}, "spec": {"type": "NodePort"}}
-    service["spec"] = {"type": "NodePort", "ports": [{"port": 1}, {"port": 2, "nodePort": 30000}]}
-    guess = objects.with_unknowns(service)
+    ports = [{"port": 1}, {"port": 2, "nodePort": 30000}]
+    spec = {"type": "NodePort", "ports": ports}
+    given = {"kind": "Service", "metadata": {"name": "a"}, "spec": spec}
+    dry_run = copy.deepcopy(given)
+    dry_run["spec"] |= {"clusterIP": "9.9.9.9"}  # type: ignore[operator]
+    dry_run["spec"]["ports"][0]["nodePort"] = 1  # type: ignore[index]
+    guess = objects.with_unknowns(dry_run, given)
     assert guess["metadata"]["name"] == "a"
     assert guess["metadata"]["uid"] is UNKNOWN
     assert guess["spec"]["clusterIP"] is UNKNOWN

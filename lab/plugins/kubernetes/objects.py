@@ -112,30 +112,29 @@ def from_state(state: Properties) -> tuple[Object, Object]:
     return normalised(plain.get("__inputs") or {}), live
 
 
-def with_unknowns(properties: Properties) -> Properties:
+def with_unknowns(outputs: Properties, given: Properties) -> Properties:
     """Mark as unknown what only the real operation will tell, for a preview's outputs.
 
-    Absent or made-up values would let a program compute something wrong during a preview.
+    An absent value, or a dry run's made-up one, would let a program compute something wrong.
     """
-    outputs = copy.deepcopy(properties)
-    metadata = outputs.setdefault("metadata", {})
+    guess = copy.deepcopy(outputs)
+    guess["status"] = UNKNOWN
+    metadata, spec = guess.setdefault("metadata", {}), guess.get("spec")
     if isinstance(metadata, dict):
-        for key in ("uid", "resourceVersion", "creationTimestamp", "generation"):
+        for key in ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"):
             metadata[key] = UNKNOWN
-    spec = outputs.get("spec")
     if not isinstance(spec, dict):
-        return outputs
-    if outputs.get("kind") == "Service":
-        kind = spec.get("type", "ClusterIP")
-        if kind != "ExternalName":
-            spec.setdefault("clusterIP", UNKNOWN)
-            spec.setdefault("clusterIPs", UNKNOWN)
-        ports = spec.get("ports")
-        if kind in ("NodePort", "LoadBalancer") and isinstance(ports, list):
-            for port in ports:
-                if isinstance(port, dict):
-                    port.setdefault("nodePort", UNKNOWN)
-    elif outputs.get("kind") == "PersistentVolumeClaim":
-        spec.setdefault("volumeName", UNKNOWN)
-    outputs["status"] = UNKNOWN
-    return outputs
+        return guess
+    wanted = given.get("spec")
+    assigned = {"PersistentVolumeClaim": ("volumeName",), "Service": ("clusterIP", "clusterIPs")}
+    kind, service_type = guess.get("kind"), spec.get("type", "ClusterIP")
+    if service_type != "ExternalName":
+        for key in assigned.get(str(kind), ()):
+            spec[key] = wanted.get(key, UNKNOWN) if isinstance(wanted, dict) else UNKNOWN
+    if kind == "Service" and service_type in ("NodePort", "LoadBalancer"):
+        ports = reveal(wanted).get("ports") if isinstance(wanted, dict) else None
+        for index, port in enumerate(spec["ports"] if isinstance(spec.get("ports"), list) else ()):
+            asked = ports[index] if isinstance(ports, list) and index < len(ports) else {}
+            if isinstance(port, dict):
+                port["nodePort"] = asked.get("nodePort", UNKNOWN)
+    return guess

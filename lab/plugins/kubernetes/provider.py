@@ -268,19 +268,19 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         given = decode(request.properties)
         guess = provider_pb2.CreateResponse
         if request.preview and (has_unknown(given) or self._connection is None):
-            return guess(properties=encode(with_unknowns(given)))
+            return guess(properties=encode(with_unknowns(given, given)))
         wanted = _Wanted.of(request, given, {})
         try:
             live = self._make(wanted, preview=request.preview)
         except Failure as failure:
             if request.preview and _only_in_preview(failure):
-                return guess(properties=encode(with_unknowns(given)))
+                return guess(properties=encode(with_unknowns(given, given)))
             raise Failure(
                 f'resource "{wanted.urn}" was not successfully created by the Kubernetes API '
                 f"server: {failure}"
             ) from None
         if request.preview:
-            return guess(properties=encode(with_unknowns(wanted.state(live))))
+            return guess(properties=encode(with_unknowns(wanted.state(live), given)))
         live = self._await(wanted, live)
         return provider_pb2.CreateResponse(id=identity(live), properties=encode(wanted.state(live)))
 
@@ -314,14 +314,14 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         given, state = decode(request.news), decode(request.olds)
         guess = provider_pb2.UpdateResponse
         if request.preview and (has_unknown(given) or self._connection is None):
-            return guess(properties=encode(with_unknowns(given)))
+            return guess(properties=encode(with_unknowns(given, given)))
         wanted = _Wanted.of(request, given, state)
         name = name_of(from_state(state)[1])
         try:
             live = self._change(wanted, name, request.ignoreChanges, preview=request.preview)
         except Failure as failure:
             if request.preview and _code(failure) == 403:
-                return guess(properties=encode(with_unknowns(given)))
+                return guess(properties=encode(with_unknowns(given, given)))
             why = f'update of resource "{wanted.urn}" failed: {failure}'
             try:
                 live = self._cluster.get(wanted.inputs, name)
@@ -521,12 +521,10 @@ def _manager(entry: Object) -> tuple[str, str, str]:
 
 
 def _taken(entry: Object) -> bool:
-    return _manager(entry) in {
-        ("kubectl", "Apply", ""),
-        ("kubectl", "Update", ""),
-        ("before-first-apply", "Update", ""),
-        (_CREATOR, "Update", ""),
-    }
+    """Say whether we take over what a manager owns: kubectl's edits, and plain creates."""
+    manager, operation, subresource = _manager(entry)
+    ours = (_CREATOR, "kubectl", "before-first-apply") if operation == "Update" else ("kubectl",)
+    return not subresource and manager.startswith(ours)
 
 
 def _made_by_create(live: Object) -> bool:
