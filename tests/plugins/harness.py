@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -59,8 +60,8 @@ def engine(*register: Any) -> Iterator[tuple[NotingEngine, str]]:
 def plugin(name: str, stub: Any, address: str = "127.0.0.1:1") -> Iterator[Any]:
     """Start a plugin, and end it as the engine does; it must be quiet about that."""
     process = subprocess.Popen(
-        [sys.executable, "-m", f"lab.plugins.{name}", address],
-        cwd=CLONE,
+        [sys.executable, "-P", "-m", f"lab.plugins.{name}", address],
+        env=os.environ | {"PYTHONPATH": str(CLONE)},  # as the lab's launchers do
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

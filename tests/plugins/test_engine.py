@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -148,6 +149,16 @@ def kubectl(*arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def processes_in(folder: Path) -> list[str]:
+    """Return the processes that work in a folder, as a stack's programs and plugins do."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it may just have ended
+            if (process / "cwd").readlink() == folder:
+                found.append((process / "cmdline").read_text())
+    return found
+
+
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     if "KUBECONFIG" not in os.environ:
@@ -226,6 +237,7 @@ def test_an_interrupted_up_goes_on(
     up.send_signal(number)
     output, _ = up.communicate(timeout=60)
     assert up.returncode != 0
+    wait_for(lambda: not processes_in(stack.folder))
     if number == signal.SIGINT:
         assert 'Resource operation was cancelled for "web"' in output
     before = kubectl("get", "secret", "secret", "-o", "jsonpath={.data} {.metadata.uid}")

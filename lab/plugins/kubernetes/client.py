@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +107,16 @@ class Cluster:
         parameters: dict[str, str] | None = None,
     ) -> Any:
         """Send a request and return the JSON answer, or the text of a log."""
-        try:
-            response = self._http.request(
-                method, path, json=body, params=parameters, headers={"Content-Type": content}
-            )
-        except httpx.HTTPError as error:
-            raise Failure(f"the Kubernetes API server does not answer: {error!r}") from None
+        for pause in (1, 3, 0) if method == "GET" else (0,):  # a restarted server loses no wait
+            try:
+                response = self._http.request(
+                    method, path, json=body, params=parameters, headers={"Content-Type": content}
+                )
+                break
+            except httpx.HTTPError as error:
+                if not pause:
+                    raise Failure(f"the Kubernetes API server does not answer: {error!r}") from None
+                time.sleep(pause)
         if "json" not in response.headers.get("Content-Type", ""):
             answer: Any = response.text
             status: Object = {"message": response.text}

@@ -384,8 +384,8 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
             self._engine.progress("", urn=wanted.urn)
             return live
         raise Failure(
-            f'resource "{wanted.urn}" was accepted by the Kubernetes API server, but failed to '
-            f"fully initialize or become live: {why}",
+            f'the Kubernetes API server reported that "{identity(live)}" failed to fully '
+            f"initialize or become live: {why}",
             id=identity(live),
             state=wanted.state(live),
             reasons=reasons,
