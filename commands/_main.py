@@ -32,7 +32,7 @@ def main(command: Callable[[], int | None]) -> None:
         say(f"error: {error}")
         status = 1
     except KeyboardInterrupt:
-        say("stopped; the same command goes on from here")
+        say("stopped; run the same command again to go on")
         status = 130
     except OSError as error:
         say(f"error: {error}")

@@ -62,4 +62,4 @@ def test_an_interruption_reaches_the_program_once(
     _, error = command.communicate(timeout=30)
     assert told.read_text() == "1"
     assert command.returncode == 130
-    assert error == "stopped; the same command goes on from here\n"
+    assert error == "stopped; run the same command again to go on\n"
