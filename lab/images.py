@@ -34,7 +34,7 @@ _UNWANTED = ("doc", "info", "locale", "man")
 _LISTS = ("var/cache/apt", "var/lib/apt/lists")
 _SLIM = "".join(f"path-exclude /usr/share/{name}/*\n" for name in _UNWANTED)
 # What buildah adds after the words of the command that failed.
-_NOISE = re.compile(r"Error: |subprocess exited|time=")
+_NOISE = re.compile(r"Error: (building at STEP|exit status)|subprocess exited|time=")
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,8 @@ def _stand_in(reference: str) -> _Build:
         served = ", ".join(f"{name}:{version}" for name, (version, _) in _SERVED.items())
         raise LabError(
             f"image {reference} is in a registry, which the lab does not ask: it stands in for"
-            f" {served}; load any other with `ctr -n k8s.io images import`"
+            f" {served}; load any other with"
+            f" `ctr --address {paths.CONTAINERD_SOCKET} --namespace k8s.io images import`"
         )
     return _read(_STAND_INS / reference.rpartition("/")[2].partition(":")[0])
 
@@ -256,7 +257,15 @@ def _logged(name: str, *command: str | Path) -> None:
     """Run a command that tells a lot: a file takes all of it, and a failure shows the last."""
     log = _CACHE / f"{name}.log"
     with log.open("w") as output:
-        done = subprocess.run(command, stdout=output, stderr=output, check=False)
+        # close_fds: the lock goes along, and stays locked while an orphan still builds.
+        done = subprocess.run(
+            command,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            close_fds=False,
+            check=False,
+        )
     if done.returncode:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         said = [line for line in lines if not _NOISE.match(line)]
@@ -267,6 +276,7 @@ def _logged(name: str, *command: str | Path) -> None:
 def _lock() -> Iterator[None]:
     _CACHE.mkdir(parents=True, exist_ok=True)
     with (_CACHE / ".lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -24,8 +24,6 @@ main() {
     initialize "$@"
     echo "PostgreSQL init process complete; ready for start up."
   fi
-  # The server needs no password, and what it starts must not inherit one.
-  unset POSTGRES_PASSWORD PGPASSWORD
   exec "$@"
 }
 
@@ -82,6 +80,7 @@ initialize() {
     esac
   done
   pg_ctl --pgdata="$PGDATA" --mode fast --wait stop
+  unset PGPASSWORD
 }
 
 run_sql() {

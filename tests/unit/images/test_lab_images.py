@@ -1,0 +1,114 @@
+"""Which image the lab makes for a reference, and when it makes it again.
+
+Builds and loads are not shown here: every end-to-end run on the lab does them.
+"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab import images, paths
+from lab.progress import LabError
+
+CLONE = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(
+    ("reference", "full"),
+    [
+        ("postgres:18.6", "docker.io/library/postgres:18.6"),
+        ("mlflow-kubernetes/server:3.17.2", "docker.io/mlflow-kubernetes/server:3.17.2"),
+        ("quay.io/minio/minio:x", "quay.io/minio/minio:x"),
+        ("registry:5000/a/b:c", "registry:5000/a/b:c"),
+        ("localhost/a:b", "localhost/a:b"),
+    ],
+)
+def test_a_reference_is_written_as_the_kubelet_asks_for_it(reference: str, full: str) -> None:
+    assert images._normal(reference) == full
+
+
+@pytest.mark.parametrize("reference", ["", "postgres", "postgres:", "a b:c", "a@sha256:0", "A:b"])
+def test_a_reference_without_a_tag_is_refused_in_one_line(reference: str) -> None:
+    with pytest.raises(LabError) as refused:
+        images._normal(reference)
+    assert str(refused.value) == f"image {reference!r}: expected [registry/]repository:tag"
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["postgres:18", "postgres:18.6", "postgres:18-trixie", "docker.io/library/postgres:18.1"],
+)
+def test_the_same_major_version_is_stood_in_for(reference: str) -> None:
+    assert images._stand_in(reference).name == "postgres"
+
+
+@pytest.mark.parametrize(
+    "reference", ["postgres:17.9", "postgres:180", "mysql:9", "quay.io/library/postgres:18"]
+)
+def test_any_other_image_is_refused_in_one_line(reference: str) -> None:
+    with pytest.raises(LabError, match=f"^image {reference} is in a registry.*postgres:18") as no:
+        images._stand_in(reference)
+    assert "\n" not in str(no.value)
+
+
+def test_the_stack_and_its_images_can_be_provided() -> None:
+    config = yaml.safe_load((CLONE / "Pulumi.yaml").read_text())["config"]
+    assert images._stand_in(config["postgresImage"]["default"]).bases.keys() == {"DEBIAN_IMAGE"}
+    for folder, base in (("mlflow", "python"), ("minio", "golang")):
+        built = images._read(CLONE / "images" / folder)
+        assert [found.name for found in built.bases.values()] == [base]
+
+
+def test_every_stand_in_is_offered_and_every_offer_kept() -> None:
+    folders = {folder.name for folder in images._STAND_INS.iterdir() if folder.is_dir()}
+    assert folders == images._SERVED.keys()
+
+
+def test_a_folder_without_a_dockerfile_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match=f"^{tmp_path}/Dockerfile is missing$"):
+        images._read(tmp_path)
+
+
+def test_an_image_is_made_again_when_what_it_is_made_of_changes(tmp_path: Path) -> None:
+    def key() -> str:
+        return images._read(folder).key
+
+    folder = Path(shutil.copytree(CLONE / "images" / "minio", tmp_path / "minio"))
+    first = key()
+    assert first == images._read(CLONE / "images" / "minio").key
+    (folder / "go.sum").rename(folder / "go.sums")
+    renamed = key()
+    (folder / "go.sums").write_text("other\n")
+    changed = key()
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "x.pyc").write_text("left by an import")
+    assert len({first, renamed, changed}) == 3
+    assert key() == changed
+
+
+def test_an_image_is_made_again_when_its_base_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_ins = Path(shutil.copytree(images._STAND_INS, tmp_path / "standins"))
+    monkeypatch.setattr(images, "_STAND_INS", stand_ins)
+    before = images._read(CLONE / "images" / "mlflow").key
+    (stand_ins / "debian" / "Dockerfile").write_text("FROM scratch\n")
+    assert images._read(CLONE / "images" / "mlflow").key != before
+
+
+def test_a_failed_build_tells_its_own_last_words_and_where_the_rest_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "_CACHE", tmp_path)
+    said = "echo one; echo E: no such package >&2; echo subprocess exited with status 1 >&2; exit 1"
+    with pytest.raises(LabError) as failed:
+        images._logged("thing", "sh", "-c", said)
+    log = tmp_path / "thing.log"
+    assert str(failed.value) == f"making thing failed: E: no such package (see {log})"
+    assert log.read_text().startswith("one\n")
+
+
+def test_the_cache_is_outside_the_clone() -> None:
+    assert CLONE not in paths.CACHE.parents

@@ -1,0 +1,56 @@
+"""Each version is written once, or in places that agree."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+CLONE = Path(__file__).parents[3]
+SERVER = CLONE / "images" / "mlflow"
+NAME = r"[a-z0-9][a-z0-9-]*"
+
+
+def settings() -> dict[str, str]:
+    config = yaml.safe_load((CLONE / "Pulumi.yaml").read_text())["config"]
+    return {name: setting["default"] for name, setting in config.items()}
+
+
+def constraints() -> dict[str, str]:
+    lines = (SERVER / "constraints.txt").read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    matches = [re.fullmatch(rf"({NAME})==([0-9][0-9a-z.]*)", pin) for pin in pins]
+    assert None not in matches, [pin for pin, match in zip(pins, matches, strict=True) if not match]
+    return {match[1]: match[2] for match in matches if match}
+
+
+def test_every_requirement_of_the_server_is_pinned() -> None:
+    lines = (SERVER / "requirements.txt").read_text().splitlines()
+    required = {line for line in lines if line and not line.startswith("#")}
+    assert required == {line for line in required if re.fullmatch(NAME, line)}
+    assert {*required, "mlflow"} - constraints().keys() == set()
+
+
+def test_the_server_image_is_tagged_with_the_version_of_mlflow_in_it() -> None:
+    pins = constraints()
+    assert pins["mlflow"] == pins["mlflow-skinny"]
+    assert settings()["serverImage"] == f"mlflow-kubernetes/server:{pins['mlflow']}"
+
+
+def test_mlflow_gets_an_sqlalchemy_driver_that_it_can_use() -> None:
+    """psycopg 3 is what SQLAlchemy 2.1 would choose, and what MLflow 3.17 fails on."""
+    assert "psycopg2-binary" in constraints()
+    assert "psycopg" not in constraints()
+
+
+def test_the_minio_image_is_tagged_with_the_date_of_its_source() -> None:
+    module = (CLONE / "images" / "minio" / "go.mod").read_text()
+    version = re.search(r"github\.com/minio/minio v0\.0\.0-(\d{8})\d{6}-[0-9a-f]{12}", module)
+    assert version
+    assert settings()["minioImage"] == f"mlflow-kubernetes/minio:{version[1]}"
+
+
+def test_images_run_as_a_numbered_user_that_is_not_root() -> None:
+    """Kubernetes can only prove `runAsNonRoot` on a number."""
+    for dockerfile in CLONE.glob("images/*/Dockerfile"):
+        last_stage = re.split(r"^FROM ", dockerfile.read_text(), flags=re.MULTILINE)[-1]
+        assert re.findall(r"^USER (.+)$", last_stage, re.MULTILINE) == ["1000:1000"], dockerfile
