@@ -139,7 +139,8 @@ def _archive(name: str, build: _Build) -> Path:
         unfinished.unlink(missing_ok=True)
         # A third of gzip's time to write, and two thirds to load.
         zstd = ("--compression-format", "zstd", "--compression-level", "1")
-        _buildah("push", *zstd, build.tag, f"oci-archive:{unfinished}:{name}")
+        with step(f"packing the image {build.name}", usual="10 s"):
+            _buildah("push", *zstd, build.tag, f"oci-archive:{unfinished}:{name}")
         unfinished.rename(archive)
     finally:
         _buildah("rm", "--all")
