@@ -60,9 +60,8 @@ class Logger:
 
 @pytest.fixture
 def logger(stack: Stack, machine: places.Machine) -> Iterator[Logger]:
-    process = machine.start(
-        "log_until_told.py", "continuous", tracking_uri=stack.outputs()["tracking_uri"]
-    )
+    uri = stack.outputs()["tracking_uri"]
+    process = machine.start("log_until_told.py", tracking_uri=uri)
     yield Logger(process)
     process.kill()
     process.wait()
