@@ -208,4 +208,5 @@ def serve(register: Callable[[grpc.Server, Engine], Callable[[], None]]) -> None
     while not ended.wait(1) and os.getppid() == parent:  # a killed engine interrupts nobody
         pass
     stop()
+    server.stop(grace=1).wait()  # calls that `stop` ended still tell the engine what they made
     os._exit(0)  # threads that still wait for a cluster would hold a normal exit back

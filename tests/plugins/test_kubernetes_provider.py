@@ -300,6 +300,26 @@ def test_a_claim_that_is_never_bound_times_out_with_its_phase(cluster: Provider,
 
 
 @pytest.mark.e2e
+def test_a_job_that_has_not_succeeded_is_replaced_when_asked(cluster: Provider, name: str) -> None:
+    pod = {"containers": [{"name": "c", "image": "none"}], "restartPolicy": "Never"}
+    annotations = {"pulumi.com/skipAwait": "true"}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "annotations": annotations},
+        "spec": {"suspend": True, "template": {"spec": pod}},
+    }
+    inputs = cluster.check(job)
+    id, state = cluster.create(inputs)
+    assert not cluster.diff(state, inputs).replaces
+    annotations["pulumi.com/replaceUnready"] = "true"
+    difference = cluster.diff(state, cluster.check(job, inputs))
+    assert list(difference.replaces) == ['metadata.annotations["pulumi.com/replaceUnready"]']
+    assert difference.deleteBeforeReplace
+    cluster.delete(id, state)
+
+
+@pytest.mark.e2e
 def test_a_cancelled_wait_leaves_the_object_with_the_engine(cluster: Provider, name: str) -> None:
     service = {
         "apiVersion": "v1",

@@ -33,22 +33,30 @@ class NoSuchKind(Failure):
     """The API server does not know a kind (client-go's NoMatchError)."""
 
 
+def metadata_of(obj: Object) -> Object:
+    """Return an object's metadata; nothing while it is unknown."""
+    metadata = obj.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
 def name_of(obj: Object) -> str:
     """Return an object's name, or nothing."""
-    return str(obj.get("metadata", {}).get("name") or "")
+    return _text(metadata_of(obj).get("name"))
 
 
 def namespace_of(obj: Object) -> str:
     """Return an object's namespace, or nothing."""
-    return str(obj.get("metadata", {}).get("namespace") or "")
+    return _text(metadata_of(obj).get("namespace"))
 
 
 def annotation(obj: Object, key: str) -> str:
     """Return an annotation's text, or nothing."""
-    metadata = obj.get("metadata")
-    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    value = annotations.get(key) if isinstance(annotations, dict) else None
-    return value if isinstance(value, str) else ""
+    annotations = metadata_of(obj).get("annotations")
+    return _text(annotations.get(key)) if isinstance(annotations, dict) else ""
 
 
 def load_kubeconfig(path_or_text: str) -> Object:

@@ -8,7 +8,7 @@ import copy
 import secrets
 from typing import Any
 
-from lab.plugins.kubernetes.client import Object, annotation, name_of, namespace_of
+from lab.plugins.kubernetes.client import Object, annotation, metadata_of, name_of, namespace_of
 from lab.plugins.wire import UNKNOWN, Properties, Secret, has_secret, has_unknown, reveal
 
 AUTONAMED = "pulumi.com/autonamed"
@@ -35,10 +35,8 @@ def identity(obj: Object) -> str:
 def normalised(properties: Properties) -> Object:
     """Return a plain object in the spelling that the API server would give it."""
     obj: Object = reveal(properties)
-    metadata = obj.get("metadata")
-    if isinstance(metadata, dict):
-        for key in _READ_ONLY:
-            metadata.pop(key, None)
+    for key in _READ_ONLY:
+        metadata_of(obj).pop(key, None)
     if obj.get("kind") == "Secret" and not has_unknown(obj):
         data = obj.get("data") or {}
         text = obj.pop("stringData", None) or {}
@@ -60,7 +58,7 @@ def give_name(obj: Object, old: Object, resource: str, autonaming: Any) -> str:
     <resource>-<8 hex>, kept for the object's life (metadata/naming.go).
     """
     metadata = obj.setdefault("metadata", {})
-    if metadata is UNKNOWN or name_of(obj) or metadata.get("generateName"):
+    if metadata is UNKNOWN or metadata.get("name") or metadata.get("generateName"):
         return ""
     if annotation(old, AUTONAMED) == "true":
         metadata["name"] = name_of(old)
@@ -118,14 +116,12 @@ def with_unknowns(outputs: Properties, given: Properties) -> Properties:
     An absent value, or a dry run's made-up one, would let a program compute something wrong.
     """
     guess = copy.deepcopy(outputs)
-    guess["status"] = UNKNOWN
-    metadata, spec = guess.setdefault("metadata", {}), guess.get("spec")
-    if isinstance(metadata, dict):
-        for key in ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"):
-            metadata[key] = UNKNOWN
+    guess |= {"status": UNKNOWN, "metadata": guess.get("metadata", {})}
+    for key in ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"):
+        metadata_of(guess)[key] = UNKNOWN
+    spec, wanted = guess.get("spec"), given.get("spec")
     if not isinstance(spec, dict):
         return guess
-    wanted = given.get("spec")
     assigned = {"PersistentVolumeClaim": ("volumeName",), "Service": ("clusterIP", "clusterIPs")}
     kind, service_type = guess.get("kind"), spec.get("type", "ClusterIP")
     if service_type != "ExternalName":

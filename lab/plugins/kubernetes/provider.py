@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import threading
-import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 
 from lab.plugins.kubernetes import diff
-from lab.plugins.kubernetes.awaiters import NotReady, Waiter
+from lab.plugins.kubernetes.awaiters import NotReady, View, Waiter, job_ready
 from lab.plugins.kubernetes.client import (
     ApiError,
     Cluster,
@@ -27,6 +26,7 @@ from lab.plugins.kubernetes.client import (
     active_cluster,
     annotation,
     load_kubeconfig,
+    metadata_of,
     name_of,
     namespace_of,
 )
@@ -189,7 +189,6 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
     def stop(self) -> None:
         """End every wait: each then tells the engine what it has made so far."""
         self._cancelled.set()
-        time.sleep(0.2)
 
     # What the program asks for, and what that changes
 
@@ -204,14 +203,13 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         problem = give_name(inputs, reveal(decode(request.olds)), request.name, autonaming)
         if problem:
             raise Failure(problem)
-        metadata = inputs["metadata"]
-        if isinstance(metadata, dict):
-            if metadata.get("generateName") and not metadata.get("name"):
-                raise Failure(
-                    "the `.metadata.generateName` field is not supported in Server-Side Apply mode"
-                )
-            if not metadata.get("namespace") and self._namespaced(inputs):
-                metadata["namespace"] = self._default_namespace
+        metadata = metadata_of(inputs)
+        if metadata.get("generateName") and not metadata.get("name"):
+            raise Failure(
+                "the `.metadata.generateName` field is not supported in Server-Side Apply mode"
+            )
+        if not metadata.get("namespace") and self._namespaced(inputs):
+            metadata["namespace"] = self._default_namespace
         return provider_pb2.CheckResponse(inputs=encode(mark_secrets(inputs, given)))
 
     def _namespaced(self, obj: Object) -> bool:
@@ -226,13 +224,13 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
     def Diff(self, request: Any, _context: Any) -> Any:
         new = normalised(decode(request.news))
         old, live = from_state(decode(request.olds))
-        pruned = diff.prune(live, old)
-        metadata = pruned.setdefault("metadata", {})
+        pruned = {"metadata": {}} | diff.prune(live, old)
+        before, after = metadata_of(pruned), metadata_of(new)
         if name_of(new):
-            metadata["name"] = name_of(live)
+            before["name"] = name_of(live)
         if self._namespaced(new):
-            metadata["namespace"] = namespace_of(live) or "default"
-            new["metadata"]["namespace"] = namespace_of(new) or "default"
+            before["namespace"] = namespace_of(live) or "default"
+            after["namespace"] = after.get("namespace") or "default"
         fields = diff.replacing_fields(
             new,
             mutable_secrets=self._flags["enableSecretMutable"],
@@ -250,16 +248,27 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
             detailed[written] = provider_pb2.PropertyDiff(
                 kind=_KIND[change, replacing], inputDiff=change == diff.DELETE
             )
+        if self._unready_job(new, live):
+            replaces.append('metadata.annotations["pulumi.com/replaceUnready"]')
         same_place = (name_of(new), namespace_of(new)) == (name_of(live), namespace_of(live))
         autonamed = annotation(new, AUTONAMED) == "true"
         response = provider_pb2.DiffResponse
         return response(
-            changes=response.DIFF_SOME if detailed else response.DIFF_NONE,
+            changes=response.DIFF_SOME if detailed or replaces else response.DIFF_NONE,
             replaces=replaces,
             deleteBeforeReplace=bool(replaces) and same_place and not autonamed,
             detailedDiff=detailed,
             hasDetailedDiff=True,
         )
+
+    def _unready_job(self, new: Object, live: Object) -> bool:
+        """Say whether a job has to be made anew because its last run did not succeed."""
+        if new.get("kind") != "Job" or annotation(new, "pulumi.com/replaceUnready") != "true":
+            return False
+        try:
+            return not job_ready(View(self._cluster.get(live))).ready
+        except Failure:
+            return False  # as the official one: what cannot be seen is not replaced
 
     # What is done to the cluster
 
