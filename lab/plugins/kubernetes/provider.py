@@ -135,7 +135,8 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         where = [key for key in changed if key in ("kubeconfig", "context", "cluster")]
         replaces = [key for key in where if new.get(key) is UNKNOWN]
         identifiers = old.get("clusterIdentifier"), new.get("clusterIdentifier")
-        if where and not replaces and self._cluster_entry(old) != self._cluster_entry(new):
+        clusters = [self._cluster_entry(config) for config in (old, new)]
+        if where and not replaces and all(clusters) and clusters[0] != clusters[1]:
             replaces = where
         if all(identifiers):
             replaces = [] if identifiers[0] == identifiers[1] else ["clusterIdentifier"]
@@ -284,6 +285,8 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         except Failure as failure:
             if request.preview and _only_in_preview(failure):
                 return guess(properties=encode(with_unknowns(given, given)))
+            if self._connection is None:
+                raise
             raise Failure(
                 f'resource "{wanted.urn}" was not successfully created by the Kubernetes API '
                 f"server: {failure}"
