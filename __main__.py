@@ -3,23 +3,23 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import IngressArgs, Minio, Postgres, TrackingServer
+from components import NAMESPACE_LABELS, IngressArgs, Minio, Postgres, TrackingServer
 from settings import Settings
 
 settings = Settings.load()
-protected = pulumi.ResourceOptions(protect=settings.protect_data)
+data = pulumi.ResourceOptions(protect=settings.protect_data)
+ingress = IngressArgs(
+    class_name=settings.ingress_class,
+    annotations=settings.ingress_annotations,
+    wait_seconds=settings.ingress_wait_seconds,
+)
 
 # A namespace that exists already is somebody else's: making it is refused, not taken over.
 namespace = k8s.core.v1.Namespace(
-    "namespace",
-    metadata={
-        "name": settings.namespace,
-        "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-    },
-    opts=protected,
-)
-# Inside it, what an interrupted `up` had made is taken up again: names are fixed, so nothing is
-# left behind. Changed Secrets are updated in place, and the pods that read them restart.
+    "namespace", metadata={"name": settings.namespace, "labels": NAMESPACE_LABELS}, opts=data
+).metadata.name
+# Inside it, what a killed `up` had made is taken up again: names are fixed, nothing is orphaned.
+# Changed Secrets are updated in place, and the pods that read them restart.
 cluster = k8s.Provider(
     "cluster",
     context=pulumi.Config("kubernetes").get("context"),
@@ -28,26 +28,21 @@ cluster = k8s.Provider(
     enable_config_map_mutable=True,
 )
 inside = pulumi.ResourceOptions(provider=cluster)
-ingress = IngressArgs(
-    class_name=settings.ingress_class,
-    annotations=settings.ingress_annotations,
-    wait_seconds=settings.ingress_wait_seconds,
-)
 
 database = Postgres(
     "postgres",
     {
-        "namespace": namespace.metadata.name,
+        "namespace": namespace,
         "image": settings.postgres_image,
         "storage": settings.database_storage,
         "storage_class": settings.storage_class,
     },
-    opts=pulumi.ResourceOptions.merge(inside, protected),
+    opts=pulumi.ResourceOptions.merge(inside, data),
 )
 artifacts = Minio(
     "minio",
     {
-        "namespace": namespace.metadata.name,
+        "namespace": namespace,
         "image": settings.minio_image,
         "server_image": settings.server_image,
         "storage": settings.artifact_storage,
@@ -56,21 +51,17 @@ artifacts = Minio(
         "console_host": settings.artifact_console_host,
         "ingress": ingress,
     },
-    opts=pulumi.ResourceOptions.merge(inside, protected),
+    opts=pulumi.ResourceOptions.merge(inside, data),
 )
 tracking = TrackingServer(
     "mlflow",
     {
-        "namespace": namespace.metadata.name,
+        "namespace": namespace,
         "image": settings.server_image,
         "host": settings.tracking_host,
-        "database_secret": database.credentials_secret,
-        "database_connections": database.connections,
-        "artifacts_secret": artifacts.credentials_secret,
-        "secrets_fingerprints": [
-            database.credentials_fingerprint,
-            artifacts.credentials_fingerprint,
-        ],
+        "backend_store": database.credentials,
+        "backend_connections": database.connections,
+        "artifact_store": artifacts.credentials,
         "replicas": settings.replicas,
         "workers": settings.workers,
         "memory": settings.server_memory,

@@ -26,6 +26,9 @@ from commands.cluster import Cluster, find
 # What Pulumi itself writes into a stack file: how to decrypt the secrets in it.
 _ENCRYPTION = ("secretsprovider", "encryptionsalt", "encryptedkey")
 
+_NAMESPACE = "kubernetes:core/v1:Namespace"
+_OURS = "app.kubernetes.io/part-of=mlflow"
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -50,6 +53,7 @@ class Stack:
         """Bring the stack to what the program says."""
         self._unlock()
         self._create()
+        self._take_up_namespace()
         # The refresh notices what went away behind Pulumi's back, a whole cluster for instance.
         self._change("up", "--refresh")
 
@@ -62,11 +66,7 @@ class Stack:
         """Say whether the stack has any resource."""
         if not shutil.which("pulumi", path=self.environment["PATH"]):
             return False
-        answer = self._capture("stack", "export", "--stack", self.name)
-        if answer.returncode:
-            return False
-        state: dict[str, dict[str, object]] = json.loads(answer.stdout)
-        return bool(state["deployment"].get("resources"))
+        return bool(self._state().get("resources"))
 
     def outputs(self) -> dict[str, Any]:
         """Return the stack's outputs, the secret ones masked."""
@@ -81,6 +81,32 @@ class Stack:
         if answer.returncode:
             raise CommandError(f"the stack's outputs cannot be read: {last_line(answer)}")
         return json.loads(answer.stdout)
+
+    def _state(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what Pulumi knows of the stack; nothing if there is no stack."""
+        answer = self._capture("stack", "export", "--stack", self.name)
+        return json.loads(answer.stdout)["deployment"] if answer.returncode == 0 else {}
+
+    def _take_up_namespace(self) -> None:
+        """Import the namespace, if a Pulumi was killed between making it and noting it.
+
+        Everything in it is taken up by the program's own provider; a namespace never is, since one
+        that exists is somebody else's. Here it is known to be ours: it was being made, and bears
+        our label.
+        """
+        state = self._state()
+        noted = {resource["urn"] for resource in state.get("resources") or []}
+        for operation in state.get("pending_operations") or []:
+            resource = operation["resource"]
+            if resource["type"] != _NAMESPACE or resource["urn"] in noted:
+                continue
+            name = resource["inputs"]["metadata"]["name"]
+            picked = [f"--field-selector=metadata.name={name}", f"--selector={_OURS}"]
+            kubectl = ["kubectl", "--context=minikube", "get", "namespaces", "--output=name"]
+            if capture([*kubectl, *picked], self.environment).stdout.strip():
+                say(f"a Pulumi that was killed had just made namespace {name}: taking it up")
+                what = [_NAMESPACE, resource["urn"].rpartition("::")[2], name]
+                self._change("import", *what, "--protect=false", "--generate-code=false")
 
     def _create(self) -> None:
         listed = self._capture("stack", "ls", "--json")

@@ -1,10 +1,23 @@
 """What every pod of the stack has in common: the restricted security profile, and Python Jobs."""
 
+from typing import TypedDict
+
 import pulumi
 import pulumi_kubernetes as k8s
 
 SERVER_USER = 1000
 """User id in the server image (images/mlflow/Dockerfile)."""
+
+
+class Credentials(TypedDict):
+    """What every backend publishes: all that a server needs to reach it."""
+
+    secret: pulumi.Input[str]
+    """Name of a Secret whose keys are the variables that MLflow reads. Required because nothing
+    else carries a password."""
+    fingerprint: pulumi.Input[str]
+    """Changes when the Secret's content does; not a secret itself. Required because a pod reads
+    its environment once."""
 
 
 def restricted_pod(

@@ -9,7 +9,7 @@ import pulumi_random as random
 from components._data_server import DATA_VOLUME, data_server
 from components._ingress import IngressArgs, http_ingress
 from components._labels import labels
-from components._pods import http_probe, python_job, restricted_pod, secrets_env
+from components._pods import Credentials, http_probe, python_job, restricted_pod, secrets_env
 from components._uris import fingerprint, service_host
 from components._validate import known_keys
 
@@ -51,11 +51,9 @@ class Minio(pulumi.ComponentResource):
     """Where the tracking server keeps artifacts: ``s3://<bucket>``."""
     endpoint_url: pulumi.Output[str]
     """URL of the S3 endpoint outside the cluster."""
-    credentials_secret: pulumi.Output[str]
-    """Name of the Secret whose keys are what MLflow reads: the artifacts' destination, the S3
-    endpoint, and a key that reaches the bucket only. Known once the bucket and the key exist."""
-    credentials_fingerprint: pulumi.Output[str]
-    """Changes when the Secret's content does; not a secret itself."""
+    credentials: Credentials
+    """The Secret with the artifacts' destination, the S3 endpoint, and a key that reaches the
+    bucket only; known once the bucket and the key exist."""
 
     def __init__(
         self, name: str, args: MinioArgs, opts: pulumi.ResourceOptions | None = None
@@ -139,16 +137,17 @@ class Minio(pulumi.ComponentResource):
 
         self.endpoint_url = pulumi.Output.from_input(f"http://{args['host']}")
         # Through the Job, so that whoever reads the Secret comes after the bucket.
-        self.credentials_secret = pulumi.Output.all(
-            credentials.metadata.name, bucket.metadata.name
-        ).apply(lambda names: names[0])
-        self.credentials_fingerprint = fingerprint(secret_key, host)
+        self.credentials = {
+            "secret": pulumi.Output.all(credentials.metadata.name, bucket.metadata.name).apply(
+                lambda names: names[0]
+            ),
+            "fingerprint": fingerprint(secret_key, host),
+        }
         self.register_outputs(
             {
                 "artifact_root": self.artifact_root,
                 "endpoint_url": self.endpoint_url,
-                "credentials_secret": self.credentials_secret,
-                "credentials_fingerprint": self.credentials_fingerprint,
+                "credentials": self.credentials,
             }
         )
 

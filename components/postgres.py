@@ -8,7 +8,7 @@ import pulumi_random as random
 
 from components._data_server import DATA_VOLUME, data_server
 from components._labels import labels
-from components._pods import restricted_pod, secret_env
+from components._pods import Credentials, restricted_pod, secret_env
 from components._uris import database_uri, fingerprint, service_host
 from components._validate import known_keys
 
@@ -51,10 +51,8 @@ class Postgres(pulumi.ComponentResource):
 
     host: pulumi.Output[str]
     """DNS name of the service, valid inside the cluster."""
-    credentials_secret: pulumi.Output[str]
-    """Name of the Secret whose one key is ``MLFLOW_BACKEND_STORE_URI``."""
-    credentials_fingerprint: pulumi.Output[str]
-    """Changes when the Secret's content does; not a secret itself."""
+    credentials: Credentials
+    """The Secret with key ``MLFLOW_BACKEND_STORE_URI``; known once the server takes queries."""
     connections: ClassVar[int] = MAX_CONNECTIONS - 10
     """How many connections MLflow may hold at once; the rest is left for the superuser (3 by
     PostgreSQL's default), the probes, the migration, and a person."""
@@ -122,15 +120,11 @@ class Postgres(pulumi.ComponentResource):
             opts=child,
         )
 
-        self.credentials_secret = credentials.metadata.name
-        self.credentials_fingerprint = fingerprint(password, self.host)
-        self.register_outputs(
-            {
-                "host": self.host,
-                "credentials_secret": self.credentials_secret,
-                "credentials_fingerprint": self.credentials_fingerprint,
-            }
-        )
+        self.credentials = {
+            "secret": credentials.metadata.name,
+            "fingerprint": fingerprint(password, self.host),
+        }
+        self.register_outputs({"host": self.host, "credentials": self.credentials})
 
 
 def _pod(

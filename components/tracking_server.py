@@ -7,7 +7,14 @@ import pulumi_kubernetes as k8s
 
 from components._ingress import IngressArgs, http_ingress
 from components._labels import labels, selector
-from components._pods import SERVER_USER, http_probe, python_job, restricted_pod, secrets_env
+from components._pods import (
+    SERVER_USER,
+    Credentials,
+    http_probe,
+    python_job,
+    restricted_pod,
+    secrets_env,
+)
 from components._uris import fingerprint, service_host
 from components._validate import known_keys
 
@@ -25,17 +32,13 @@ class TrackingServerArgs(TypedDict):
     """Image of the server. Required because versions are pinned in one place, by the caller."""
     host: str
     """Host name on the ingress. Required because people and clients type it."""
-    database_secret: pulumi.Input[str]
-    """Secret of the backend store, with key ``MLFLOW_BACKEND_STORE_URI``. Required because runs
-    are kept there."""
-    database_connections: int
+    backend_store: Credentials
+    """Where runs are kept: ``MLFLOW_BACKEND_STORE_URI``. Required: it is their only place."""
+    backend_connections: int
     """How many connections the backend store allows. Required because pools are sized by it."""
-    artifacts_secret: pulumi.Input[str]
-    """Secret of the artifact store, with key ``MLFLOW_ARTIFACTS_DESTINATION`` and what that store
-    needs. Required because artifacts are kept there."""
-    secrets_fingerprints: list[pulumi.Input[str]]
-    """What changes when either Secret does: first the database's, then the store's. Required
-    because a pod reads its environment once."""
+    artifact_store: Credentials
+    """Where artifacts are kept: ``MLFLOW_ARTIFACTS_DESTINATION`` and what that store needs.
+    Required: it is their only place."""
     replicas: int
     """Number of pods. Required because the pools are shared among them."""
     workers: int
@@ -77,8 +80,8 @@ class TrackingServer(pulumi.ComponentResource):
             namespace=namespace,
             labels=labels(f"{name}-migration", "mlflow", "migration"),
             image=args["image"],
-            secrets=[args["database_secret"]],
-            secrets_fingerprint=args["secrets_fingerprints"][0],
+            secrets=[args["backend_store"]["secret"]],
+            secrets_fingerprint=args["backend_store"]["fingerprint"],
             seconds=MIGRATION_SECONDS,
             opts=child,
         )
@@ -113,7 +116,10 @@ class TrackingServer(pulumi.ComponentResource):
                     metadata=k8s.meta.v1.ObjectMetaArgs(
                         labels=common,
                         annotations={
-                            "mlflow-kubernetes/secrets": fingerprint(*args["secrets_fingerprints"])
+                            "mlflow-kubernetes/secrets": fingerprint(
+                                args["backend_store"]["fingerprint"],
+                                args["artifact_store"]["fingerprint"],
+                            )
                         },
                     ),
                     spec=_pod(name, args),
@@ -196,7 +202,7 @@ def allowed_origins(host: str) -> list[str]:
 
 def _pod(name: str, args: TrackingServerArgs) -> k8s.core.v1.PodSpecArgs:
     """Return the pod of the server."""
-    pool = pool_size(args["database_connections"], args["replicas"], args["workers"])
+    pool = pool_size(args["backend_connections"], args["replicas"], args["workers"])
     hosts = pulumi.Output.from_input(args["namespace"]).apply(
         lambda ns: ",".join(allowed_hosts(name, ns, args["host"], args.get("allowed_hosts", [])))
     )
@@ -222,7 +228,7 @@ def _pod(name: str, args: TrackingServerArgs) -> k8s.core.v1.PodSpecArgs:
         command=["mlflow", "server", "--host", "0.0.0.0"],  # noqa: S104 (in the pod)
         args=["--port", str(PORT), "--workers", str(args["workers"])],
         env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
-        env_from=secrets_env(args["database_secret"], args["artifacts_secret"]),
+        env_from=secrets_env(args["backend_store"]["secret"], args["artifact_store"]["secret"]),
         ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
         # MLflow's imports take their time: 19 to 31 s on a busy machine of two cores.
         startup_probe=_probe("/health", period=1, failures=240),
