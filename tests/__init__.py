@@ -1,1 +1,1 @@
-"""Tests: `unit` in seconds without a cluster, `plugins` against the protocol, `e2e` on a cluster."""
+"""Tests: `unit` needs no cluster, `plugins` speaks the protocol, `lab` and `e2e` are real."""
