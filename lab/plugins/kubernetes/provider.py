@@ -135,9 +135,9 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         where = [key for key in changed if key in ("kubeconfig", "context", "cluster")]
         replaces = [key for key in where if new.get(key) is UNKNOWN]
         identifiers = old.get("clusterIdentifier"), new.get("clusterIdentifier")
-        clusters = [self._cluster_entry(config) for config in (old, new)]
-        if where and not replaces and all(clusters) and clusters[0] != clusters[1]:
-            replaces = where
+        if where and not replaces:
+            clusters = [self._cluster_entry(config) for config in (old, new)]
+            replaces = where if all(clusters) and clusters[0] != clusters[1] else []
         if all(identifiers):
             replaces = [] if identifiers[0] == identifiers[1] else ["clusterIdentifier"]
         response = provider_pb2.DiffResponse
