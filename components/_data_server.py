@@ -3,7 +3,7 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components._labels import selector
+from components._labels import metadata, selector
 
 DATA_VOLUME = "data"
 """Name under which the pod mounts the volume."""
@@ -33,14 +33,14 @@ def data_server(
     picked = selector(name, app)
     service = k8s.core.v1.Service(
         f"{name}-service",
-        metadata={
-            "name": name,
-            "namespace": namespace,
-            "labels": labels,
+        metadata=metadata(
+            name,
+            namespace,
+            labels,
             # A Service is waited for until a pod answers, and the pods come after it: the
             # StatefulSet names its Service. The StatefulSet's own wait says that they are up.
-            "annotations": {"pulumi.com/skipAwait": "true"},
-        },
+            {"pulumi.com/skipAwait": "true"},
+        ),
         spec={
             "selector": picked,
             "ports": [
@@ -60,7 +60,7 @@ def data_server(
     )
     return k8s.apps.v1.StatefulSet(
         f"{name}-server",
-        metadata={"name": name, "namespace": namespace, "labels": labels},
+        metadata=metadata(name, namespace, labels),
         spec=k8s.apps.v1.StatefulSetSpecArgs(
             service_name=service.metadata.name,
             replicas=1,

@@ -5,6 +5,8 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components._labels import metadata
+
 ARTIFACT_ANNOTATIONS = {
     # Without it nginx refuses every body over 1 MB with 413: no model could be logged.
     "nginx.ingress.kubernetes.io/proxy-body-size": "0",
@@ -51,12 +53,12 @@ def http_ingress(
     )
     return k8s.networking.v1.Ingress(
         name,
-        metadata={
-            "name": name,
-            "namespace": namespace,
-            "labels": labels,
-            "annotations": {**ARTIFACT_ANNOTATIONS, **args.get("annotations", {}), **patience},
-        },
+        metadata=metadata(
+            name,
+            namespace,
+            labels,
+            {**ARTIFACT_ANNOTATIONS, **args.get("annotations", {}), **patience},
+        ),
         spec={
             "ingress_class_name": args.get("class_name"),
             "rules": [

@@ -1,4 +1,9 @@
-"""Labels and names that every object of the stack carries."""
+"""Names, labels and annotations that every object of the stack carries."""
+
+from collections.abc import Mapping
+
+import pulumi
+import pulumi_kubernetes as k8s
 
 PART_OF_THE_STACK = {
     "app.kubernetes.io/part-of": "mlflow",
@@ -23,3 +28,23 @@ def labels(name: str, app: str, role: str) -> dict[str, str]:
         "app.kubernetes.io/component": role,
         **PART_OF_THE_STACK,
     }
+
+
+def metadata(
+    name: str,
+    namespace: pulumi.Input[str],
+    labels: dict[str, str],
+    annotations: Mapping[str, str] | None = None,
+) -> k8s.meta.v1.ObjectMetaArgs:
+    """Return the metadata of an object with a fixed name.
+
+    The field manager is fixed as well: by default the provider picks a random one for each new
+    object, and the manager of an ``up`` that was killed would then be in conflict with that of the
+    next one, over the same fields (StatefulSets' claim templates, which are compared as a whole).
+    """
+    return k8s.meta.v1.ObjectMetaArgs(
+        name=name,
+        namespace=namespace,
+        labels=labels,
+        annotations={"pulumi.com/patchFieldManager": "mlflow-stack", **(annotations or {})},
+    )

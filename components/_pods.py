@@ -5,6 +5,8 @@ from typing import TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components._labels import metadata
+
 SERVER_USER = 1000
 """User id in the server image (images/mlflow/Dockerfile)."""
 
@@ -130,7 +132,8 @@ def python_job(
     )
     return k8s.batch.v1.Job(
         name,
-        metadata={"name": name, "namespace": namespace, "labels": labels},
+        # A Job that failed for good would fail every `up` from then on; this makes it anew.
+        metadata=metadata(name, namespace, labels, {"pulumi.com/replaceUnready": "true"}),
         spec=k8s.batch.v1.JobSpecArgs(
             backoff_limit=2,
             active_deadline_seconds=seconds + 30,

@@ -8,7 +8,7 @@ import pulumi_random as random
 
 from components._data_server import DATA_VOLUME, data_server
 from components._ingress import IngressArgs, http_ingress
-from components._labels import labels
+from components._labels import labels, metadata
 from components._pods import Credentials, http_probe, python_job, restricted_pod, secrets_env
 from components._uris import fingerprint, service_host
 from components._validate import known_keys
@@ -73,7 +73,7 @@ class Minio(pulumi.ComponentResource):
 
         root = k8s.core.v1.Secret(
             f"{name}-root",
-            metadata={"name": f"{name}-root", "namespace": namespace, "labels": common},
+            metadata=metadata(f"{name}-root", namespace, common),
             string_data={"MINIO_ROOT_USER": ROOT_USER, "MINIO_ROOT_PASSWORD": root_password},
             opts=child,
         )
@@ -94,7 +94,7 @@ class Minio(pulumi.ComponentResource):
         self.artifact_root = pulumi.Output.from_input(f"s3://{BUCKET}")
         credentials = k8s.core.v1.Secret(
             f"{name}-credentials",
-            metadata={"name": f"{name}-credentials", "namespace": namespace, "labels": common},
+            metadata=metadata(f"{name}-credentials", namespace, common),
             string_data={
                 "MLFLOW_ARTIFACTS_DESTINATION": self.artifact_root,
                 "MLFLOW_S3_ENDPOINT_URL": pulumi.Output.concat("http://", host, f":{API_PORT}"),

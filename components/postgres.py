@@ -7,7 +7,7 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 from components._data_server import DATA_VOLUME, data_server
-from components._labels import labels
+from components._labels import labels, metadata
 from components._pods import Credentials, restricted_pod, secret_env
 from components._uris import database_uri, fingerprint, service_host
 from components._validate import known_keys
@@ -75,7 +75,7 @@ class Postgres(pulumi.ComponentResource):
 
         server_secret = k8s.core.v1.Secret(
             f"{name}-server",
-            metadata={"name": f"{name}-server", "namespace": namespace, "labels": common},
+            metadata=metadata(f"{name}-server", namespace, common),
             string_data={
                 "POSTGRES_PASSWORD": superuser_password,
                 "APPLICATION_PASSWORD": password,
@@ -84,7 +84,7 @@ class Postgres(pulumi.ComponentResource):
         )
         first_start = k8s.core.v1.ConfigMap(
             f"{name}-first-start",
-            metadata={"name": f"{name}-first-start", "namespace": namespace, "labels": common},
+            metadata=metadata(f"{name}-first-start", namespace, common),
             data={"application-user.sql": CREATE_APPLICATION_USER},
             opts=child,
         )
@@ -104,7 +104,7 @@ class Postgres(pulumi.ComponentResource):
         self.host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))
         credentials = k8s.core.v1.Secret(
             f"{name}-credentials",
-            metadata={"name": f"{name}-credentials", "namespace": namespace, "labels": common},
+            metadata=metadata(f"{name}-credentials", namespace, common),
             string_data={
                 "MLFLOW_BACKEND_STORE_URI": pulumi.Output.all(password, self.host).apply(
                     lambda known: database_uri(

@@ -6,7 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components._ingress import IngressArgs, http_ingress
-from components._labels import labels, selector
+from components._labels import labels, metadata, selector
 from components._pods import (
     SERVER_USER,
     Credentials,
@@ -87,13 +87,13 @@ class TrackingServer(pulumi.ComponentResource):
         )
         service = k8s.core.v1.Service(
             f"{name}-service",
-            metadata={
-                "name": name,
-                "namespace": namespace,
-                "labels": common,
+            metadata=metadata(
+                name,
+                namespace,
+                common,
                 # Its pods come after it; see components/_data_server.py.
-                "annotations": {"pulumi.com/skipAwait": "true"},
-            },
+                {"pulumi.com/skipAwait": "true"},
+            ),
             spec={
                 "selector": selector(name, "mlflow"),
                 "ports": [{"name": "http", "port": PORT, "target_port": "http"}],
@@ -102,7 +102,7 @@ class TrackingServer(pulumi.ComponentResource):
         )
         server = k8s.apps.v1.Deployment(
             f"{name}-server",
-            metadata={"name": name, "namespace": namespace, "labels": common},
+            metadata=metadata(name, namespace, common),
             spec=k8s.apps.v1.DeploymentSpecArgs(
                 replicas=args["replicas"],
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector(name, "mlflow")),

@@ -50,6 +50,15 @@ def test_every_object_has_a_name_and_is_in_the_namespace(stack: Recorded) -> Non
             assert inputs["metadata"]["namespace"] == "mlflow", name
 
 
+def test_a_killed_up_can_be_taken_up_again(stack: Recorded) -> None:
+    """Fixed names and one field manager: see components/_labels.py."""
+    for name, inputs in stack.kubernetes().items():
+        if not name.startswith("Namespace"):
+            annotations = inputs["metadata"]["annotations"]
+            assert annotations["pulumi.com/patchFieldManager"] == "mlflow-stack", name
+            assert name.startswith("Job") == ("pulumi.com/replaceUnready" in annotations), name
+
+
 def test_the_database_dns_name_and_password_flow_into_the_server(stack: Recorded) -> None:
     uri = content(stack, "postgres-credentials")["MLFLOW_BACKEND_STORE_URI"]
     assert uri == (
