@@ -251,7 +251,7 @@ def _contradictions(settings: Settings) -> list[str]:
         for other in names[:index]:
             if hosts[key] == hosts[other]:
                 found.append(f"{key}: {hosts[key]!r}; accepted: a name other than {other}'s")
-    # 217 MiB were measured with 2 workers at rest, and 1.4 GB more with job runners (docs/).
+    # With 2 workers 250 MiB at rest and 380 after load were measured, 1.4 GB with job runners.
     needed = 128 + 128 * settings.workers + (1536 if settings.job_execution else 0)
     if mebibytes(settings.server_memory) < needed:
         found.append(
