@@ -85,7 +85,7 @@ def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
 
     def destroy() -> None:
         stack.change("destroy")
-        wait_for_nothing_more_than(stack.kubectl, before, NAMESPACE, 120)
+        wait_for_nothing_more_than(stack.kubectl, before, 120)
 
     found[DESTROY].append(timed(destroy))
 

@@ -9,7 +9,7 @@ from commands import cluster as clusters
 from commands import images
 from commands import stack as stacks
 from tests.e2e import places
-from tests.e2e.kubectl import Kubectl, inventory
+from tests.e2e.kubectl import Kubectl, Object, inventory
 from tests.e2e.stack import Stack
 
 NAMESPACE = "mlflow-e2e"
@@ -45,7 +45,7 @@ def kubectl(environment: dict[str, str]) -> Kubectl:
 
 
 @pytest.fixture(scope="session")
-def before(kubectl: Kubectl) -> set[tuple[str, str, str]]:
+def before(kubectl: Kubectl) -> set[Object]:
     """Everything that the cluster held before the stack was made."""
     # A run that was killed may have left its namespace.
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", seconds=180)
@@ -55,7 +55,7 @@ def before(kubectl: Kubectl) -> set[tuple[str, str, str]]:
 @pytest.fixture(scope="session")
 def stack(
     cluster: clusters.Cluster,
-    before: set[tuple[str, str, str]],  # noqa: ARG001 (taken before anything is made)
+    before: set[Object],  # noqa: ARG001 (taken before anything is made)
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """A stack that is up."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.e2e.programs import ProgramError, run
 from tests.e2e.waiting import wait_until
@@ -101,46 +101,57 @@ def restarts(pod: Mapping[str, Any]) -> int:
 # Made and taken away by clusters all the time, whatever anybody deploys.
 _PASSING = {"events", "events.events.k8s.io", "leases.coordination.k8s.io", "componentstatuses"}
 _MEASURED = re.compile(r"\.metrics\.k8s\.io$")
-# Come and go in other namespaces while the cluster works: a provisioner's helper, a new pod.
-_RESTLESS = ("Pod.", "ReplicaSet.", "Job.")
+# Come and go while the cluster does its own work: a provisioner's helper, a new pod.
+_RESTLESS = ("Pod", "ReplicaSet", "Job")
+# Volumes and Services' addresses are in no namespace, but belong to one.
+_FIELDS = (
+    *("{.kind}", "{.apiVersion}", "{.metadata.name}"),
+    *("{.metadata.namespace}", "{.spec.claimRef.namespace}", "{.spec.parentRef.namespace}"),
+)
 
 
-def inventory(kubectl: Kubectl) -> set[tuple[str, str, str]]:
-    """Return (resource, namespace, name) of every object of every kind that the cluster lists."""
+class Object(NamedTuple):
+    """Something in a cluster."""
+
+    kind: str
+    version: str
+    name: str
+    namespace: str
+    """Where it is, or what it belongs to; empty for what belongs to the cluster."""
+
+
+def inventory(kubectl: Kubectl) -> set[Object]:
+    """Return every object of every kind that the cluster lists."""
     kinds = kubectl("api-resources", "--verbs=list", "--output=name").split()
     lasting = sorted(kind for kind in kinds if kind not in _PASSING and not _MEASURED.search(kind))
+    line = "|".join(_FIELDS)
     listed = kubectl(
-        "get",
-        ",".join(lasting),
-        "--all-namespaces",
-        "--ignore-not-found",
-        "--output=jsonpath={range .items[*]}{.apiVersion} {.kind} {.metadata.namespace}"
-        " {.metadata.name}{'\\n'}{end}",
+        *("get", ",".join(lasting), "--all-namespaces", "--ignore-not-found"),
+        f"--output=jsonpath={{range .items[*]}}{line}{{'\\n'}}{{end}}",
         seconds=120,
     )
     found = set()
-    for line in listed.splitlines():
-        version, kind, *namespace, name = line.split()
-        found.add((f"{kind}.{version}", namespace[0] if namespace else "", name))
+    for fields in listed.splitlines():
+        kind, version, name, *namespaces = fields.split("|")
+        found.add(Object(kind, version, name, "".join(namespaces)))
     return found
 
 
-def wait_for_nothing_more_than(
-    kubectl: Kubectl, before: set[tuple[str, str, str]], namespace: str, seconds: float
-) -> None:
-    """Wait until nothing is left that was not there before; elsewhere, pods may come and go."""
+def wait_for_nothing_more_than(kubectl: Kubectl, before: set[Object], seconds: float) -> None:
+    """Wait until the namespace and the cluster itself hold nothing that was not there before.
 
-    def left() -> list[tuple[str, str, str]]:
-        more = inventory(kubectl) - before
-        return sorted(
-            (kind, where, name)
-            for kind, where, name in more
-            if where == namespace or not where or not kind.startswith(_RESTLESS)
-        )
+    Other stacks have namespaces of their own, and may change while we look.
+    """
+
+    def may_be_ours(found: Object) -> bool:
+        if found.namespace in ("", kubectl.namespace):
+            return True
+        system = found.namespace == "default" or found.namespace.startswith("kube-")
+        return system and found.kind not in _RESTLESS
 
     def nothing() -> bool:
-        if found := left():
-            raise ProgramError(f"left: {found}")
+        if left := sorted(filter(may_be_ours, inventory(kubectl) - before)):
+            raise ProgramError(f"left: {left}")
         return True
 
     wait_until(nothing, seconds, "nothing is left", every=1)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.e2e import places
-from tests.e2e.kubectl import Kubectl, inventory, wait_for_nothing_more_than
+from tests.e2e.kubectl import Kubectl, Object, inventory, wait_for_nothing_more_than
 from tests.e2e.stack import Stack
 
 
@@ -20,21 +20,16 @@ def volume_folders(kubectl: Kubectl, namespace: str) -> list[Path]:
 
 
 def test_destroy_leaves_nothing_and_up_works_again(
-    stack: Stack, machine: places.Machine, before: set[tuple[str, str, str]]
+    stack: Stack, machine: places.Machine, before: set[Object]
 ) -> None:
     kubectl = stack.kubectl
-    made = inventory(kubectl) - before
-    assert {kind for kind, where, _ in made if where == stack.namespace} >= {
-        "PersistentVolumeClaim.v1",
-        "Secret.v1",
-        "Pod.v1",
-    }
-    assert {kind for kind, where, _ in made if not where} >= {"Namespace.v1", "PersistentVolume.v1"}
+    made = {found.kind for found in inventory(kubectl) - before}
+    assert made >= {"Namespace", "PersistentVolume", "PersistentVolumeClaim", "Secret", "Pod"}
     folders = volume_folders(kubectl, stack.namespace)
 
     stack.change("destroy")
     assert stack.resources() == []
-    wait_for_nothing_more_than(kubectl, before, stack.namespace, 60)
+    wait_for_nothing_more_than(kubectl, before, 60)
     assert [folder for folder in folders if folder.exists()] == []
 
     stack.change("up")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import places
-from tests.e2e.kubectl import Kubectl, wait_for_nothing_more_than
+from tests.e2e.kubectl import Kubectl, Object, wait_for_nothing_more_than
 from tests.e2e.programs import ProgramError
 from tests.e2e.stack import Stack, kill
 from tests.e2e.waiting import wait_until
@@ -95,13 +95,13 @@ def in_state(stack: Stack) -> set[tuple[str, str]]:
 def test_killed_up_is_finished_by_the_next(
     stack: Stack,
     machine: places.Machine,
-    before: set[tuple[str, str, str]],
+    before: set[Object],
     moment: Callable[[Kubectl], bool],
     with_all_it_started: bool,
 ) -> None:
     kubectl = stack.kubectl
     stack.change("destroy")
-    wait_for_nothing_more_than(kubectl, before, stack.namespace, 60)
+    wait_for_nothing_more_than(kubectl, before, 60)
 
     up = stack.start("up")
     try:
