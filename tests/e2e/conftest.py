@@ -62,7 +62,8 @@ def stack(
     images.provide(cluster, stacks.settings("minikube"))
     stack = Stack.create(tmp_path_factory.mktemp("stack"), cluster.environment, NAMESPACE)
     try:
-        stack.change("up")
+        # In full, so that what is shown can be searched for secrets.
+        stack.change("up", "--diff")
         yield stack
     finally:
         stack.change("destroy")
