@@ -97,6 +97,7 @@ def test_up_leaves_the_clone_alone_and_keeps_the_salt(
         case "$*" in
           "stack ls"*) if test -e {home}/made; then echo '[{{"name": "minikube"}}]'
                        else echo '[]'; fi ;;
+          "stack export"*) echo '{{"deployment": {{}}}}' ;;
           "stack init"*) : > {home}/made
                          for word in "$@"; do
                            file=$word/Pulumi.minikube.yaml
@@ -114,6 +115,35 @@ def test_up_leaves_the_clone_alone_and_keeps_the_salt(
     used = Path(calls[-1].partition("--config-file ")[2].partition(" ")[0])
     content = yaml.safe_load(used.read_text())
     assert content == {"encryptionsalt": "v1:x=", **yaml.safe_load(before)}
+
+
+@pytest.mark.parametrize("labelled", [True, False], ids=["ours", "somebody else's"])
+def test_a_namespace_that_a_killed_pulumi_had_made_is_taken_up(
+    minikube: stack.Stack, home: Path, program: Program, labelled: bool
+) -> None:
+    urn = "urn:pulumi:minikube::mlflow::kubernetes:core/v1:Namespace::namespace"
+    made = {"urn": urn, "type": "kubernetes:core/v1:Namespace"}
+    made["inputs"] = {"metadata": {"name": "ml"}}
+    pending = [{"type": "creating", "resource": made}]
+    (home / "state").mkdir(exist_ok=True)
+    (home / "state/export").write_text(json.dumps({"deployment": {"pending_operations": pending}}))
+    program(
+        "pulumi",
+        f"""echo "$@" >> {home}/calls
+        case "$*" in
+          "stack ls"*) echo '[{{"name": "minikube"}}]' ;;
+          "stack export"*) cat {home}/state/export ;;
+        esac""",
+    )
+    program("kubectl", f"echo $@ >> {home}/asked; echo {'namespace/ml' if labelled else ''}")
+    minikube.up()
+    asked = (home / "asked").read_text()
+    assert "--field-selector=metadata.name=ml --selector=app.kubernetes.io/part-of=mlflow" in asked
+    calls = (home / "calls").read_text().splitlines()
+    imports = [call for call in calls if call.startswith("import ")]
+    assert len(imports) == labelled
+    assert all("kubernetes:core/v1:Namespace namespace ml" in call for call in imports)
+    assert calls[-1].startswith("up ")
 
 
 def test_the_lock_of_a_killed_pulumi_is_cancelled(
