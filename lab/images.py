@@ -24,10 +24,17 @@ _STAND_INS = Path(__file__).parent / "standins"
 _SERVED = {
     "debian": ("trixie", "Debian 13 by debootstrap"),
     "golang": ("1.26", "this machine's Go"),
+    "mysql": ("9.7", "Debian's MySQL 9.7"),
     "postgres": ("18", "Debian's PostgreSQL 18"),
     "python": ("3.13", "Debian's Python 3.13"),
 }
-_USUAL = {"mlflow": "2 min", "minio": "3 min", "postgres": "40 s", "python": "20 s"}
+_USUAL = {
+    "mlflow": "2 min",
+    "minio": "3 min",
+    "mysql": "1 min",
+    "postgres": "40 s",
+    "python": "20 s",
+}
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # What debian:<suite>-slim leaves out too, now and in packages that are installed later.
 _UNWANTED = ("doc", "info", "locale", "man")

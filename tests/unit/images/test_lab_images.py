@@ -45,7 +45,7 @@ def test_the_same_major_version_is_stood_in_for(reference: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reference", ["postgres:17.9", "postgres:180", "mysql:9", "quay.io/library/postgres:18"]
+    "reference", ["postgres:17.9", "postgres:180", "mysql:8.4", "quay.io/library/postgres:18"]
 )
 def test_any_other_image_is_refused_in_one_line(reference: str) -> None:
     with pytest.raises(LabError, match=f"^image {reference} is in a registry.*postgres:18") as no:
@@ -55,7 +55,9 @@ def test_any_other_image_is_refused_in_one_line(reference: str) -> None:
 
 def test_the_stack_and_its_images_can_be_provided() -> None:
     config = yaml.safe_load((CLONE / "Pulumi.yaml").read_text())["config"]
-    assert images._stand_in(config["postgresImage"]["default"]).bases.keys() == {"DEBIAN_IMAGE"}
+    for database in ("postgres", "mysql"):
+        stand_in = images._stand_in(config[f"{database}Image"]["default"])
+        assert (stand_in.name, stand_in.bases.keys()) == (database, {"DEBIAN_IMAGE"})
     for folder, base in (("mlflow", "python"), ("minio", "golang")):
         built = images._read(CLONE / "images" / folder)
         assert [found.name for found in built.bases.values()] == [base]
