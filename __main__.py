@@ -3,7 +3,7 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import NAMESPACE_LABELS, IngressArgs, Minio, Postgres, TrackingServer
+from components import BACKEND_STORES, NAMESPACE_LABELS, IngressArgs, Minio, TrackingServer
 from settings import Settings
 
 settings = Settings.load()
@@ -29,11 +29,11 @@ cluster = k8s.Provider(
 )
 inside = pulumi.ResourceOptions(provider=cluster)
 
-database = Postgres(
-    "postgres",
+database = BACKEND_STORES[settings.backend_store](
+    settings.backend_store,
     {
         "namespace": namespace,
-        "image": settings.postgres_image,
+        "image": settings.backend_image,
         "storage": settings.database_storage,
         "storage_class": settings.storage_class,
     },

@@ -11,7 +11,7 @@ from typing import Any, Self
 import pulumi
 import pulumi.runtime.config
 
-from components.postgres import Postgres
+from components import BACKEND_STORES
 from components.tracking_server import pool_size
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -161,6 +161,7 @@ class Settings:
     protect_data: bool
     server_image: str
     postgres_image: str
+    mysql_image: str
     minio_image: str
     ingress_class: str | None
     ingress_annotations: dict[str, str]
@@ -196,6 +197,11 @@ class Settings:
             raise pulumi.RunError("\n".join(f"{project}:{line}" for line in contradictions))
         return settings
 
+    @property
+    def backend_image(self) -> str:
+        """The image of the chosen backend store."""
+        return {"postgres": self.postgres_image, "mysql": self.mysql_image}[self.backend_store]
+
     def hosts_line(self, address: pulumi.Output[str]) -> pulumi.Output[str]:
         """Return the line of a hosts file that makes the host names known on one machine."""
         names = " ".join((self.tracking_host, self.artifact_host, self.artifact_console_host))
@@ -204,7 +210,7 @@ class Settings:
 
 PARSERS: dict[str, Callable[[str], object]] = {
     "namespace": _namespace,
-    "backendStore": _choice("postgres"),
+    "backendStore": _choice(*BACKEND_STORES),
     "artifactStore": _choice("minio"),
     "trackingHost": _host,
     "artifactHost": _host,
@@ -220,6 +226,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "protectData": _boolean,
     "serverImage": _image,
     "postgresImage": _image,
+    "mysqlImage": _image,
     "minioImage": _image,
     "ingressClass": _class_name,
     "ingressAnnotations": _annotations,
@@ -259,7 +266,9 @@ def _contradictions(settings: Settings) -> list[str]:
             f"{settings.workers} and jobExecution: {str(settings.job_execution).lower()}"
         )
     try:
-        pool_size(Postgres.connections, settings.replicas, settings.workers)
+        pool_size(
+            BACKEND_STORES[settings.backend_store].connections, settings.replicas, settings.workers
+        )
     except pulumi.RunError as error:
         found.append(str(error))
     return found

@@ -10,19 +10,22 @@ from commands._main import CLONE, CommandError, capture, last_line, say, stream
 from commands.cluster import Cluster
 from lab import images as lab_images
 
-# The settings that name images, and the folder that each is built from unless it is overridden.
-_BUILT_FROM = {"serverImage": "mlflow", "minioImage": "minio", "postgresImage": None}
+# The settings that name images of ours, and the folder that each is built from unless overridden.
+_BUILT_FROM = {"serverImage": "mlflow", "minioImage": "minio"}
 # No registry serves this repository: what is named under it is built here.
 _OURS = "mlflow-kubernetes/"
 
 
 def needed(settings: Mapping[str, Any]) -> tuple[list[str], dict[str, Path]]:
     """Return the images of a stack, and the folders that those of ours are built from."""
-    references = [str(settings[setting]) for setting in _BUILT_FROM]
+    # A backend that does not exist has no image; the program says which ones do.
+    backend = settings.get(f"{settings['backendStore']}Image")
+    named = [settings[setting] for setting in _BUILT_FROM] + ([backend] if backend else [])
+    references = [str(image) for image in named]
     builds = {
         str(settings[setting]): CLONE / "images" / folder
         for setting, folder in _BUILT_FROM.items()
-        if folder and str(settings[setting]).startswith(_OURS)
+        if str(settings[setting]).startswith(_OURS)
     }
     return references, builds
 

@@ -98,6 +98,16 @@ def http_probe(
     )
 
 
+def exec_probe(command: list[str], *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
+    """Return a probe by a command in the container."""
+    return k8s.core.v1.ProbeArgs(
+        exec_=k8s.core.v1.ExecActionArgs(command=command),
+        period_seconds=period,
+        timeout_seconds=5,
+        failure_threshold=failures,
+    )
+
+
 def python_job(
     name: str,
     *,

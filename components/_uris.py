@@ -1,7 +1,7 @@
 """Addresses inside the cluster, connection URIs and fingerprints: pure builders, no resources."""
 
 import hashlib
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pulumi
 
@@ -16,16 +16,26 @@ def service_host(service: str, namespace: str) -> str:
 
 
 def database_uri(
-    driver: str, *, user: str, password: str, host: str, port: int, database: str
+    driver: str,
+    *,
+    user: str,
+    password: str,
+    host: str,
+    port: int,
+    database: str,
+    **options: str,
 ) -> str:
     """Return an SQLAlchemy URI; ``driver`` names the dialect and its Python driver.
+
+    ``options`` are the driver's own.
 
     The driver is always named because ``postgresql://`` alone means psycopg 3 under SQLAlchemy 2.1,
     which MLflow 3.17 does not work with. Without ``connect_timeout`` a database that stopped
     answering would hold each request for minutes.
     """
     login = f"{quote(user, safe='')}:{quote(password, safe='')}"
-    return f"{driver}://{login}@{host}:{port}/{quote(database, safe='')}?connect_timeout=5"
+    query = urlencode({**options, "connect_timeout": 5})
+    return f"{driver}://{login}@{host}:{port}/{quote(database, safe='')}?{query}"
 
 
 def fingerprint(*values: pulumi.Input[str]) -> pulumi.Output[str]:

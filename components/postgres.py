@@ -8,7 +8,7 @@ import pulumi_random as random
 
 from components._data_server import DATA_VOLUME, data_server
 from components._labels import labels, metadata
-from components._pods import Credentials, restricted_pod, secret_env
+from components._pods import Credentials, exec_probe, restricted_pod, secret_env
 from components._uris import database_uri, fingerprint, service_host
 from components._validate import known_keys
 
@@ -145,11 +145,11 @@ def _pod(
         # Until its first start is over the server listens on its socket alone, so asking over TCP
         # cannot succeed early; 127.0.0.1 is trusted by the image's pg_hba.conf, so no probe needs
         # a password.
-        startup_probe=_probe(_QUERY, period=1, failures=180),
+        startup_probe=exec_probe(_QUERY, period=1, failures=180),
         # Ready means: takes this user's queries. Alive means only: there is a server, so that one
         # out of connections is not killed with everybody's work.
-        readiness_probe=_probe(_QUERY, period=5, failures=2),
-        liveness_probe=_probe(["pg_isready", "-h", "127.0.0.1"], period=10, failures=12),
+        readiness_probe=exec_probe(_QUERY, period=5, failures=2),
+        liveness_probe=exec_probe(["pg_isready", "-h", "127.0.0.1"], period=10, failures=12),
         resources=k8s.core.v1.ResourceRequirementsArgs(
             requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "1Gi"}
         ),
@@ -180,12 +180,3 @@ def _pod(
 
 
 _QUERY = ["psql", "-h", "127.0.0.1", "-U", USER, "-d", DATABASE, "-qtAc", "SELECT 1"]
-
-
-def _probe(command: list[str], *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
-    return k8s.core.v1.ProbeArgs(
-        exec_=k8s.core.v1.ExecActionArgs(command=command),
-        period_seconds=period,
-        timeout_seconds=5,
-        failure_threshold=failures,
-    )

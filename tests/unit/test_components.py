@@ -4,12 +4,23 @@ import pulumi
 import pytest
 
 import components
-from components import Credentials, Minio, MinioArgs, Postgres, PostgresArgs, TrackingServerArgs
+from components import (
+    BACKEND_STORES,
+    Credentials,
+    Minio,
+    MinioArgs,
+    Mysql,
+    MysqlArgs,
+    Postgres,
+    PostgresArgs,
+    TrackingServerArgs,
+)
 from components._uris import database_uri
 from components.tracking_server import allowed_hosts, pool_size
 from tests.unit.recorder import Recorded, record
 
 POSTGRES: PostgresArgs = {"namespace": "ns", "image": "postgres:18.6", "storage": "1Gi"}
+MYSQL: MysqlArgs = {"namespace": "ns", "image": "mysql:9.7.1", "storage": "1Gi"}
 MINIO: MinioArgs = {
     "namespace": "ns",
     "image": "minio:1",
@@ -20,7 +31,7 @@ MINIO: MinioArgs = {
 }
 
 
-@pytest.mark.parametrize("name", ["Minio", "Postgres", "TrackingServer"])
+@pytest.mark.parametrize("name", ["Minio", "Mysql", "Postgres", "TrackingServer"])
 def test_token_and_docstrings_follow_the_class(name: str) -> None:
     component = getattr(components, name)
     source = component.__init__.__code__.co_consts
@@ -28,9 +39,10 @@ def test_token_and_docstrings_follow_the_class(name: str) -> None:
     assert component.__doc__
 
 
-def test_children_are_named_after_their_component() -> None:
-    recorded = record(lambda: (Postgres("one", POSTGRES), Postgres("two", POSTGRES)))
-    children = [name.split()[1] for name in recorded.resources if "Postgres" not in name]
+@pytest.mark.parametrize("store", BACKEND_STORES.values())
+def test_children_are_named_after_their_component(store: type[Postgres] | type[Mysql]) -> None:
+    recorded = record(lambda: (store("one", POSTGRES), store("two", POSTGRES)))
+    children = [name.split()[1] for name in recorded.resources if store.__name__ not in name]
     assert children
     assert all(child.startswith(("one-", "two-")) for child in children)
     assert len(recorded.resources) == len(children) + 2
@@ -55,12 +67,13 @@ def test_pods_restart_when_a_secret_changes() -> None:
     first = annotation(record(lambda: Postgres("db", POSTGRES)))
     assert len(first) == 16
     assert first == annotation(record(lambda: Postgres("db", POSTGRES)))
-    other = record(lambda: Minio("db", MINIO))
-    assert annotation(other) != first
+    others = [record(lambda: Minio("db", MINIO)), record(lambda: Mysql("db", MYSQL))]
+    assert len({first, *map(annotation, others)}) == 3
 
 
 def test_server_and_stores_agree_on_what_a_backend_publishes() -> None:
-    assert Postgres.__annotations__["credentials"] is Credentials
+    for store in BACKEND_STORES.values():
+        assert store.__annotations__["credentials"] is Credentials
     assert Minio.__annotations__["credentials"] is Credentials
     assert TrackingServerArgs.__annotations__["backend_store"] is Credentials
     assert TrackingServerArgs.__annotations__["artifact_store"] is Credentials
@@ -70,6 +83,14 @@ def test_user_parts_of_a_uri_are_quoted() -> None:
     parts = {"user": "a@b", "password": "p:/%", "host": "db.ns.svc", "database": "x y"}
     uri = database_uri("postgresql+psycopg2", port=1, **parts)
     assert uri == "postgresql+psycopg2://a%40b:p%3A%2F%25@db.ns.svc:1/x%20y?connect_timeout=5"
+    with_option = database_uri("mysql+pymysql", port=1, charset="utf8mb4", **parts)
+    assert with_option.endswith("@db.ns.svc:1/x%20y?charset=utf8mb4&connect_timeout=5")
+
+
+def test_backend_stores_are_interchangeable() -> None:
+    """A setting picks one, so that they must take the same inputs."""
+    assert PostgresArgs.__annotations__ == MysqlArgs.__annotations__
+    assert PostgresArgs.__required_keys__ == MysqlArgs.__required_keys__
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,18 @@ def stack() -> Recorded:
     return run_stack()
 
 
+@pytest.fixture(scope="module")
+def on_mysql() -> Recorded:
+    return run_stack(backendStore="mysql")
+
+
+@pytest.fixture(params=["stack", "on_mysql"])
+def either(request: pytest.FixtureRequest) -> Recorded:
+    """A stack on whatever database: what is claimed of it is claimed of all."""
+    recorded: Recorded = request.getfixturevalue(request.param)
+    return recorded
+
+
 def content(stack: Recorded, secret: str) -> dict[str, str]:
     """Return what a Secret holds; the SDK marks it as secret on the wire, and so it must be."""
     marked = stack.inputs(f"Secret {secret}")["stringData"]
@@ -43,8 +55,26 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
     ]
 
 
-def test_every_object_has_a_name_and_is_in_the_namespace(stack: Recorded) -> None:
-    for name, inputs in stack.kubernetes().items():
+def test_another_database_changes_nothing_else(stack: Recorded, on_mysql: Recorded) -> None:
+    def others(recorded: Recorded) -> dict[str, object]:
+        # What names the database's Secret, or is hashed from it, must differ.
+        unlike = ("postgres", "mysql", "Job mlflow-", "Deployment ")
+        objects = recorded.kubernetes().items()
+        return {name: one for name, one in objects if not any(part in name for part in unlike)}
+
+    assert others(on_mysql) == others(stack)
+    assert on_mysql.exports == stack.exports
+    assert sorted(name for name in on_mysql.kubernetes() if "mysql" in name) == [
+        "Secret mysql-credentials",
+        "Secret mysql-server",
+        "Service mysql-service",
+        "StatefulSet mysql-server",
+    ]
+    assert not [name for name in on_mysql.resources if "postgres" in name.lower()]
+
+
+def test_every_object_has_a_name_and_is_in_the_namespace(either: Recorded) -> None:
+    for name, inputs in either.kubernetes().items():
         assert inputs["metadata"]["name"], name
         if not name.startswith("Namespace"):
             assert inputs["metadata"]["namespace"] == "mlflow", name
@@ -73,6 +103,24 @@ def test_the_database_dns_name_and_password_flow_into_the_server(stack: Recorded
     ]
 
 
+def test_mysqls_application_user_is_in_the_uri_and_root_stays_with_the_pod(
+    on_mysql: Recorded,
+) -> None:
+    uri = content(on_mysql, "mysql-credentials")["MLFLOW_BACKEND_STORE_URI"]
+    assert uri == (
+        f"mysql+pymysql://mlflow:{password('mysql-password')}"
+        "@mysql.mlflow.svc:3306/mlflow?charset=utf8mb4&connect_timeout=5"
+    )
+    (server,) = on_mysql.pods()["Deployment mlflow-server"]["containers"]
+    assert server["envFrom"][0]["secretRef"]["name"] == "mysql-credentials"
+    readers = [name for name, pod in on_mysql.pods().items() if "mysql-server" in json.dumps(pod)]
+    assert readers == ["StatefulSet mysql-server"]
+    (database,) = on_mysql.pods()["StatefulSet mysql-server"]["containers"]
+    environment = {one["name"]: one.get("value") for one in database["env"]}
+    assert environment["MYSQL_ROOT_HOST"] == "localhost"
+    assert environment["MYSQL_PASSWORD"] is None, "only in the Secret"
+
+
 def test_the_server_gets_a_key_of_its_own_and_never_the_root_key(stack: Recorded) -> None:
     credentials = content(stack, "minio-credentials")
     root = content(stack, "minio-root")
@@ -82,11 +130,11 @@ def test_the_server_gets_a_key_of_its_own_and_never_the_root_key(stack: Recorded
     assert readers == ["StatefulSet minio-server", "Job minio-bucket"]
 
 
-def test_no_ip_address_no_secret_in_clear_anywhere(stack: Recorded) -> None:
+def test_no_ip_address_no_secret_in_clear_anywhere(either: Recorded) -> None:
     """The same claim is made on real objects and on the state file in tests/e2e."""
-    secrets = [password(name.split()[1]) for name in stack.resources if "RandomPassword" in name]
+    secrets = [password(name.split()[1]) for name in either.resources if "RandomPassword" in name]
     assert len(secrets) == 4
-    for name, inputs in stack.kubernetes().items():
+    for name, inputs in either.kubernetes().items():
         if name.startswith("Secret"):
             continue
         text = json.dumps(inputs)
@@ -111,9 +159,9 @@ def test_exports_are_what_clients_need(stack: Recorded) -> None:
     assert stack.secret_exports == {"client_env"}
 
 
-def test_every_pod_runs_under_the_restricted_profile(stack: Recorded) -> None:
-    assert len(stack.pods()) == 5
-    for name, pod in stack.pods().items():
+def test_every_pod_runs_under_the_restricted_profile(either: Recorded) -> None:
+    assert len(either.pods()) == 5
+    for name, pod in either.pods().items():
         assert pod["automountServiceAccountToken"] is False, name
         assert pod["enableServiceLinks"] is False, name
         assert pod["securityContext"]["runAsNonRoot"] is True, name
@@ -126,9 +174,11 @@ def test_every_pod_runs_under_the_restricted_profile(stack: Recorded) -> None:
             }, name
 
 
-def test_every_server_has_three_probes_and_a_memory_limit(stack: Recorded) -> None:
-    for name in ("Deployment mlflow-server", "StatefulSet postgres-server"):
-        (container,) = stack.pods()[name]["containers"]
+def test_every_server_has_three_probes_and_a_memory_limit(either: Recorded) -> None:
+    servers = [name for name in either.pods() if not name.startswith("Job")]
+    assert len(servers) == 3
+    for name in servers:
+        (container,) = either.pods()[name]["containers"]
         assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container), name
         assert container["resources"]["limits"]["memory"], name
 
@@ -139,7 +189,9 @@ def test_readiness_asks_the_database_and_liveness_does_not(stack: Recorded) -> N
     assert server["livenessProbe"]["httpGet"]["path"] == "/health"
 
 
-def test_traps_of_the_images_and_of_mlflow_are_stepped_around(stack: Recorded) -> None:
+def test_traps_of_the_images_and_of_mlflow_are_stepped_around(
+    stack: Recorded, on_mysql: Recorded
+) -> None:
     (server,) = stack.pods()["Deployment mlflow-server"]["containers"]
     environment = {one["name"]: one["value"] for one in server["env"]}
     # Job runners take 1.4 GB; a pool that overflows reconnects; idle connections end in 502.
@@ -153,6 +205,16 @@ def test_traps_of_the_images_and_of_mlflow_are_stepped_around(stack: Recorded) -
     (database,) = stack.pods()["StatefulSet postgres-server"]["containers"]
     mounts = {one["name"]: one["mountPath"] for one in database["volumeMounts"]}
     assert mounts["data"] == "/var/lib/postgresql"
+    # MySQL leaves the migration's trigger to root, holds `lr` and `LR` for one name, and refuses a
+    # volume with a lost+found.
+    (mysql,) = on_mysql.pods()["StatefulSet mysql-server"]["containers"]
+    assert {
+        "--log-bin-trust-function-creators=1",
+        "--character-set-server=utf8mb4",
+        "--collation-server=utf8mb4_0900_bin",
+        "--datadir=/var/lib/mysql/data",
+    } <= set(mysql["args"])
+    assert mysql["volumeMounts"][0]["mountPath"] == "/var/lib/mysql"
     # Two servers that make the tables at once fail: a Job does it, and the servers wait for it.
     (migration,) = stack.pods()["Job mlflow-migration"]["containers"]
     assert migration["command"] == ["python", "-m", "mlflow_kubernetes.migrate"]

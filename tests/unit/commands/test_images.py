@@ -23,6 +23,17 @@ def test_by_default_our_two_are_built_and_the_database_is_only_named() -> None:
     assert builds == {SERVER: CLONE / "images/mlflow", MINIO: CLONE / "images/minio"}
 
 
+def test_only_the_chosen_database_is_provided() -> None:
+    references, _ = images.needed(DEFAULTS | {"backendStore": "mysql"})
+    assert str(DEFAULTS["mysqlImage"]) in references
+    assert str(DEFAULTS["postgresImage"]) not in references
+
+
+def test_a_database_that_does_not_exist_is_left_to_the_program_to_refuse() -> None:
+    references, _ = images.needed(DEFAULTS | {"backendStore": "oracle"})
+    assert sorted(references) == sorted([SERVER, MINIO])
+
+
 def test_an_image_of_the_users_is_not_built() -> None:
     _, builds = images.needed(DEFAULTS | {"serverImage": "registry.example/mlflow:1"})
     assert list(builds) == [MINIO]

@@ -42,6 +42,12 @@ def test_mlflow_gets_an_sqlalchemy_driver_that_it_can_use() -> None:
     assert "psycopg" not in constraints()
 
 
+def test_mysqls_driver_can_log_in() -> None:
+    """PyMySQL leaves what MySQL 9 asks for, caching_sha2_password, to another package."""
+    required = (SERVER / "requirements.txt").read_text().splitlines()
+    assert {"pymysql", "cryptography"} <= set(required)
+
+
 def test_the_minio_image_is_tagged_with_the_date_of_its_source() -> None:
     module = (CLONE / "images" / "minio" / "go.mod").read_text()
     version = re.search(r"github\.com/minio/minio v0\.0\.0-(\d{8})\d{6}-[0-9a-f]{12}", module)
