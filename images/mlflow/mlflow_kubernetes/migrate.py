@@ -6,13 +6,16 @@ The servers themselves migrate only an empty database, and two of them doing so 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import mlflow
 import sqlalchemy
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from mlflow.store.db import utils
-from sqlalchemy.engine import Engine
+from mlflow.store.db.base_sql_model import Base
+from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
+from sqlalchemy.engine import CursorResult, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -25,6 +28,14 @@ _LOCK = {
     "postgresql": "SELECT pg_advisory_lock(hashtext('mlflow_kubernetes.migrate'))",
     "mysql": "SELECT GET_LOCK('mlflow_kubernetes.migrate', -1)",
 }
+# Every table that a migration makes: what it renames or drops again, no version of MLflow has made.
+_TABLES = Base.metadata.tables.keys() | InitialBase.metadata.tables.keys() | {"alembic_version"}
+# The rows that migrations and servers make by themselves.
+_NO_DATA = {
+    "alembic_version": "true",
+    "experiments": "(experiment_id = 0 AND name = 'Default')",
+    "workspaces": "name = 'default'",
+}
 
 
 def main() -> None:
@@ -34,7 +45,7 @@ def main() -> None:
     wait(where, lambda: _problem(engine, where))
     try:
         with _alone(engine):
-            before, after = _migrate(engine)
+            before, after = _migrate(engine, where)
     except (SQLAlchemyError, CommandError) as error:
         fail(f"cannot migrate {where}: {_reason(error)}")
     print(f"schema {after}: " + ("as expected" if before == after else f"was {before or 'empty'}"))
@@ -72,20 +83,60 @@ def _alone(engine: Engine) -> Iterator[None]:
         yield  # closing the connection gives the lock back
 
 
-def _migrate(engine: Engine) -> tuple[str | None, str | None]:
+def _migrate(engine: Engine, where: str) -> tuple[str | None, str | None]:
     before = utils._get_schema_version(engine)
-    if before is None:
-        # Also right for a first migration that was cut short: it makes what is missing.
-        utils._initialize_tables(engine)
-    else:
+    if before is not None:
         known = ScriptDirectory.from_config(utils._get_alembic_config(""))
         if before not in {script.revision for script in known.walk_revisions()}:
             fail(
                 f"the database has schema {before}, which MLflow {mlflow.__version__} does not"
                 " know: a newer MLflow wrote it. Run that version, or restore an older backup"
             )
-        utils._upgrade_db(engine)
+    try:
+        if before is None:
+            # Also right for a first migration that was cut short: it makes what is missing.
+            utils._initialize_tables(engine)
+        else:
+            utils._upgrade_db(engine)
+    except (SQLAlchemyError, CommandError) as error:
+        if engine.dialect.name != "mysql":
+            raise
+        # MySQL undoes no DDL, so that a migration which was cut short meets its own tables, and
+        # fails on them for ever (mlflow/mlflow#23721).
+        print(f"the migration of {where} stopped half-way: {_reason(error)}", flush=True)
+        _drop_tables_without_data(engine, where, error)
+        utils._initialize_tables(engine)
     return before, utils._get_schema_version(engine)
+
+
+def _drop_tables_without_data(engine: Engine, where: str, error: Exception) -> None:
+    """Make room for a migration from the start, or end the job where that would lose data."""
+    quote = engine.dialect.identifier_preparer.quote
+    known = sqlalchemy.inspect(engine).get_sorted_table_and_fkc_names()
+    there = [table for table, _ in reversed(known) if table in _TABLES]
+    if not there:
+        raise error
+    with engine.connect() as connection:
+
+        def execute(statement: str) -> CursorResult[Any]:
+            return connection.exec_driver_sql(statement)
+
+        # A server that still runs can write nothing between the look and the removal.
+        execute("SET lock_wait_timeout = 30")
+        execute("LOCK TABLES " + ", ".join(f"{quote(table)} WRITE" for table in there))
+        for table in there:
+            data = f"FROM {quote(table)} WHERE NOT {_NO_DATA.get(table, 'false')}"
+            if execute(f"SELECT 1 {data} LIMIT 1").first():
+                fail(
+                    f"cannot migrate {where}: {_reason(error)}; MySQL keeps what a migration did"
+                    f" before it stopped, and nothing was dropped, for there is data (in {table}):"
+                    " restore a backup made before the migration, then run it again"
+                )
+        # One by one, those that refer to others first: several at once are dropped as well, but
+        # under a lock MySQL 9.7 then fails to find them.
+        for table in there:
+            execute(f"DROP TABLE {quote(table)}")
+    print("it holds no data: its tables were dropped, and are made anew", flush=True)
 
 
 def _reason(error: Exception) -> str:
