@@ -9,10 +9,15 @@ from commands import cluster as clusters
 from commands import images
 from commands import stack as stacks
 from tests.e2e import places
+from tests.e2e.databases import DATABASES, POSTGRES, Database
 from tests.e2e.kubectl import Kubectl, Object, inventory
 from tests.e2e.stack import Stack
 
 NAMESPACE = "mlflow-e2e"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--backend-store", default=POSTGRES.name, choices=DATABASES)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,14 +58,22 @@ def before(kubectl: Kubectl) -> set[Object]:
 
 
 @pytest.fixture(scope="session")
+def database(pytestconfig: pytest.Config) -> Database:
+    """The backend store that the run was asked to test."""
+    return DATABASES[pytestconfig.getoption("--backend-store")]
+
+
+@pytest.fixture(scope="session")
 def stack(
     cluster: clusters.Cluster,
     before: set[Object],  # noqa: ARG001 (taken before anything is made)
+    database: Database,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """A stack that is up."""
-    images.provide(cluster, stacks.settings("minikube"))
-    stack = Stack.create(tmp_path_factory.mktemp("stack"), cluster.environment, NAMESPACE)
+    images.provide(cluster, stacks.settings("minikube") | {"backendStore": database.name})
+    folder = tmp_path_factory.mktemp("stack")
+    stack = Stack.create(folder, cluster.environment, NAMESPACE, database)
     try:
         # In full, so that what is shown can be searched for secrets.
         stack.change("up", "--diff")

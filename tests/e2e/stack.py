@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.databases import POSTGRES, Database
 from tests.e2e.kubectl import Kubectl
 from tests.e2e.programs import CLONE, run
 
@@ -29,11 +30,18 @@ class Stack:
     namespace: str
     kubectl: Kubectl
     environment: dict[str, str]
+    database: Database
     said: list[str] = field(default_factory=list)
     """All that Pulumi printed for users."""
 
     @classmethod
-    def create(cls, folder: Path, environment: Mapping[str, str], namespace: str) -> "Stack":
+    def create(
+        cls,
+        folder: Path,
+        environment: Mapping[str, str],
+        namespace: str,
+        database: Database = POSTGRES,
+    ) -> "Stack":
         """Make a copy of the program and an empty stack, as a user's first steps would."""
         program = folder / "program"
         program.mkdir()
@@ -50,10 +58,12 @@ class Stack:
             "PULUMI_CONFIG_PASSPHRASE": secrets.token_urlsafe(24),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }
-        stack = cls(program, namespace, Kubectl(environment, namespace), {**environment, **own})
+        kubectl = Kubectl(environment, namespace)
+        stack = cls(program, namespace, kubectl, {**environment, **own}, database)
         stack.pulumi("stack", "init", "minikube")
         stack.set(
             namespace=namespace,
+            backendStore=database.name,
             trackingHost=f"{namespace}-server.local",
             artifactHost=f"{namespace}-minio.local",
             artifactConsoleHost=f"{namespace}-console.local",

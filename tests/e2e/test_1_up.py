@@ -39,7 +39,7 @@ def test_every_pod_is_ready_and_was_never_restarted(stack: Stack) -> None:
         for pod in stack.kubectl.items("pods")
     }
     assert states == {
-        "postgres": ("Running", [0]),
+        stack.database.name: ("Running", [0]),
         "minio": ("Running", [0]),
         "mlflow": ("Running", [0]),
         "minio-bucket": ("Succeeded", [0]),

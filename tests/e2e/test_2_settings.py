@@ -23,7 +23,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a number for a boolean": ({"protectData": 1}, ["mlflow:protectData", "'1'", "true or false"]),
     "an unknown database": (
         {"backendStore": "oracle"},
-        ["mlflow:backendStore", "oracle", "postgres"],
+        ["mlflow:backendStore", "oracle", "postgres or mysql"],
     ),
     "an unknown store": ({"artifactStore": "ftp"}, ["mlflow:artifactStore", "ftp", "minio"]),
     "a misspelt key": ({"replica": 2}, ["mlflow:replica:", "replicas"]),

@@ -147,20 +147,8 @@ def test_job_can_run_again_on_what_it_made(stack: Stack, job: str) -> None:
 
 
 def test_older_database_is_migrated_with_its_content(stack: Stack) -> None:
-    def psql(query: str) -> None:
-        login = ["-h", "127.0.0.1", "-U", "postgres", "-d", "postgres"]
-        stack.kubectl("exec", "postgres-0", "--", "psql", *login, "-qc", query)
-
-    owner = stack.kubectl(
-        *("exec", "postgres-0", "--", "psql", "-h", "127.0.0.1", "-U", "postgres", "-qtAc"),
-        "select pg_get_userbyid(datdba) from pg_database where datname not in"
-        " ('postgres', 'template0', 'template1')",
-    ).strip()
-    psql(f"create database older owner {owner}")
-    try:
+    with stack.database.another(stack.kubectl, "older"):
         said = stack.kubectl.python(SERVER, INSIDE / "migrate_older.py", seconds=180)
-    finally:
-        psql("drop database older with (force)")
     assert json.loads(said.splitlines()[-1]) == {
         "was": "97727af70f4d",
         "equal": True,
@@ -171,7 +159,7 @@ def test_older_database_is_migrated_with_its_content(stack: Stack) -> None:
 def test_dead_database_makes_the_server_unready_and_restarts_nothing(stack: Stack) -> None:
     kubectl = stack.kubectl
     server = kubectl.pod("mlflow")
-    kubectl("scale", "statefulset", "postgres", "--replicas=0")
+    kubectl("scale", "statefulset", stack.database.name, "--replicas=0")
     try:
         wait_until(lambda: not kubectl.is_ready("mlflow"), 60, "the server is not ready")
         # Longer than the liveness probe would take to end it.
@@ -182,7 +170,7 @@ def test_dead_database_makes_the_server_unready_and_restarts_nothing(stack: Stac
             assert restarts(now) == restarts(server)
             time.sleep(5)
     finally:
-        kubectl("scale", "statefulset", "postgres", "--replicas=1")
+        kubectl("scale", "statefulset", stack.database.name, "--replicas=1")
     wait_until(lambda: kubectl.is_ready("mlflow"), 90, "the server is ready again")
     now = kubectl.pod("mlflow")
     assert now["metadata"]["uid"] == server["metadata"]["uid"]

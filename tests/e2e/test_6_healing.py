@@ -95,7 +95,7 @@ def container_ids(pod: dict[str, object]) -> list[str]:
 def test_nothing_acknowledged_is_lost(
     stack: Stack, logger: Logger, harm: Callable[[Kubectl, str], None]
 ) -> None:
-    for app in ("postgres", "minio", "mlflow"):
+    for app in (stack.database.name, "minio", "mlflow"):
         logger.logs_again()
         harm(stack.kubectl, app)
         wait_until(partial(stack.kubectl.is_ready, app), 120, f"{app} is ready again")
@@ -104,4 +104,4 @@ def test_nothing_acknowledged_is_lost(
     print(report)
     assert report["lost"] == {"metric": [], "param": [], "artifact": []}
     assert all(report["acknowledged"][kind] >= 30 for kind in KINDS)
-    assert stack.kubectl.is_ready("postgres")
+    assert stack.kubectl.is_ready(stack.database.name)

@@ -25,8 +25,8 @@ def secrets(stack: Stack) -> dict[str, str]:
     assert sorted(found) == [
         "minio-root-password",
         "minio-server-key",
-        "postgres-password",
-        "postgres-superuser-password",
+        f"{stack.database.name}-password",
+        stack.database.superuser,
     ]
     assert all(len(secret) >= 32 for secret in found.values())
     return found
@@ -70,8 +70,9 @@ def logs(stack: Stack) -> dict[str, str]:
 def test_search_finds_what_is_there(stack: Stack, secrets: dict[str, str]) -> None:
     kept = stack.kubectl("get", "secrets", "--output=yaml")
     assert sorted(found_in(kept, secrets)) == sorted(secrets)
-    uri = base64.b64encode(f"postgresql://me:{secrets['postgres-password']}@host".encode()).decode()
-    assert found_in(uri, secrets) == ["postgres-password"]
+    password = f"{stack.database.name}-password"
+    uri = base64.b64encode(f"postgresql://me:{secrets[password]}@host".encode()).decode()
+    assert found_in(uri, secrets) == [password]
 
 
 def test_state_files_give_nothing_away(stack: Stack, secrets: dict[str, str]) -> None:
@@ -103,7 +104,7 @@ def test_logs_give_nothing_away(stack: Stack, secrets: dict[str, str]) -> None:
 
 
 def test_command_lines_give_nothing_away(stack: Stack, secrets: dict[str, str]) -> None:
-    for app in ("postgres", "minio", "mlflow"):
+    for app in (stack.database.name, "minio", "mlflow"):
         inside = processes.visible_of_pod(stack.kubectl.pod(app))
         lines = [processes.command_line(process) for process in inside]
         assert any(lines)
@@ -124,7 +125,7 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def test_no_ip_address_no_secret_in_clear_anywhere(stack: Stack, secrets: dict[str, str]) -> None:
-    host = f"postgres.{stack.namespace}.svc"
+    host = f"{stack.database.name}.{stack.namespace}.svc"
     rendered = {
         resource["urn"].rpartition("::")[2]: resource["inputs"]
         for resource in stack.resources()
@@ -137,9 +138,9 @@ def test_no_ip_address_no_secret_in_clear_anywhere(stack: Stack, secrets: dict[s
         assert found_in(json.dumps(inputs), secrets) == [], name
     assert ADDRESS.findall("host=10.96.0.17 port=5432") == ["10.96.0.17"]
 
-    credentials = stack.kubectl.json("get", "secret", "postgres-credentials")["data"]
+    credentials = stack.kubectl.json("get", "secret", f"{stack.database.name}-credentials")["data"]
     uri = base64.b64decode(credentials["MLFLOW_BACKEND_STORE_URI"]).decode()
-    assert f"@{host}:5432/" in uri
+    assert f"@{host}:{stack.database.port}/" in uri
 
     for file in stack.state_files:
         content = file.read_bytes().decode(errors="replace")

@@ -29,7 +29,7 @@ def namespace_is_there(kubectl: Kubectl) -> bool:
 
 
 def database_starts(kubectl: Kubectl) -> bool:
-    return exists(kubectl, "statefulset", "postgres")
+    return exists(kubectl, "statefulset", "--selector=app.kubernetes.io/component=backend-store")
 
 
 def bucket_job_runs(kubectl: Kubectl) -> bool:
