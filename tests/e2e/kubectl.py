@@ -140,10 +140,12 @@ def inventory(kubectl: Kubectl) -> set[Object]:
 def wait_for_nothing_more_than(kubectl: Kubectl, before: set[Object], seconds: float) -> None:
     """Wait until the namespace and the cluster itself hold nothing that was not there before.
 
-    Other stacks have namespaces of their own, and may change while we look.
+    Other stacks have namespaces of their own, which may come and go while we look.
     """
 
     def may_be_ours(found: Object) -> bool:
+        if found.kind == "Namespace":
+            return found.name == kubectl.namespace
         if found.namespace in ("", kubectl.namespace):
             return True
         system = found.namespace == "default" or found.namespace.startswith("kube-")
