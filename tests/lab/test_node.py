@@ -23,7 +23,9 @@ pytestmark = [
     ),
 ]
 
-_NAME = "mlflow-lab-19"
+# The half of the range that the lab in use leaves free.
+_SUBNET = "198.18" if paths.NETWORK.startswith("198.19.") else "198.19"
+_NAME = "mlflow-lab" if _SUBNET == "198.18" else "mlflow-lab-19"
 _COMPONENTS = (
     *("etcd", "containerd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"),
     *("kubelet", "kube-proxy", "coredns", "storage", "ingress"),
@@ -39,7 +41,7 @@ class Lab:
         self.environment = {
             **os.environ,
             "MLFLOW_LAB_HOME": str(home),
-            "MLFLOW_LAB_SUBNET": "198.19",
+            "MLFLOW_LAB_SUBNET": _SUBNET,
         }
 
     def begin(self, command: str) -> subprocess.Popen[str]:
@@ -86,7 +88,7 @@ def traces(lab: Lab) -> list[str]:
     return [
         *(str(place) for folder in places for place in Path("/").glob(f"{folder}/{_NAME}")),
         *(mount for mount in mounts if _NAME in mount or str(lab.home) in mount),
-        *(route for route in routes.splitlines() if "198.19." in route),
+        *(route for route in routes.splitlines() if f"{_SUBNET}." in route),
         *(
             str(process)
             for process in Path("/proc").glob("[0-9]*")
