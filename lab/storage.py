@@ -21,7 +21,7 @@ from lightkube.models.core_v1 import (
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import PersistentVolume, PersistentVolumeClaim
 
-from lab import paths
+from lab import kinds, paths
 
 _PROVISIONER = "mlflow-lab/folders"
 _MADE_BY = "pv.kubernetes.io/provisioned-by"  # the annotations that all provisioners share
@@ -48,6 +48,7 @@ def objects() -> list[dict[str, object]]:
 
 def serve() -> None:
     """Make and remove volumes until ended."""
+    kinds.prepare(PersistentVolumeClaim, PersistentVolume)
     # Two clients: lightkube does not say that one may be shared by threads.
     for work in (_provision_all, _remove_all):
         threading.Thread(target=_forever, args=(work, Client())).start()

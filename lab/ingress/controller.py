@@ -17,6 +17,7 @@ from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.resources.networking_v1 import Ingress, IngressClass
 from lightkube.types import PatchType
 
+from lab import kinds
 from lab.ingress import rules
 from lab.ingress.front import Front
 from lab.ingress.nginx import Nginx
@@ -53,6 +54,7 @@ class Controller:
 
     def run(self) -> None:
         """Serve for ever."""
+        kinds.prepare(*(kind for kind, _ in _WATCHED))
         for kind, scope in _WATCHED:
             threading.Thread(target=self._watch, args=(kind, scope), daemon=True).start()
         trouble = ""
