@@ -87,7 +87,7 @@ def traces(lab: Lab) -> list[str]:
     places = ("run/netns", "run", "sys/class/net", "sys/fs/cgroup", "sys/fs/cgroup/*")
     return [
         *(str(place) for folder in places for place in Path("/").glob(f"{folder}/{_NAME}")),
-        *(mount for mount in mounts if _NAME in mount or str(lab.home) in mount),
+        *(mount for mount in mounts if f"/{_NAME} " in mount or str(lab.home) in mount),
         *(route for route in routes.splitlines() if f"{_SUBNET}." in route),
         *(
             str(process)
