@@ -55,6 +55,8 @@ def timed(action: Callable[[], object]) -> float:
 
 def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> None:
     """Take the stack from nothing to nothing, and note what it took."""
+    # A run that was killed may have left its namespace.
+    stack.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", seconds=180)
     before = inventory(stack.kubectl)
     start = time.monotonic()
     stack.change("up")
