@@ -3,16 +3,11 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import BACKEND_STORES, NAMESPACE_LABELS, IngressArgs, Minio, TrackingServer
+from components import ARTIFACT_STORES, BACKEND_STORES, NAMESPACE_LABELS, TrackingServer
 from settings import Settings
 
 settings = Settings.load()
 data = pulumi.ResourceOptions(protect=settings.protect_data)
-ingress = IngressArgs(
-    class_name=settings.ingress_class,
-    annotations=settings.ingress_annotations,
-    wait_seconds=settings.ingress_wait_seconds,
-)
 
 # A namespace that exists already is somebody else's: making it is refused, not taken over.
 namespace = k8s.core.v1.Namespace(
@@ -31,28 +26,15 @@ inside = pulumi.ResourceOptions(provider=cluster)
 
 database = BACKEND_STORES[settings.backend_store](
     settings.backend_store,
-    {
-        "namespace": namespace,
-        "image": settings.backend_image,
-        "storage": settings.database_storage,
-        "storage_class": settings.storage_class,
-    },
+    {"namespace": namespace, **settings.database},
     opts=pulumi.ResourceOptions.merge(inside, data),
 )
-artifacts = Minio(
-    "minio",
-    {
-        "namespace": namespace,
-        "image": settings.minio_image,
-        "server_image": settings.server_image,
-        "storage": settings.artifact_storage,
-        "storage_class": settings.storage_class,
-        "host": settings.artifact_host,
-        "console_host": settings.artifact_console_host,
-        "ingress": ingress,
-    },
+artifacts = ARTIFACT_STORES[settings.artifact_store](
+    settings.artifact_store,
+    {"namespace": namespace, **settings.artifacts},
     opts=pulumi.ResourceOptions.merge(inside, data),
 )
+direct = settings.artifact_access == "direct"
 tracking = TrackingServer(
     "mlflow",
     {
@@ -62,12 +44,13 @@ tracking = TrackingServer(
         "backend_store": database.credentials,
         "backend_connections": database.connections,
         "artifact_store": artifacts.credentials,
+        "default_artifact_root": artifacts.artifact_root if direct else None,
         "replicas": settings.replicas,
         "workers": settings.workers,
         "memory": settings.server_memory,
         "job_execution": settings.job_execution,
         "allowed_hosts": settings.allowed_hosts,
-        "ingress": ingress,
+        "ingress": settings.ingress,
     },
     opts=inside,
 )
@@ -77,5 +60,10 @@ pulumi.export("tracking_uri_in_cluster", tracking.tracking_uri_in_cluster)
 pulumi.export("artifact_root", artifacts.artifact_root)
 pulumi.export("s3_endpoint_url", artifacts.endpoint_url)
 pulumi.export("hosts_line", settings.hosts_line(tracking.address))
-# Artifacts go through the server, so one variable is all that a client needs.
-pulumi.export("client_env", pulumi.Output.secret({"MLFLOW_TRACKING_URI": tracking.tracking_uri}))
+# Where artifacts go through the server, one variable is all that a client needs.
+pulumi.export(
+    "client_env",
+    pulumi.Output.all(tracking.tracking_uri, artifacts.client_env if direct else {}).apply(
+        lambda known: pulumi.Output.secret({"MLFLOW_TRACKING_URI": known[0], **known[1]})
+    ),
+)

@@ -11,7 +11,7 @@ from typing import Any, Self
 import pulumi
 import pulumi.runtime.config
 
-from components import BACKEND_STORES
+from components import ARTIFACT_STORES, BACKEND_STORES, IngressArgs
 from components.tracking_server import pool_size
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -147,6 +147,7 @@ class Settings:
     namespace: str
     backend_store: str
     artifact_store: str
+    artifact_access: str
     tracking_host: str
     artifact_host: str
     artifact_console_host: str
@@ -198,20 +199,58 @@ class Settings:
         return settings
 
     @property
-    def backend_image(self) -> str:
-        """The image of the chosen backend store."""
-        return {"postgres": self.postgres_image, "mysql": self.mysql_image}[self.backend_store]
+    def ingress(self) -> IngressArgs:
+        """How host names are published."""
+        return {
+            "class_name": self.ingress_class,
+            "annotations": self.ingress_annotations,
+            "wait_seconds": self.ingress_wait_seconds,
+        }
+
+    @property
+    def database(self) -> dict[str, Any]:
+        """Inputs of the chosen backend store, but for the namespace."""
+        return {
+            "image": {"postgres": self.postgres_image, "mysql": self.mysql_image}[
+                self.backend_store
+            ],
+            "storage": self.database_storage,
+            "storage_class": self.storage_class,
+        }
+
+    @property
+    def artifacts(self) -> dict[str, Any]:
+        """Inputs of the chosen artifact store, but for the namespace."""
+        return {
+            "image": self.minio_image,
+            "server_image": self.server_image,
+            "storage": self.artifact_storage,
+            "storage_class": self.storage_class,
+            "host": self.artifact_host,
+            "console_host": self.artifact_console_host,
+            "ingress": self.ingress,
+        }
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """Every host name on the ingress, by the setting that gives it."""
+        return {
+            "trackingHost": self.tracking_host,
+            "artifactHost": self.artifact_host,
+            "artifactConsoleHost": self.artifact_console_host,
+        }
 
     def hosts_line(self, address: pulumi.Output[str]) -> pulumi.Output[str]:
         """Return the line of a hosts file that makes the host names known on one machine."""
-        names = " ".join((self.tracking_host, self.artifact_host, self.artifact_console_host))
+        names = " ".join(self.hosts.values())
         return address.apply(lambda known: f"{known or '<address of the ingress>'} {names}")
 
 
 PARSERS: dict[str, Callable[[str], object]] = {
     "namespace": _namespace,
     "backendStore": _choice(*BACKEND_STORES),
-    "artifactStore": _choice("minio"),
+    "artifactStore": _choice(*ARTIFACT_STORES),
+    "artifactAccess": _choice("proxied", "direct"),
     "trackingHost": _host,
     "artifactHost": _host,
     "artifactConsoleHost": _host,
@@ -248,11 +287,7 @@ def _unknown(key: str) -> str:
 def _contradictions(settings: Settings) -> list[str]:
     """Return a line for each pair of settings that cannot hold together."""
     found: list[str] = []
-    hosts = {
-        "trackingHost": settings.tracking_host,
-        "artifactHost": settings.artifact_host,
-        "artifactConsoleHost": settings.artifact_console_host,
-    }
+    hosts = settings.hosts
     names = list(hosts)
     for index, key in enumerate(names):
         for other in names[:index]:

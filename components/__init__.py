@@ -1,5 +1,9 @@
 """Reusable components of MLflow on Kubernetes: backend store, artifact store, tracking server."""
 
+from typing import Any, Protocol
+
+import pulumi
+
 from components._ingress import IngressArgs
 from components._labels import NAMESPACE_LABELS
 from components._pods import Credentials
@@ -8,12 +12,49 @@ from components.mysql import Mysql, MysqlArgs
 from components.postgres import Postgres, PostgresArgs
 from components.tracking_server import TrackingServer, TrackingServerArgs
 
-BACKEND_STORES: dict[str, type[Postgres] | type[Mysql]] = {"postgres": Postgres, "mysql": Mysql}
-"""Every backend store that is part of the stack; they take the same inputs."""
+
+class BackendStore(Protocol):
+    """What every backend store publishes, wherever it runs."""
+
+    credentials: Credentials
+    """The Secret with key ``MLFLOW_BACKEND_STORE_URI``; known once the store takes queries."""
+    connections: int
+    """How many connections MLflow may hold at once."""
+
+    def __init__(
+        self, name: str, args: Any, opts: pulumi.ResourceOptions | None = None
+    ) -> None: ...
+
+
+class ArtifactStore(Protocol):
+    """What every artifact store publishes, wherever it runs."""
+
+    artifact_root: pulumi.Output[str]
+    """Where artifacts are kept, as a URI that MLflow reads."""
+    endpoint_url: pulumi.Output[str]
+    """URL of the store outside the cluster; empty where it has none."""
+    credentials: Credentials
+    """The Secret with key ``MLFLOW_ARTIFACTS_DESTINATION`` and all that the store's client needs;
+    known once the store takes artifacts."""
+    client_env: pulumi.Output[dict[str, str]]
+    """The environment of a client that reaches the store itself; secret where a key is in it."""
+
+    def __init__(
+        self, name: str, args: Any, opts: pulumi.ResourceOptions | None = None
+    ) -> None: ...
+
+
+BACKEND_STORES: dict[str, type[BackendStore]] = {"postgres": Postgres, "mysql": Mysql}
+"""Every backend store, by the setting that chooses it."""
+ARTIFACT_STORES: dict[str, type[ArtifactStore]] = {"minio": Minio}
+"""Every artifact store, by the setting that chooses it."""
 
 __all__ = [
+    "ARTIFACT_STORES",
     "BACKEND_STORES",
     "NAMESPACE_LABELS",
+    "ArtifactStore",
+    "BackendStore",
     "Credentials",
     "IngressArgs",
     "Minio",

@@ -1,14 +1,19 @@
 """What every pod of the stack has in common: the restricted security profile, and Python Jobs."""
 
-from typing import TypedDict
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components._labels import metadata
+from components._uris import fingerprint
 
 SERVER_USER = 1000
 """User id in the server image (images/mlflow/Dockerfile)."""
+
+FILES = "/etc/mlflow-kubernetes"
+"""Folder in which a pod finds the files of its backends."""
 
 
 class Credentials(TypedDict):
@@ -20,12 +25,18 @@ class Credentials(TypedDict):
     fingerprint: pulumi.Input[str]
     """Changes when the Secret's content does; not a secret itself. Required because a pod reads
     its environment once."""
+    files: NotRequired[list[pulumi.Input[str]]]
+    """Names of Secrets whose keys are files that the client reads under ``FILES``. Defaults to
+    none."""
+    host_aliases: NotRequired[dict[str, list[str]]]
+    """Host names that DNS does not know, by address. Defaults to none."""
 
 
 def restricted_pod(
     container: k8s.core.v1.ContainerArgs,
     *,
     user: int,
+    backends: Sequence[Credentials] = (),
     mounts: list[k8s.core.v1.VolumeMountArgs] | None = None,
     volumes: list[k8s.core.v1.VolumeArgs] | None = None,
     grace_seconds: int = 30,
@@ -35,14 +46,26 @@ def restricted_pod(
 
     It runs as ``user``, to whom its volumes belong; its root is read-only, so it gets the one
     folder that programs expect to write to; and it has no token for the Kubernetes API.
+    ``backends`` are those that it reaches: it gets their environment, files and host names.
     """
+    mounts, volumes = [*(mounts or [])], [*(volumes or [])]
+    if backends:
+        container.env_from = secrets_env(*(backend["secret"] for backend in backends))
+    if files := [name for backend in backends for name in backend.get("files", [])]:
+        mounts.append(k8s.core.v1.VolumeMountArgs(name="files", mount_path=FILES, read_only=True))
+        volumes.append(_files("files", files))
+    aliases = {
+        address: names
+        for backend in backends
+        for address, names in backend.get("host_aliases", {}).items()
+    }
     container.security_context = k8s.core.v1.SecurityContextArgs(
         allow_privilege_escalation=False,
         read_only_root_filesystem=True,
         capabilities=k8s.core.v1.CapabilitiesArgs(drop=["ALL"]),
     )
     container.volume_mounts = [
-        *(mounts or []),
+        *mounts,
         k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),  # noqa: S108 (in the pod)
     ]
     scratch = k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())
@@ -63,8 +86,38 @@ def restricted_pod(
         termination_grace_period_seconds=grace_seconds,
         restart_policy=restart_policy,
         containers=[container],
-        volumes=[*(volumes or []), scratch],
+        volumes=[*volumes, scratch],
+        host_aliases=[
+            k8s.core.v1.HostAliasArgs(ip=address, hostnames=names)
+            for address, names in aliases.items()
+        ]
+        or None,
     )
+
+
+def _files(name: str, secrets: list[pulumi.Input[str]]) -> k8s.core.v1.VolumeArgs:
+    """Return one folder with the keys of all these Secrets as files."""
+    return k8s.core.v1.VolumeArgs(
+        name=name,
+        projected=k8s.core.v1.ProjectedVolumeSourceArgs(
+            sources=[
+                k8s.core.v1.VolumeProjectionArgs(
+                    secret=k8s.core.v1.SecretProjectionArgs(name=secret)
+                )
+                for secret in secrets
+            ]
+        ),
+    )
+
+
+def restarts_with(*backends: Credentials) -> dict[str, pulumi.Input[str]]:
+    """Return the annotation that makes pods restart when one of their backends' Secrets changes."""
+    fingerprints = [backend["fingerprint"] for backend in backends]
+    return {
+        "mlflow-kubernetes/secrets": (
+            fingerprints[0] if len(fingerprints) == 1 else fingerprint(*fingerprints)
+        )
+    }
 
 
 def secret_env(name: str, secret: pulumi.Input[str], key: str) -> k8s.core.v1.EnvVarArgs:
@@ -115,8 +168,7 @@ def python_job(
     namespace: pulumi.Input[str],
     labels: dict[str, str],
     image: pulumi.Input[str],
-    secrets: list[pulumi.Input[str]],
-    secrets_fingerprint: pulumi.Input[str],
+    backends: Sequence[Credentials],
     seconds: int,
     opts: pulumi.ResourceOptions,
 ) -> k8s.batch.v1.Job:
@@ -133,7 +185,6 @@ def python_job(
             k8s.core.v1.EnvVarArgs(name="TIMEOUT_SECONDS", value=str(seconds)),
             k8s.core.v1.EnvVarArgs(name="HOME", value="/tmp"),  # noqa: S108 (in the pod)
         ],
-        env_from=secrets_env(*secrets),
         resources=k8s.core.v1.ResourceRequirementsArgs(
             requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "512Mi"}
         ),
@@ -149,9 +200,11 @@ def python_job(
             active_deadline_seconds=seconds + 30,
             template=k8s.core.v1.PodTemplateSpecArgs(
                 metadata=k8s.meta.v1.ObjectMetaArgs(
-                    labels=labels, annotations={"mlflow-kubernetes/secrets": secrets_fingerprint}
+                    labels=labels, annotations=restarts_with(*backends)
                 ),
-                spec=restricted_pod(container, user=SERVER_USER, restart_policy="Never"),
+                spec=restricted_pod(
+                    container, user=SERVER_USER, backends=backends, restart_policy="Never"
+                ),
             ),
         ),
         opts=pulumi.ResourceOptions.merge(

@@ -19,6 +19,12 @@ BUCKET = "mlflow"
 ROOT_USER = "root-of-minio"
 SERVER_KEY = "mlflow-server"
 """Access key of the tracking server: a name, not a secret; its secret key is generated."""
+S3_CLIENT = {
+    # Without it boto3 may put the bucket in the host name, which no DNS here knows.
+    "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "path",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": SERVER_KEY,
+}
 MINIO_USER = 1000
 """User id in images/minio/Dockerfile; the volume is given to it, so other images work as well."""
 
@@ -54,6 +60,8 @@ class Minio(pulumi.ComponentResource):
     credentials: Credentials
     """The Secret with the artifacts' destination, the S3 endpoint, and a key that reaches the
     bucket only; known once the bucket and the key exist."""
+    client_env: pulumi.Output[dict[str, str]]
+    """What a client outside the cluster needs to reach the bucket itself: secret."""
 
     def __init__(
         self, name: str, args: MinioArgs, opts: pulumi.ResourceOptions | None = None
@@ -98,11 +106,8 @@ class Minio(pulumi.ComponentResource):
             string_data={
                 "MLFLOW_ARTIFACTS_DESTINATION": self.artifact_root,
                 "MLFLOW_S3_ENDPOINT_URL": pulumi.Output.concat("http://", host, f":{API_PORT}"),
-                # Without it boto3 may put the bucket in the host name, which no DNS here knows.
-                "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "path",
-                "AWS_DEFAULT_REGION": "us-east-1",
-                "AWS_ACCESS_KEY_ID": SERVER_KEY,
                 "AWS_SECRET_ACCESS_KEY": secret_key,
+                **S3_CLIENT,
             },
             opts=child,
         )
@@ -112,8 +117,10 @@ class Minio(pulumi.ComponentResource):
             namespace=namespace,
             labels=labels(f"{name}-bucket", "mlflow", "artifact-store"),
             image=args["server_image"],
-            secrets=[root.metadata.name, credentials.metadata.name],
-            secrets_fingerprint=fingerprint(root_password, secret_key, host),
+            backends=[
+                {"secret": root.metadata.name, "fingerprint": fingerprint(root_password)},
+                {"secret": credentials.metadata.name, "fingerprint": fingerprint(secret_key, host)},
+            ],
             seconds=120,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[server])),
         )
@@ -143,11 +150,19 @@ class Minio(pulumi.ComponentResource):
             ),
             "fingerprint": fingerprint(secret_key, host),
         }
+        self.client_env = pulumi.Output.all(self.endpoint_url, secret_key).apply(
+            lambda known: {
+                "MLFLOW_S3_ENDPOINT_URL": known[0],
+                "AWS_SECRET_ACCESS_KEY": known[1],
+                **S3_CLIENT,
+            }
+        )
         self.register_outputs(
             {
                 "artifact_root": self.artifact_root,
                 "endpoint_url": self.endpoint_url,
                 "credentials": self.credentials,
+                "client_env": self.client_env,
             }
         )
 

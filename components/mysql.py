@@ -1,6 +1,6 @@
 """Backend store: a single MySQL server whose passwords never leave the stack in clear."""
 
-from typing import ClassVar, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -42,7 +42,7 @@ class Mysql(pulumi.ComponentResource):
     """DNS name of the service, valid inside the cluster."""
     credentials: Credentials
     """The Secret with key ``MLFLOW_BACKEND_STORE_URI``; known once the server takes queries."""
-    connections: ClassVar[int] = MAX_CONNECTIONS - 10
+    connections: int = MAX_CONNECTIONS - 10
     """How many connections MLflow may hold at once; the rest is left for the probes, the
     migration, and a person. MySQL keeps one more for root."""
 

@@ -1,6 +1,6 @@
 """Backend store: a single PostgreSQL server whose passwords never leave the stack in clear."""
 
-from typing import ClassVar, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -53,7 +53,7 @@ class Postgres(pulumi.ComponentResource):
     """DNS name of the service, valid inside the cluster."""
     credentials: Credentials
     """The Secret with key ``MLFLOW_BACKEND_STORE_URI``; known once the server takes queries."""
-    connections: ClassVar[int] = MAX_CONNECTIONS - 10
+    connections: int = MAX_CONNECTIONS - 10
     """How many connections MLflow may hold at once; the rest is left for the superuser (3 by
     PostgreSQL's default), the probes, the migration, and a person."""
 

@@ -12,10 +12,10 @@ from components._pods import (
     Credentials,
     http_probe,
     python_job,
+    restarts_with,
     restricted_pod,
-    secrets_env,
 )
-from components._uris import fingerprint, service_host
+from components._uris import service_host
 from components._validate import known_keys
 
 PORT = 5000
@@ -39,6 +39,8 @@ class TrackingServerArgs(TypedDict):
     artifact_store: Credentials
     """Where artifacts are kept: ``MLFLOW_ARTIFACTS_DESTINATION`` and what that store needs.
     Required: it is their only place."""
+    default_artifact_root: NotRequired[pulumi.Input[str] | None]
+    """Where clients write artifacts by themselves. Defaults to nowhere: the server does it."""
     replicas: int
     """Number of pods. Required because the pools are shared among them."""
     workers: int
@@ -80,8 +82,7 @@ class TrackingServer(pulumi.ComponentResource):
             namespace=namespace,
             labels=labels(f"{name}-migration", "mlflow", "migration"),
             image=args["image"],
-            secrets=[args["backend_store"]["secret"]],
-            secrets_fingerprint=args["backend_store"]["fingerprint"],
+            backends=[args["backend_store"]],
             seconds=MIGRATION_SECONDS,
             opts=child,
         )
@@ -115,12 +116,7 @@ class TrackingServer(pulumi.ComponentResource):
                 template=k8s.core.v1.PodTemplateSpecArgs(
                     metadata=k8s.meta.v1.ObjectMetaArgs(
                         labels=common,
-                        annotations={
-                            "mlflow-kubernetes/secrets": fingerprint(
-                                args["backend_store"]["fingerprint"],
-                                args["artifact_store"]["fingerprint"],
-                            )
-                        },
+                        annotations=restarts_with(args["backend_store"], args["artifact_store"]),
                     ),
                     spec=_pod(name, args),
                 ),
@@ -221,6 +217,9 @@ def _pod(name: str, args: TrackingServerArgs) -> k8s.core.v1.PodSpecArgs:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "HOME": "/tmp",  # noqa: S108 (in the pod)
     }
+    if root := args.get("default_artifact_root"):
+        # New experiments point here; the server itself reads it as before, for its pages.
+        environment["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = root
     container = k8s.core.v1.ContainerArgs(
         name="mlflow",
         image=args["image"],
@@ -230,7 +229,6 @@ def _pod(name: str, args: TrackingServerArgs) -> k8s.core.v1.PodSpecArgs:
         command=["python", "-m", "mlflow_kubernetes.serve"],
         args=["--host=0.0.0.0", f"--port={PORT}", f"--workers={args['workers']}"],
         env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
-        env_from=secrets_env(args["backend_store"]["secret"], args["artifact_store"]["secret"]),
         ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
         # MLflow's imports take their time: 19 to 31 s on a busy machine of two cores.
         startup_probe=_probe("/health", period=1, failures=240),
@@ -249,7 +247,12 @@ def _pod(name: str, args: TrackingServerArgs) -> k8s.core.v1.PodSpecArgs:
         ),
     )
     # An upload under way is given its time; the sleep above is part of it.
-    return restricted_pod(container, user=SERVER_USER, grace_seconds=60)
+    return restricted_pod(
+        container,
+        user=SERVER_USER,
+        backends=[args["backend_store"], args["artifact_store"]],
+        grace_seconds=60,
+    )
 
 
 def _probe(path: str, *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:

@@ -159,6 +159,23 @@ def test_exports_are_what_clients_need(stack: Recorded) -> None:
     assert stack.secret_exports == {"client_env"}
 
 
+def test_clients_with_direct_access_get_the_stores_own_root_and_a_key(stack: Recorded) -> None:
+    direct = run_stack(artifactAccess="direct")
+    (server,) = direct.pods()["Deployment mlflow-server"]["containers"]
+    (proxied,) = stack.pods()["Deployment mlflow-server"]["containers"]
+    root = {"name": "MLFLOW_DEFAULT_ARTIFACT_ROOT", "value": "s3://mlflow"}
+    assert [one for one in server["env"] if one not in proxied["env"]] == [root]
+    assert direct.exports["client_env"] == {
+        "MLFLOW_TRACKING_URI": "http://mlflow-server.local",
+        "MLFLOW_S3_ENDPOINT_URL": "http://mlflow-minio.local",
+        "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "path",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "mlflow-server",
+        "AWS_SECRET_ACCESS_KEY": password("minio-server-key"),
+    }
+    assert direct.secret_exports == {"client_env"}
+
+
 def test_every_pod_runs_under_the_restricted_profile(either: Recorded) -> None:
     assert len(either.pods()) == 5
     for name, pod in either.pods().items():

@@ -19,6 +19,7 @@ WRONG = [
     ("namespace", "", "a name of its own"),
     ("backendStore", "sqlite", "postgres or mysql"),
     ("artifactStore", "gcs", "minio"),
+    ("artifactAccess", "both", "proxied or direct"),
     ("trackingHost", "http://mlflow.local", "a DNS name"),
     ("trackingHost", "mlflow.local:5000", "a DNS name"),
     ("trackingHost", "192.0.2.7", "a DNS name"),
