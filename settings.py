@@ -159,11 +159,14 @@ class Settings:
     database_storage: str
     artifact_storage: str
     storage_class: str | None
+    hdfs_data_nodes: int
+    hdfs_replication: int
     protect_data: bool
     server_image: str
     postgres_image: str
     mysql_image: str
     minio_image: str
+    hdfs_image: str
     ingress_class: str | None
     ingress_annotations: dict[str, str]
     ingress_wait_seconds: int
@@ -221,11 +224,21 @@ class Settings:
     @property
     def artifacts(self) -> dict[str, Any]:
         """Inputs of the chosen artifact store, but for the namespace."""
-        return {
-            "image": self.minio_image,
+        volumes = {
             "server_image": self.server_image,
             "storage": self.artifact_storage,
             "storage_class": self.storage_class,
+        }
+        if self.artifact_store == "hdfs":
+            return {
+                **volumes,
+                "image": self.hdfs_image,
+                "data_nodes": self.hdfs_data_nodes,
+                "replication": self.hdfs_replication,
+            }
+        return {
+            **volumes,
+            "image": self.minio_image,
             "host": self.artifact_host,
             "console_host": self.artifact_console_host,
             "ingress": self.ingress,
@@ -234,11 +247,11 @@ class Settings:
     @property
     def hosts(self) -> dict[str, str]:
         """Every host name on the ingress, by the setting that gives it."""
-        return {
-            "trackingHost": self.tracking_host,
-            "artifactHost": self.artifact_host,
-            "artifactConsoleHost": self.artifact_console_host,
-        }
+        hosts = {"trackingHost": self.tracking_host}
+        if self.artifact_store == "minio":
+            hosts["artifactHost"] = self.artifact_host
+            hosts["artifactConsoleHost"] = self.artifact_console_host
+        return hosts
 
     def hosts_line(self, address: pulumi.Output[str]) -> pulumi.Output[str]:
         """Return the line of a hosts file that makes the host names known on one machine."""
@@ -262,11 +275,14 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "databaseStorage": _quantity("100Mi", "64Ti"),
     "artifactStorage": _quantity("100Mi", "64Ti"),
     "storageClass": _class_name,
+    "hdfsDataNodes": _integer(1, 100),
+    "hdfsReplication": _integer(1, 100),
     "protectData": _boolean,
     "serverImage": _image,
     "postgresImage": _image,
     "mysqlImage": _image,
     "minioImage": _image,
+    "hdfsImage": _image,
     "ingressClass": _class_name,
     "ingressAnnotations": _annotations,
     "ingressWaitSeconds": _integer(0, 600),
@@ -299,6 +315,11 @@ def _contradictions(settings: Settings) -> list[str]:
         found.append(
             f"serverMemory: {settings.server_memory!r}; accepted: {needed}Mi or more with workers: "
             f"{settings.workers} and jobExecution: {str(settings.job_execution).lower()}"
+        )
+    if settings.hdfs_replication > settings.hdfs_data_nodes:
+        found.append(
+            f"hdfsReplication: {settings.hdfs_replication}; accepted: hdfsDataNodes, which is "
+            f"{settings.hdfs_data_nodes}, or less"
         )
     try:
         pool_size(

@@ -19,15 +19,18 @@ _OURS = "mlflow-kubernetes/"
 def needed(settings: Mapping[str, Any]) -> tuple[list[str], dict[str, Path]]:
     """Return the images of a stack, and the folders that those of ours are built from."""
     # A backend that does not exist has no image; the program says which ones do.
-    backend = settings.get(f"{settings['backendStore']}Image")
-    named = [settings[setting] for setting in _BUILT_FROM] + ([backend] if backend else [])
-    references = [str(image) for image in named]
-    builds = {
-        str(settings[setting]): CLONE / "images" / folder
-        for setting, folder in _BUILT_FROM.items()
-        if str(settings[setting]).startswith(_OURS)
+    named = [f"{settings[kind]}Image" for kind in ("backendStore", "artifactStore")]
+    images = {
+        setting: str(settings[setting])
+        for setting in ("serverImage", *named)
+        if setting in settings
     }
-    return references, builds
+    builds = {
+        images[setting]: CLONE / "images" / folder
+        for setting, folder in _BUILT_FROM.items()
+        if images.get(setting, "").startswith(_OURS)
+    }
+    return list(images.values()), builds
 
 
 def provide(cluster: Cluster, settings: Mapping[str, Any]) -> None:

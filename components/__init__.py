@@ -7,6 +7,7 @@ import pulumi
 from components._ingress import IngressArgs
 from components._labels import NAMESPACE_LABELS
 from components._pods import Credentials
+from components.hdfs import Hdfs, HdfsArgs
 from components.minio import Minio, MinioArgs
 from components.mysql import Mysql, MysqlArgs
 from components.postgres import Postgres, PostgresArgs
@@ -46,7 +47,7 @@ class ArtifactStore(Protocol):
 
 BACKEND_STORES: dict[str, type[BackendStore]] = {"postgres": Postgres, "mysql": Mysql}
 """Every backend store, by the setting that chooses it."""
-ARTIFACT_STORES: dict[str, type[ArtifactStore]] = {"minio": Minio}
+ARTIFACT_STORES: dict[str, type[ArtifactStore]] = {"minio": Minio, "hdfs": Hdfs}
 """Every artifact store, by the setting that chooses it."""
 
 __all__ = [
@@ -56,6 +57,8 @@ __all__ = [
     "ArtifactStore",
     "BackendStore",
     "Credentials",
+    "Hdfs",
+    "HdfsArgs",
     "IngressArgs",
     "Minio",
     "MinioArgs",

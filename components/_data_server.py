@@ -1,4 +1,4 @@
-"""A server with data of its own: one Service, and a StatefulSet of one pod on one volume."""
+"""A server with data of its own: one Service, and a StatefulSet with a volume for each pod."""
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -17,18 +17,26 @@ def data_server(
     labels: dict[str, str],
     ports: dict[str, int],
     pod: k8s.core.v1.PodSpecArgs,
-    secrets_fingerprint: pulumi.Input[str],
+    restarts_with: pulumi.Input[str],
     storage: pulumi.Input[str],
     storage_class: pulumi.Input[str] | None,
+    replicas: int = 1,
+    independent: bool = False,
+    headless: bool = False,
+    reached_unready: bool = False,
     opts: pulumi.ResourceOptions,
 ) -> k8s.apps.v1.StatefulSet:
-    """Make the Service ``name`` and, behind it, a pod that keeps its data when it is replaced.
+    """Make the Service ``name`` and, behind it, pods that keep their data when they are replaced.
 
-    ``ports`` maps the names of the container's ports to the Service's. Every object has a fixed
-    name. A StatefulSet that is replaced finds its volume again by name; and an ``up`` that was
-    killed finds what it had made, which random names would leave behind. The claim outlives the
-    StatefulSet (Kubernetes' default), so a changed template never costs data; it goes with the
-    namespace.
+    ``ports`` maps the names of the container's ports to the Service's, and ``restarts_with`` is the
+    fingerprint of what the pods read when they start. Pods that are ``independent`` do not wait for
+    each other. A ``headless`` Service has names for the pods and no address; one that is
+    ``reached_unready`` does not wait for them.
+
+    Every object has a fixed name. A StatefulSet that is replaced finds its volumes again by name;
+    and an ``up`` that was killed finds what it had made, which random names would leave behind. The
+    claims outlive the StatefulSet (Kubernetes' default), so a changed template never costs data;
+    they go with the namespace.
     """
     picked = selector(name, app)
     service = k8s.core.v1.Service(
@@ -41,13 +49,15 @@ def data_server(
             # StatefulSet names its Service. The StatefulSet's own wait says that they are up.
             {"pulumi.com/skipAwait": "true"},
         ),
-        spec={
-            "selector": picked,
-            "ports": [
-                {"name": port_name, "port": port, "target_port": port_name}
+        spec=k8s.core.v1.ServiceSpecArgs(
+            selector=picked,
+            ports=[
+                k8s.core.v1.ServicePortArgs(name=port_name, port=port, target_port=port_name)
                 for port_name, port in ports.items()
             ],
-        },
+            cluster_ip="None" if headless else None,
+            publish_not_ready_addresses=reached_unready or None,
+        ),
         opts=opts,
     )
     claim = k8s.core.v1.PersistentVolumeClaimArgs(
@@ -63,11 +73,12 @@ def data_server(
         metadata=metadata(name, namespace, labels),
         spec=k8s.apps.v1.StatefulSetSpecArgs(
             service_name=service.metadata.name,
-            replicas=1,
+            replicas=replicas,
+            pod_management_policy="Parallel" if independent else None,
             selector=k8s.meta.v1.LabelSelectorArgs(match_labels=picked),
             template=k8s.core.v1.PodTemplateSpecArgs(
                 metadata=k8s.meta.v1.ObjectMetaArgs(
-                    labels=labels, annotations={"mlflow-kubernetes/secrets": secrets_fingerprint}
+                    labels=labels, annotations={"mlflow-kubernetes/secrets": restarts_with}
                 ),
                 spec=pod,
             ),

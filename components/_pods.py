@@ -1,6 +1,6 @@
 """What every pod of the stack has in common: the restricted security profile, and Python Jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -170,6 +170,7 @@ def python_job(
     image: pulumi.Input[str],
     backends: Sequence[Credentials],
     seconds: int,
+    environment: Mapping[str, str] | None = None,
     opts: pulumi.ResourceOptions,
 ) -> k8s.batch.v1.Job:
     """Run one module of the server image once, for ``seconds`` at most.
@@ -182,8 +183,12 @@ def python_job(
         image=image,
         command=["python", "-m", module],
         env=[
-            k8s.core.v1.EnvVarArgs(name="TIMEOUT_SECONDS", value=str(seconds)),
-            k8s.core.v1.EnvVarArgs(name="HOME", value="/tmp"),  # noqa: S108 (in the pod)
+            k8s.core.v1.EnvVarArgs(name=key, value=value)
+            for key, value in {
+                "TIMEOUT_SECONDS": str(seconds),
+                "HOME": "/tmp",  # noqa: S108 (in the pod)
+                **(environment or {}),
+            }.items()
         ],
         resources=k8s.core.v1.ResourceRequirementsArgs(
             requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "512Mi"}

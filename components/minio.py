@@ -92,7 +92,7 @@ class Minio(pulumi.ComponentResource):
             labels=common,
             ports={"s3": API_PORT, "console": CONSOLE_PORT},
             pod=_pod(args["image"], root.metadata.name, args["console_host"]),
-            secrets_fingerprint=fingerprint(root_password),
+            restarts_with=fingerprint(root_password),
             storage=args["storage"],
             storage_class=args.get("storage_class"),
             opts=child,

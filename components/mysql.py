@@ -75,7 +75,7 @@ class Mysql(pulumi.ComponentResource):
             labels=common,
             ports={"mysql": PORT},
             pod=_pod(args["image"], server_secret.metadata.name),
-            secrets_fingerprint=fingerprint(root_password, password),
+            restarts_with=fingerprint(root_password, password),
             storage=args["storage"],
             storage_class=args.get("storage_class"),
             opts=child,

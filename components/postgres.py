@@ -95,7 +95,7 @@ class Postgres(pulumi.ComponentResource):
             labels=common,
             ports={"postgres": PORT},
             pod=_pod(args["image"], server_secret.metadata.name, first_start.metadata.name),
-            secrets_fingerprint=fingerprint(superuser_password, password),
+            restarts_with=fingerprint(superuser_password, password),
             storage=args["storage"],
             storage_class=args.get("storage_class"),
             opts=child,

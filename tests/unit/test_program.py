@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from xml.etree import ElementTree
 
 import pytest
 
@@ -19,9 +20,14 @@ def on_mysql() -> Recorded:
     return run_stack(backendStore="mysql")
 
 
-@pytest.fixture(params=["stack", "on_mysql"])
+@pytest.fixture(scope="module")
+def on_hdfs() -> Recorded:
+    return run_stack(artifactStore="hdfs", hdfsDataNodes=3, hdfsReplication=2)
+
+
+@pytest.fixture(params=["stack", "on_mysql", "on_hdfs"])
 def either(request: pytest.FixtureRequest) -> Recorded:
-    """A stack on whatever database: what is claimed of it is claimed of all."""
+    """A stack on whatever backends: what is claimed of it is claimed of all."""
     recorded: Recorded = request.getfixturevalue(request.param)
     return recorded
 
@@ -71,6 +77,51 @@ def test_another_database_changes_nothing_else(stack: Recorded, on_mysql: Record
         "StatefulSet mysql-server",
     ]
     assert not [name for name in on_mysql.resources if "postgres" in name.lower()]
+
+
+def test_another_artifact_store_changes_nothing_else(stack: Recorded, on_hdfs: Recorded) -> None:
+    def others(recorded: Recorded) -> dict[str, object]:
+        # What names the store's Secret, or is hashed from it, must differ.
+        unlike = ("minio", "hdfs", "Deployment ")
+        objects = recorded.kubernetes().items()
+        return {name: one for name, one in objects if not any(part in name for part in unlike)}
+
+    assert others(on_hdfs) == others(stack)
+    assert on_hdfs.exports == {
+        **stack.exports,
+        "artifact_root": "hdfs://hdfs-namenode.mlflow.svc:8020/mlflow",
+        "s3_endpoint_url": "",
+        "hosts_line": f"{ADDRESS} mlflow-server.local",
+    }
+    assert sorted(name for name in on_hdfs.kubernetes() if "hdfs" in name) == [
+        "ConfigMap hdfs-configuration",
+        "Job hdfs-folder",
+        "Secret hdfs-credentials",
+        "Service hdfs-datanode-service",
+        "Service hdfs-namenode-service",
+        "StatefulSet hdfs-datanode-server",
+        "StatefulSet hdfs-namenode-server",
+    ]
+    assert not [name for name in on_hdfs.resources if "minio" in name.lower()]
+
+
+def test_hdfs_is_told_its_nodes_and_how_often_to_keep_a_block(on_hdfs: Recorded) -> None:
+    assert on_hdfs.inputs("StatefulSet hdfs-namenode-server")["spec"]["replicas"] == 1
+    assert on_hdfs.inputs("StatefulSet hdfs-datanode-server")["spec"]["replicas"] == 3
+    files = on_hdfs.inputs("ConfigMap hdfs-configuration")["data"]
+    core, site = (
+        {one[0].text: one[1].text for one in ElementTree.XML(files[f"{name}-site.xml"])}
+        for name in ("core", "hdfs")
+    )
+    assert core == {"fs.defaultFS": "hdfs://hdfs-namenode.mlflow.svc:8020"}
+    assert site["dfs.replication"] == "2"
+    # DataNodes must find the NameNode before it is ready: it waits for what they hold.
+    service = on_hdfs.inputs("Service hdfs-namenode-service")["spec"]
+    assert service["publishNotReadyAddresses"] is True
+    assert content(on_hdfs, "hdfs-credentials") == {
+        "MLFLOW_ARTIFACTS_DESTINATION": "hdfs://hdfs-namenode.mlflow.svc:8020/mlflow",
+        "HADOOP_USER_NAME": "mlflow",
+    }
 
 
 def test_every_object_has_a_name_and_is_in_the_namespace(either: Recorded) -> None:
@@ -133,7 +184,7 @@ def test_the_server_gets_a_key_of_its_own_and_never_the_root_key(stack: Recorded
 def test_no_ip_address_no_secret_in_clear_anywhere(either: Recorded) -> None:
     """The same claim is made on real objects and on the state file in tests/e2e."""
     secrets = [password(name.split()[1]) for name in either.resources if "RandomPassword" in name]
-    assert len(secrets) == 4
+    assert len(secrets) == (2 if "Secret hdfs-credentials" in either.resources else 4)
     for name, inputs in either.kubernetes().items():
         if name.startswith("Secret"):
             continue
@@ -177,7 +228,7 @@ def test_clients_with_direct_access_get_the_stores_own_root_and_a_key(stack: Rec
 
 
 def test_every_pod_runs_under_the_restricted_profile(either: Recorded) -> None:
-    assert len(either.pods()) == 5
+    assert len(either.pods()) >= 5
     for name, pod in either.pods().items():
         assert pod["automountServiceAccountToken"] is False, name
         assert pod["enableServiceLinks"] is False, name
@@ -193,7 +244,7 @@ def test_every_pod_runs_under_the_restricted_profile(either: Recorded) -> None:
 
 def test_every_server_has_three_probes_and_a_memory_limit(either: Recorded) -> None:
     servers = [name for name in either.pods() if not name.startswith("Job")]
-    assert len(servers) == 3
+    assert len(servers) >= 3
     for name in servers:
         (container,) = either.pods()[name]["containers"]
         assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container), name

@@ -18,7 +18,7 @@ WRONG = [
     ("namespace", "a" * 64, "a name of its own"),
     ("namespace", "", "a name of its own"),
     ("backendStore", "sqlite", "postgres or mysql"),
-    ("artifactStore", "gcs", "minio"),
+    ("artifactStore", "gcs", "minio or hdfs"),
     ("artifactAccess", "both", "proxied or direct"),
     ("trackingHost", "http://mlflow.local", "a DNS name"),
     ("trackingHost", "mlflow.local:5000", "a DNS name"),
@@ -43,6 +43,9 @@ WRONG = [
     ("artifactStorage", "-5Gi", "a whole number of Mi, Gi or Ti"),
     ("artifactStorage", "1.5Gi", "a whole number of Mi, Gi or Ti"),
     ("storageClass", "Fast Disk", "the name of a class"),
+    ("hdfsDataNodes", 0, "a whole number from 1 to 100"),
+    ("hdfsReplication", "two", "a whole number from 1 to 100"),
+    ("hdfsImage", "apache/hadoop", "an image with a tag"),
     ("protectData", "maybe", "true or false"),
     ("serverImage", "mlflow", "an image with a tag"),
     ("serverImage", "mlflow:latest", "an image with a tag"),
@@ -58,6 +61,7 @@ WRONG = [
 CONTRADICTIONS = [
     ({"artifactHost": "mlflow-server.local"}, "artifactHost: 'mlflow-server.local'; accepted"),
     ({"workers": 8}, "serverMemory: '1Gi'; accepted: 1152Mi or more with workers: 8"),
+    ({"hdfsReplication": 2}, "hdfsReplication: 2; accepted: hdfsDataNodes, which is 1, or less"),
     ({"jobExecution": True}, "serverMemory: '1Gi'; accepted: 1920Mi or more"),
     (
         {"workers": 16, "replicas": 4, "serverMemory": "8Gi"},

@@ -1,0 +1,313 @@
+"""Artifact store: HDFS in the cluster, a NameNode and DataNodes, with a folder that MLflow owns."""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components._data_server import DATA_VOLUME, data_server
+from components._hadoop import configuration_xml
+from components._labels import labels, metadata
+from components._pods import Credentials, exec_probe, python_job, restricted_pod
+from components._uris import fingerprint, service_host
+from components._validate import known_keys
+
+RPC_PORT = 8020
+DATA_PORT = 9866
+DATA = "/data"
+CONFIGURATION = "/etc/hadoop"
+FOLDER = "/mlflow"
+USER = "mlflow"
+SUPERUSER = "hadoop"
+"""Whoever starts a NameNode is its superuser: the user of the image."""
+HADOOP_USER = 1000
+"""User id of the official image (apache/hadoop), where it is called hadoop."""
+NAMES_STORAGE = "1Gi"
+"""Size of the NameNode's volume, which holds names and no content: enough for millions of them."""
+
+# The image's own settings are left out with its folder, and without this file the daemons say
+# nothing, not even what they die of.
+LOG4J = """\
+log4j.rootLogger=INFO,console
+log4j.appender.console=org.apache.log4j.ConsoleAppender
+log4j.appender.console.target=System.err
+log4j.appender.console.layout=org.apache.log4j.PatternLayout
+log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %c{2}: %m%n
+"""
+
+
+class HdfsArgs(TypedDict):
+    """Inputs of :class:`Hdfs`."""
+
+    namespace: pulumi.Input[str]
+    """Namespace that receives every object. Required because nothing belongs in ``default``."""
+    image: pulumi.Input[str]
+    """Image with the contract of apache/hadoop, 3.4. Required because versions are pinned in one
+    place, by the caller."""
+    server_image: pulumi.Input[str]
+    """Image of the tracking server, which makes MLflow's folder. Required likewise."""
+    storage: pulumi.Input[str]
+    """Size of each DataNode's volume, as a Kubernetes quantity. Required because it is hard to
+    change."""
+    storage_class: NotRequired[pulumi.Input[str] | None]
+    """Storage class of the volumes. Defaults to the cluster's default class."""
+    data_nodes: NotRequired[int]
+    """Number of DataNodes. Defaults to 1."""
+    replication: NotRequired[int]
+    """How many DataNodes hold each block, ``data_nodes`` at most. Defaults to 1."""
+
+
+class Hdfs(pulumi.ComponentResource):
+    """An HDFS on volumes of its own: one NameNode, formatted once, and DataNodes.
+
+    Who says to be a user is believed (Hadoop's simple authentication), so what keeps others out is
+    the network; a secured HDFS is one for :class:`ExistingHdfs`.
+    """
+
+    artifact_root: pulumi.Output[str]
+    """Where the tracking server keeps artifacts: ``hdfs://<host>:<port>/mlflow``."""
+    endpoint_url: pulumi.Output[str]
+    """Empty: DataNodes are reached inside the cluster alone."""
+    credentials: Credentials
+    """The Secret with the artifacts' destination and the user; known once the folder exists."""
+    client_env: pulumi.Output[dict[str, str]]
+    """What a client inside the cluster needs to reach the folder itself."""
+
+    def __init__(
+        self, name: str, args: HdfsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mlflow-k8s:index:Hdfs", name, {**args}, opts)
+        known_keys(name, args, HdfsArgs)
+        data_nodes, replication = args.get("data_nodes", 1), args.get("replication", 1)
+        if not 1 <= replication <= data_nodes:
+            raise pulumi.RunError(
+                f"{name}.replication: {replication}; accepted: 1 to the number of DataNodes, "
+                f"which is {data_nodes}"
+            )
+        child = pulumi.ResourceOptions(parent=self)
+        namespace = args["namespace"]
+        common = labels(name, "hdfs", "artifact-store")
+        name_node, data_node = f"{name}-namenode", f"{name}-datanode"
+
+        address = pulumi.Output.from_input(namespace).apply(
+            lambda ns: f"hdfs://{service_host(name_node, ns)}:{RPC_PORT}"
+        )
+        files = address.apply(lambda known: _files(known, replication))
+        configuration = k8s.core.v1.ConfigMap(
+            f"{name}-configuration",
+            metadata=metadata(f"{name}-configuration", namespace, common),
+            data=files,
+            opts=child,
+        )
+        changes_with = fingerprint(files.apply(lambda known: "".join(known.values())))
+        servers = [
+            data_server(
+                name_node,
+                app="hdfs",
+                namespace=namespace,
+                labels=labels(name_node, "hdfs", "artifact-store"),
+                ports={"rpc": RPC_PORT},
+                pod=_name_node(args["image"], configuration.metadata.name),
+                restarts_with=changes_with,
+                storage=NAMES_STORAGE,
+                storage_class=args.get("storage_class"),
+                # DataNodes must reach it before it is ready, for it waits for what they hold.
+                reached_unready=True,
+                opts=child,
+            ),
+            data_server(
+                data_node,
+                app="hdfs",
+                namespace=namespace,
+                labels=labels(data_node, "hdfs", "artifact-store"),
+                ports={"data": DATA_PORT},
+                pod=_data_node(args["image"], configuration.metadata.name),
+                restarts_with=changes_with,
+                storage=args["storage"],
+                storage_class=args.get("storage_class"),
+                replicas=data_nodes,
+                independent=True,
+                # Clients are told each one's own address.
+                headless=True,
+                opts=child,
+            ),
+        ]
+
+        self.artifact_root = pulumi.Output.concat(address, FOLDER)
+        self.endpoint_url = pulumi.Output.from_input("")
+        self.client_env = pulumi.Output.from_input({"HADOOP_USER_NAME": USER})
+        secret = k8s.core.v1.Secret(
+            f"{name}-credentials",
+            metadata=metadata(f"{name}-credentials", namespace, common),
+            string_data={
+                "MLFLOW_ARTIFACTS_DESTINATION": self.artifact_root,
+                "HADOOP_USER_NAME": USER,
+            },
+            opts=child,
+        )
+        credentials: Credentials = {
+            "secret": secret.metadata.name,
+            "fingerprint": fingerprint(self.artifact_root),
+        }
+        folder = python_job(
+            f"{name}-folder",
+            module="mlflow_kubernetes.provision_hdfs",
+            namespace=namespace,
+            labels=labels(f"{name}-folder", "mlflow", "artifact-store"),
+            image=args["server_image"],
+            backends=[credentials],
+            environment={"HDFS_SUPERUSER": SUPERUSER},
+            seconds=120,
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=servers)),
+        )
+
+        # Through the Job, so that whoever reads the Secret comes after the folder.
+        self.credentials = {
+            **credentials,
+            "secret": pulumi.Output.all(secret.metadata.name, folder.metadata.name).apply(
+                lambda names: names[0]
+            ),
+        }
+        self.register_outputs(
+            {
+                "artifact_root": self.artifact_root,
+                "endpoint_url": self.endpoint_url,
+                "credentials": self.credentials,
+                "client_env": self.client_env,
+            }
+        )
+
+
+def _files(address: str, replication: int) -> dict[str, str]:
+    """Return the configuration of both kinds of node."""
+    return {
+        "core-site.xml": configuration_xml({"fs.defaultFS": address}),
+        "hdfs-site.xml": configuration_xml(
+            {
+                # Folders of their own: formatting refuses one that holds a lost+found.
+                "dfs.namenode.name.dir": f"file://{DATA}/names",
+                "dfs.datanode.data.dir": f"file://{DATA}/blocks",
+                "dfs.replication": str(replication),
+                # Its name stands for the Service, whose address is not the pod's to listen on.
+                "dfs.namenode.rpc-bind-host": "0.0.0.0",  # noqa: S104 (in the pod)
+                # The pods' addresses have no names to be found by.
+                "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+                # Not ready before there is a node to write to; and at once when all is there.
+                "dfs.namenode.safemode.min.datanodes": "1",
+                "dfs.namenode.safemode.extension": "0",
+                # What was acknowledged is on the disk, also when the machine loses its power.
+                "dfs.datanode.synconclose": "true",
+                # A node that has not reported for 30 s is asked last.
+                "dfs.namenode.avoid.read.stale.datanode": "true",
+                "dfs.namenode.avoid.write.stale.datanode": "true",
+                # A second way to the files, over HTTP, that nobody here needs.
+                "dfs.webhdfs.enabled": "false",
+            }
+        ),
+        "log4j.properties": LOG4J,
+    }
+
+
+# Formatted aside, then renamed: a first start that is killed leaves nothing that the next one takes
+# for a file system, nor anything that it refuses to format.
+_START_NAME_NODE = f"""\
+hdfs=(/opt/hadoop/bin/hdfs --config {CONFIGURATION})
+new={DATA}/unfinished
+if [ ! -d {DATA}/names ]; then
+  rm -rf $new
+  "${{hdfs[@]}}" namenode -Ddfs.namenode.name.dir=file://$new -format -nonInteractive || exit
+  mv $new {DATA}/names
+fi
+exec "${{hdfs[@]}}" namenode
+"""
+
+
+def _name_node(
+    image: pulumi.Input[str], configuration: pulumi.Input[str]
+) -> k8s.core.v1.PodSpecArgs:
+    # Ready means: serves, and is out of safe mode, in which nothing can be written.
+    ready = _told_by(9870, "NameNode,name=FSNamesystemState", '"FSState" : "Operational"')
+    return _pod(
+        "namenode",
+        image,
+        configuration,
+        command=["bash", "-c", _START_NAME_NODE],
+        ports={"rpc": RPC_PORT},
+        ready=ready,
+    )
+
+
+def _data_node(
+    image: pulumi.Input[str], configuration: pulumi.Input[str]
+) -> k8s.core.v1.PodSpecArgs:
+    # Ready means: known to the NameNode.
+    ready = _told_by(9864, "DataNode,name=DataNodeInfo", "ActorState[^,]*RUNNING")
+    return _pod(
+        "datanode",
+        image,
+        configuration,
+        command=["/opt/hadoop/bin/hdfs", "--config", CONFIGURATION, "datanode"],
+        ports={"data": DATA_PORT},
+        ready=ready,
+    )
+
+
+def _pod(
+    name: str,
+    image: pulumi.Input[str],
+    configuration: pulumi.Input[str],
+    *,
+    command: list[str],
+    ports: dict[str, int],
+    ready: list[str],
+) -> k8s.core.v1.PodSpecArgs:
+    """Return the pod of one daemon, started without the image's own entrypoint, which uses sudo."""
+    (port,) = ports
+    alive = k8s.core.v1.ProbeArgs(
+        tcp_socket=k8s.core.v1.TCPSocketActionArgs(port=port),
+        period_seconds=10,
+        failure_threshold=12,
+    )
+    container = k8s.core.v1.ContainerArgs(
+        name=name,
+        image=image,
+        command=command,
+        env=[
+            k8s.core.v1.EnvVarArgs(name="HADOOP_HEAPSIZE_MAX", value="256"),
+            k8s.core.v1.EnvVarArgs(name="HADOOP_LOG_DIR", value="/tmp"),  # noqa: S108 (in the pod)
+        ],
+        ports=[
+            k8s.core.v1.ContainerPortArgs(name=port_name, container_port=number)
+            for port_name, number in ports.items()
+        ],
+        startup_probe=exec_probe(ready, period=1, failures=180),
+        readiness_probe=exec_probe(ready, period=5, failures=2),
+        liveness_probe=alive,
+        resources=k8s.core.v1.ResourceRequirementsArgs(
+            requests={"cpu": "100m", "memory": "384Mi"}, limits={"memory": "768Mi"}
+        ),
+    )
+    return restricted_pod(
+        container,
+        user=HADOOP_USER,
+        mounts=[
+            k8s.core.v1.VolumeMountArgs(name=DATA_VOLUME, mount_path=DATA),
+            k8s.core.v1.VolumeMountArgs(name="configuration", mount_path=CONFIGURATION),
+        ],
+        volumes=[
+            k8s.core.v1.VolumeArgs(
+                name="configuration",
+                config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=configuration),
+            )
+        ],
+    )
+
+
+def _told_by(port: int, bean: str, pattern: str) -> list[str]:
+    """Return a probe that asks a daemon's management page, without starting a Java of its own."""
+    request = f"GET /jmx?qry=Hadoop:service={bean} HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n"
+    return [
+        "bash",
+        "-c",
+        f"exec 3<>/dev/tcp/127.0.0.1/{port} && printf '{request}' >&3 && grep -q '{pattern}' <&3",
+    ]
