@@ -42,7 +42,7 @@ class Cluster:
     def start(self) -> None:
         """Start the lab, unless it runs."""
         if self.kind == "lab":
-            lab.environment()
+            lab.prepare()
             node.start()
 
     def stop(self) -> None:
@@ -134,10 +134,11 @@ def _user_cluster(context: str, environment: dict[str, str]) -> Cluster:
 
 
 def _lab_cluster(environment: dict[str, str]) -> Cluster:
-    # Before the first start there are no programs, and asking for them would build them: minutes
-    # that `make status` should not take.
-    built = all(tools.program(name).exists() for name in ("pulumi", "kubectl"))
-    of_the_lab = lab.environment() if built else {"KUBECONFIG": str(paths.KUBECONFIG)}
+    # Before the first start there are no programs, and to prepare is to build them: minutes that
+    # `make status` should not take.
+    if all(tools.program(name).exists() for name in ("pulumi", "kubectl")):
+        lab.prepare()
+    of_the_lab = lab.environment()
     path = os.pathsep.join([str(paths.BIN), environment["PATH"]])
     return Cluster("lab", "lab", {**environment, **of_the_lab, "PATH": path})
 

@@ -16,6 +16,16 @@ _PULUMI_HOME = paths.BIN.parent / "pulumi"
 
 def environment() -> dict[str, str]:
     """Return the variables with which `pulumi` and `kubectl` are the lab's and reach its node."""
+    search = [str(paths.BIN), *os.environ.get("PATH", os.defpath).split(os.pathsep)]
+    return {
+        "PATH": os.pathsep.join(dict.fromkeys(search)),
+        "KUBECONFIG": str(paths.KUBECONFIG),
+        "PULUMI_HOME": str(_PULUMI_HOME),
+    }
+
+
+def prepare() -> None:
+    """Put the programs where `environment` finds them, and build those that are missing."""
     tools.build("pulumi", "kubectl")
     for name in ("pulumi", "kubectl"):
         _place(paths.BIN / name, program=tools.program(name))
@@ -25,12 +35,6 @@ def environment() -> dict[str, str]:
         folder = f"resource-{name}-v{version(f'pulumi-{name}')}"
         launcher = _PULUMI_HOME / "plugins" / folder / f"pulumi-resource-{name}"
         _place(launcher, module=f"lab.plugins.{name}")
-    search = [str(paths.BIN), *os.environ.get("PATH", os.defpath).split(os.pathsep)]
-    return {
-        "PATH": os.pathsep.join(dict.fromkeys(search)),
-        "KUBECONFIG": str(paths.KUBECONFIG),
-        "PULUMI_HOME": str(_PULUMI_HOME),
-    }
 
 
 def _place(target: Path, *, program: Path | None = None, module: str = "") -> None:

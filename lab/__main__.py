@@ -34,6 +34,7 @@ def _run(command: str) -> int:
             print(f"{name:<24} {state}")
         return 0 if node.ready() else 1
     if command == "env":
+        lab.prepare()
         for name, value in lab.environment().items():
             print(f"export {name}={shlex.quote(value)}")
         return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import lab
 from commands import cluster
 from commands._main import CommandError
 from lab import paths, tools
@@ -60,6 +61,17 @@ def test_without_any_program_the_lab_is_used(capsys: pytest.CaptureFixture[str])
     assert found.kind == "lab"
     assert found.environment["PATH"].split(os.pathsep)[0] == str(paths.BIN)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("lab_possible")
+def test_the_first_start_finds_what_it_builds_as_every_later_one_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is told where the plugins are before they are there: `make up` is one process."""
+    first = cluster.find().environment
+    monkeypatch.setattr(tools, "program", lambda _: Path("/bin/sh"))
+    monkeypatch.setattr(lab, "prepare", lambda: None)
+    assert cluster.find().environment == first
 
 
 @pytest.mark.usefixtures("lab_possible")
