@@ -20,13 +20,15 @@ from lab.progress import LabError, say, step
 
 _CACHE = paths.CACHE / "images"
 _STAND_INS = Path(__file__).parent / "standins"
-# The official images that we can stand in for: repository, version, and what its programs are.
+# The official images that we can stand in for, by folder, and what the programs in it are.
 _SERVED = {
-    "debian": ("trixie", "Debian 13 by debootstrap"),
-    "golang": ("1.26", "this machine's Go"),
-    "mysql": ("9.7", "Debian's MySQL 9.7"),
-    "postgres": ("18", "Debian's PostgreSQL 18"),
-    "python": ("3.13", "Debian's Python 3.13"),
+    "debian": ("debian:trixie", "Debian 13 by debootstrap"),
+    "golang": ("golang:1.26", "this machine's Go"),
+    "hadoop": ("apache/hadoop:3.4", "Maven's HDFS 3.4.2"),
+    "maven": ("maven:3.9", "Debian's Maven 3.9"),
+    "mysql": ("mysql:9.7", "Debian's MySQL 9.7"),
+    "postgres": ("postgres:18", "Debian's PostgreSQL 18"),
+    "python": ("python:3.13", "Debian's Python 3.13"),
 }
 _USUAL = {
     "mlflow": "2 min",
@@ -107,21 +109,26 @@ def _normal(reference: str) -> str:
     return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
 
 
+def _folder(reference: str) -> str:
+    return reference.rpartition("/")[2].partition(":")[0]
+
+
 def _stood_in(reference: str) -> bool:
-    repository, _, tag = _normal(reference).removeprefix("docker.io/library/").partition(":")
-    version, _ = _SERVED.get(repository, ("", ""))
-    return bool(version) and re.match(rf"{re.escape(version)}(?![0-9])", tag) is not None
+    if _folder(reference) not in _SERVED:
+        return False
+    served, _ = _SERVED[_folder(reference)]
+    return re.match(rf"{re.escape(_normal(served))}(?![0-9])", _normal(reference)) is not None
 
 
 def _stand_in(reference: str) -> _Build:
     if not _stood_in(reference):
-        served = ", ".join(f"{name}:{version}" for name, (version, _) in _SERVED.items())
+        served = ", ".join(prefix for prefix, _ in _SERVED.values())
         raise LabError(
             f"image {reference} is in a registry, which the lab does not ask: it stands in for"
             f" {served}; load any other with"
             f" `ctr --address {paths.CONTAINERD_SOCKET} --namespace k8s.io images import`"
         )
-    return _read(_STAND_INS / reference.rpartition("/")[2].partition(":")[0])
+    return _read(_STAND_INS / _folder(reference))
 
 
 def _read(folder: Path) -> _Build:
@@ -212,6 +219,14 @@ def _toolbox(base: str) -> tuple[dict[str, str], dict[Path, Path]]:
             _CERTIFICATES: certificates,
         }
         return {"GOPROXY": found["GOPROXY"]}, mounts
+    if base == "maven":
+        cache = _CACHE / "maven"
+        cache.mkdir(exist_ok=True)
+        mounts = {Path("/root/.m2/repository"): cache, _CERTIFICATES: certificates}
+        settings = Path.home() / ".m2/settings.xml"
+        if settings.exists():
+            mounts[Path("/root/.m2/settings.xml")] = settings
+        return {"MAVEN_MIRROR": os.environ.get("MAVEN_MIRROR", "")}, mounts
     return {}, {}
 
 
@@ -223,7 +238,8 @@ def _debian(folder: Path) -> Path:
     shutil.copytree(folder, context)
     # debootstrap mounts /proc in there: out of everybody's sight, and gone when it is killed.
     command = ("unshare", "--mount", "debootstrap", "--variant=minbase")
-    _logged("debootstrap", *command, _SERVED["debian"][0], root, *_mirror())
+    suite = _SERVED["debian"][0].partition(":")[2]
+    _logged("debootstrap", *command, suite, root, *_mirror())
     (root / "etc/dpkg/dpkg.cfg.d/slim").write_text(_SLIM)
     for name in (*(f"usr/share/{name}" for name in _UNWANTED), *_LISTS):
         run("rm", "--recursive", "--force", root / name)

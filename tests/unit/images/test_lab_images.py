@@ -44,8 +44,23 @@ def test_the_same_major_version_is_stood_in_for(reference: str) -> None:
     assert images._stand_in(reference).name == "postgres"
 
 
+@pytest.mark.parametrize("reference", ["apache/hadoop:3.4.2", "docker.io/apache/hadoop:3.4"])
+def test_an_image_of_an_organisation_is_stood_in_for(reference: str) -> None:
+    found = images._stand_in(reference)
+    assert (found.name, found.bases.keys()) == ("hadoop", {"DEBIAN_IMAGE", "MAVEN_IMAGE"})
+
+
 @pytest.mark.parametrize(
-    "reference", ["postgres:17.9", "postgres:180", "mysql:8.4", "quay.io/library/postgres:18"]
+    "reference",
+    [
+        "postgres:17.9",
+        "postgres:180",
+        "mysql:8.4",
+        "quay.io/library/postgres:18",
+        "hadoop:3.4.2",
+        "apache/hadoop:3.5.0",
+        "apache/postgres:18",
+    ],
 )
 def test_any_other_image_is_refused_in_one_line(reference: str) -> None:
     with pytest.raises(LabError, match=f"^image {reference} is in a registry.*postgres:18") as no:
