@@ -5,7 +5,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import pulumi
@@ -22,6 +22,16 @@ _IMAGE = re.compile(
     r"(?=.{1,255}$)([a-zA-Z0-9][-a-zA-Z0-9.]*(:[0-9]+)?/)?[a-z0-9][-_./a-z0-9]*"
     r"(?P<tag>:[\w][-.\w]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
 )
+_NAME = rf"{_LABEL}(\.{_LABEL})*"
+# The address that SQLAlchemy reads, in the two forms that the server image has a driver for.
+_DATABASE_URI = re.compile(
+    r"(?P<driver>[\w+]+)://((?P<user>[^:/@\s]+)(:[^@\s]*)?@)?"
+    r"(?P<host>[^:/?@\s\[\]]+|\[[0-9a-fA-F:]+\])?(:(?P<port>[0-9]{1,5}))?"
+    r"(/(?P<database>[^/?\s]+))?(\?\S*)?"
+)
+_DRIVERS = ("postgresql+psycopg2", "mysql+pymysql")
+_SECRETS = ("databaseUri", "s3SecretAccessKey")
+"""Settings that are refused in clear."""
 _SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -99,8 +109,92 @@ def _image(text: str) -> str:
     return text
 
 
+def mirrored(image: str, registry: str | None) -> str:
+    """Return an image's name in a registry, unless it names one of its own."""
+    host, slash, _ = image.partition("/")
+    own = slash and ("." in host or ":" in host or host == "localhost")
+    return image if own or not registry else f"{registry}/{image}"
+
+
+def _registry(text: str) -> str | None:
+    pattern = r"([a-z0-9][-a-z0-9]*(\.[-a-z0-9]+)+|localhost)(:[0-9]{1,5})?|[-a-z0-9]+:[0-9]{1,5}"
+    if text and not re.fullmatch(rf"({pattern})(/[a-z0-9][-_.a-z0-9]*)*", text):
+        raise Refused("a registry and a folder in it, such as registry.example.com:5000/mirror")
+    return text or None
+
+
+def _database_uri(text: str) -> str | None:
+    if not text:
+        return None
+    accepted = f"{' or '.join(_DRIVERS)}://user:password@host:port/database, % for special letters"
+    match = _DATABASE_URI.fullmatch(text)
+    if not match:
+        raise Refused(accepted)
+    if match["driver"] not in _DRIVERS:
+        raise Refused(f"{accepted}; the image has no other driver than these two")
+    if missing := [part for part in ("user", "host", "port", "database") if not match[part]]:
+        raise Refused(f"{accepted}; it has no {' and no '.join(missing)}")
+    if match["host"] in ("localhost", "[::1]") or match["host"].startswith("127."):
+        raise Refused(f"{accepted}; its host is this machine, which in a pod is the pod itself")
+    if not 1 <= int(match["port"]) <= 65535:
+        raise Refused(f"{accepted}; there are ports from 1 to 65535")
+    return text
+
+
+def _object_name(kind: str) -> Callable[[str], str | None]:
+    def parse(text: str) -> str | None:
+        if text and not re.fullmatch(_NAME, text):
+            raise Refused(f"the name of a {kind} of the namespace: small letters, digits, dashes")
+        return text or None
+
+    return parse
+
+
+def _endpoint(text: str) -> str | None:
+    match = re.fullmatch(r"https?://(?P<host>[-\w.]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?", text)
+    if text and not match:
+        raise Refused("http:// or https://, a host, and a port if need be, without path or bucket")
+    if match and (match["host"] in ("localhost", "[::1]") or match["host"].startswith("127.")):
+        raise Refused("a host that pods reach: this one is the pod itself")
+    return text or None
+
+
+def _bucket(text: str) -> str | None:
+    if text and not re.fullmatch(r"[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]", text):
+        raise Refused("a bucket's name alone, of 3 to 63 small letters, digits, dashes and dots")
+    return text or None
+
+
+def _prefix(text: str) -> str | None:
+    parts = text.split("/")
+    if text and not all(re.fullmatch(r"[-\w.!*'()]+", part) and part.strip(".") for part in parts):
+        raise Refused("a folder such as team/mlflow, without / at its ends, empty or dotted parts")
+    return text or None
+
+
+def _region(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", text):
+        raise Refused("a region of small letters, digits and dashes, such as eu-central-1")
+    return text
+
+
+def _key_part(text: str) -> str | None:
+    if text and not re.fullmatch(r"[!-~]{3,128}", text):
+        raise Refused("3 to 128 letters, digits and signs without blanks")
+    return text or None
+
+
+def _certificates(text: str) -> str | None:
+    blocks = re.findall(
+        r"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----", text
+    )
+    if text and (not blocks or "PRIVATE KEY" in text):
+        raise Refused("certificates as PEM, from -----BEGIN CERTIFICATE----- on, and no key")
+    return text or None
+
+
 def _class_name(text: str) -> str | None:
-    if text and not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", text):
+    if text and not re.fullmatch(_NAME, text):
         raise Refused("the name of a class in the cluster, or nothing for its default")
     return text or None
 
@@ -145,6 +239,7 @@ class Settings:
     """Every setting of Pulumi.yaml, as a value that can be trusted."""
 
     namespace: str
+    create_namespace: bool
     backend_store: str
     artifact_store: str
     artifact_access: str
@@ -162,6 +257,19 @@ class Settings:
     hdfs_data_nodes: int
     hdfs_replication: int
     protect_data: bool
+    database_uri: str | None = field(repr=False)
+    database_secret: str | None
+    database_connections: int
+    s3_endpoint: str | None
+    s3_bucket: str | None
+    s3_prefix: str | None
+    s3_region: str
+    s3_access_key_id: str | None
+    s3_secret_access_key: str | None = field(repr=False)
+    s3_secret: str | None
+    s3_service_account: str | None
+    s3_ca: str | None
+    image_registry: str | None
     server_image: str
     postgres_image: str
     mysql_image: str
@@ -191,11 +299,17 @@ class Settings:
                 mistakes.append(f"{project}:{key}: missing; its default is in Pulumi.yaml")
                 continue
             try:
+                if key in _SECRETS and given[key] and not _encrypted(key):
+                    raise Refused(
+                        f"an encrypted value, by `pulumi config set --secret {project}:{key}`"
+                    )
                 values[_attribute(key)] = parse(given[key])
             except Refused as accepted:
-                mistakes.append(f"{project}:{key}: {given[key]!r}; accepted: {accepted}")
+                mistakes.append(f"{project}:{key}: {_shown(key, given[key])}; accepted: {accepted}")
         if mistakes:
             raise pulumi.RunError("\n".join(mistakes))
+        for name in [name for name in values if name.endswith("_image")]:
+            values[name] = mirrored(values[name], values["image_registry"])
         settings = cls(**values)
         if contradictions := _contradictions(settings):
             raise pulumi.RunError("\n".join(f"{project}:{line}" for line in contradictions))
@@ -211,8 +325,22 @@ class Settings:
         }
 
     @property
+    def connections(self) -> int:
+        """How many connections the chosen backend store allows."""
+        if self.backend_store == "external":
+            return self.database_connections
+        return BACKEND_STORES[self.backend_store].connections
+
+    @property
     def database(self) -> dict[str, Any]:
         """Inputs of the chosen backend store, but for the namespace."""
+        if self.backend_store == "external":
+            return {
+                "server_image": self.server_image,
+                "uri": self.database_uri,
+                "secret": self.database_secret,
+                "connections": self.database_connections,
+            }
         return {
             "image": {"postgres": self.postgres_image, "mysql": self.mysql_image}[
                 self.backend_store
@@ -224,6 +352,19 @@ class Settings:
     @property
     def artifacts(self) -> dict[str, Any]:
         """Inputs of the chosen artifact store, but for the namespace."""
+        if self.artifact_store == "s3":
+            return {
+                "server_image": self.server_image,
+                "bucket": self.s3_bucket,
+                "prefix": self.s3_prefix,
+                "endpoint": self.s3_endpoint,
+                "region": self.s3_region,
+                "access_key_id": self.s3_access_key_id,
+                "secret_access_key": self.s3_secret_access_key,
+                "secret": self.s3_secret,
+                "service_account": self.s3_service_account,
+                "ca": self.s3_ca,
+            }
         volumes = {
             "server_image": self.server_image,
             "storage": self.artifact_storage,
@@ -261,6 +402,7 @@ class Settings:
 
 PARSERS: dict[str, Callable[[str], object]] = {
     "namespace": _namespace,
+    "createNamespace": _boolean,
     "backendStore": _choice(*BACKEND_STORES),
     "artifactStore": _choice(*ARTIFACT_STORES),
     "artifactAccess": _choice("proxied", "direct"),
@@ -278,6 +420,19 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "hdfsDataNodes": _integer(1, 100),
     "hdfsReplication": _integer(1, 100),
     "protectData": _boolean,
+    "databaseUri": _database_uri,
+    "databaseSecret": _object_name("Secret"),
+    "databaseConnections": _integer(1, 100000),
+    "s3Endpoint": _endpoint,
+    "s3Bucket": _bucket,
+    "s3Prefix": _prefix,
+    "s3Region": _region,
+    "s3AccessKeyId": _key_part,
+    "s3SecretAccessKey": _key_part,
+    "s3Secret": _object_name("Secret"),
+    "s3ServiceAccount": _object_name("service account"),
+    "s3Ca": _certificates,
+    "imageRegistry": _registry,
     "serverImage": _image,
     "postgresImage": _image,
     "mysqlImage": _image,
@@ -292,6 +447,17 @@ PARSERS: dict[str, Callable[[str], object]] = {
 
 def _attribute(key: str) -> str:
     return re.sub(r"[A-Z]", lambda capital: f"_{capital[0].lower()}", key)
+
+
+def _encrypted(key: str) -> bool:
+    return pulumi.runtime.config.is_config_secret(f"{pulumi.get_project()}:{key}")
+
+
+def _shown(key: str, value: object) -> str:
+    """Return a value as a line may show it."""
+    text = str(value)
+    hidden = key in _SECRETS or _encrypted(key) or "PRIVATE KEY" in text
+    return "[secret]" if hidden else repr(value if len(text) <= 100 else f"{text[:100]}...")
 
 
 def _unknown(key: str) -> str:
@@ -322,9 +488,46 @@ def _contradictions(settings: Settings) -> list[str]:
             f"{settings.hdfs_data_nodes}, or less"
         )
     try:
-        pool_size(
-            BACKEND_STORES[settings.backend_store].connections, settings.replicas, settings.workers
-        )
+        pool_size(settings.connections, settings.replicas, settings.workers)
     except pulumi.RunError as error:
         found.append(str(error))
+    return [*found, *_outside_contradictions(settings)]
+
+
+def _outside_contradictions(settings: Settings) -> list[str]:
+    """Return a line for each setting of a backend outside the stack that is missing or too much."""
+    found: list[str] = []
+
+    def refuse(key: str, accepted: str) -> None:
+        value = getattr(settings, _attribute(key)) or ""
+        found.append(f"{key}: {_shown(key, value)}; accepted: {accepted}")
+
+    def given(*keys: str) -> list[str]:
+        return [key for key in keys if getattr(settings, _attribute(key))]
+
+    where = given("databaseUri", "databaseSecret")
+    if settings.backend_store != "external":
+        for key in where:
+            refuse(key, "only with backendStore: external, or they are two databases at once")
+    elif not where:
+        refuse("databaseUri", "an address, or a Secret's name in databaseSecret")
+    elif len(where) > 1:
+        refuse("databaseSecret", "nothing beside databaseUri: two databases at once")
+
+    key_parts = ("s3AccessKeyId", "s3SecretAccessKey")
+    ways = ("s3Secret", "s3ServiceAccount")
+    if settings.artifact_store != "s3":
+        for key in given("s3Bucket", "s3Endpoint", "s3Prefix", "s3Ca", *key_parts, *ways):
+            refuse(key, "only with artifactStore: s3, or they are two stores at once")
+        return found
+    if not settings.s3_bucket:
+        refuse("s3Bucket", "with artifactStore: s3, the name of a bucket that exists")
+    if len(given(*key_parts)) == 1:
+        (lacking,) = set(key_parts) - {*given(*key_parts)}
+        refuse(lacking, f"the other half of {given(*key_parts)[0]}")
+    keys = [*given(*key_parts)[:1], *given(*ways)]
+    for key in keys[1:]:
+        refuse(key, f"nothing beside {keys[0]}: one key is enough")
+    if settings.s3_ca and not (settings.s3_endpoint or "").startswith("https://"):
+        refuse("s3Ca", "nothing, unless s3Endpoint is an https:// address")
     return found

@@ -7,10 +7,12 @@ import pulumi
 from components._ingress import IngressArgs
 from components._labels import NAMESPACE_LABELS
 from components._pods import Credentials
+from components.external_database import ExternalDatabase, ExternalDatabaseArgs
 from components.hdfs import Hdfs, HdfsArgs
 from components.minio import Minio, MinioArgs
 from components.mysql import Mysql, MysqlArgs
 from components.postgres import Postgres, PostgresArgs
+from components.s3 import S3, S3Args
 from components.tracking_server import TrackingServer, TrackingServerArgs
 
 
@@ -45,18 +47,25 @@ class ArtifactStore(Protocol):
     ) -> None: ...
 
 
-BACKEND_STORES: dict[str, type[BackendStore]] = {"postgres": Postgres, "mysql": Mysql}
+BACKEND_STORES: dict[str, type[BackendStore]] = {
+    "postgres": Postgres,
+    "mysql": Mysql,
+    "external": ExternalDatabase,
+}
 """Every backend store, by the setting that chooses it."""
-ARTIFACT_STORES: dict[str, type[ArtifactStore]] = {"minio": Minio, "hdfs": Hdfs}
+ARTIFACT_STORES: dict[str, type[ArtifactStore]] = {"minio": Minio, "hdfs": Hdfs, "s3": S3}
 """Every artifact store, by the setting that chooses it."""
 
 __all__ = [
     "ARTIFACT_STORES",
     "BACKEND_STORES",
     "NAMESPACE_LABELS",
+    "S3",
     "ArtifactStore",
     "BackendStore",
     "Credentials",
+    "ExternalDatabase",
+    "ExternalDatabaseArgs",
     "Hdfs",
     "HdfsArgs",
     "IngressArgs",
@@ -66,6 +75,7 @@ __all__ = [
     "MysqlArgs",
     "Postgres",
     "PostgresArgs",
+    "S3Args",
     "TrackingServer",
     "TrackingServerArgs",
 ]

@@ -25,11 +25,16 @@ class Credentials(TypedDict):
     fingerprint: pulumi.Input[str]
     """Changes when the Secret's content does; not a secret itself. Required because a pod reads
     its environment once."""
+    more_secrets: NotRequired[list[pulumi.Input[str]]]
+    """Names of further Secrets with variables that the client reads. Defaults to none."""
     files: NotRequired[list[pulumi.Input[str]]]
     """Names of Secrets whose keys are files that the client reads under ``FILES``. Defaults to
     none."""
     host_aliases: NotRequired[dict[str, list[str]]]
     """Host names that DNS does not know, by address. Defaults to none."""
+    service_account: NotRequired[str | None]
+    """Service account whose pods the backend lets in. Defaults to the namespace's own, which no
+    backend knows."""
 
 
 def restricted_pod(
@@ -49,8 +54,8 @@ def restricted_pod(
     ``backends`` are those that it reaches: it gets their environment, files and host names.
     """
     mounts, volumes = [*(mounts or [])], [*(volumes or [])]
-    if backends:
-        container.env_from = secrets_env(*(backend["secret"] for backend in backends))
+    if backends and not container.env_from:
+        container.env_from = secrets_env(*_secrets(backends))
     if files := [name for backend in backends for name in backend.get("files", [])]:
         mounts.append(k8s.core.v1.VolumeMountArgs(name="files", mount_path=FILES, read_only=True))
         volumes.append(_files("files", files))
@@ -59,6 +64,7 @@ def restricted_pod(
         for backend in backends
         for address, names in backend.get("host_aliases", {}).items()
     }
+    accounts = [name for backend in backends if (name := backend.get("service_account"))]
     container.security_context = k8s.core.v1.SecurityContextArgs(
         allow_privilege_escalation=False,
         read_only_root_filesystem=True,
@@ -70,6 +76,8 @@ def restricted_pod(
     ]
     scratch = k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())
     return k8s.core.v1.PodSpecArgs(
+        # A cloud that knows pods by it gives them a token of its own, on a volume of its own.
+        service_account_name=accounts[0] if accounts else None,
         automount_service_account_token=False,
         # A Service called mlflow would give each pod MLFLOW_PORT=tcp://..., which the server reads
         # as its --port and dies of; MINIO_PORT and others bite likewise.
@@ -93,6 +101,14 @@ def restricted_pod(
         ]
         or None,
     )
+
+
+def _secrets(backends: Sequence[Credentials]) -> list[pulumi.Input[str]]:
+    return [
+        name
+        for backend in backends
+        for name in (backend["secret"], *backend.get("more_secrets", []))
+    ]
 
 
 def _files(name: str, secrets: list[pulumi.Input[str]]) -> k8s.core.v1.VolumeArgs:
@@ -130,10 +146,14 @@ def secret_env(name: str, secret: pulumi.Input[str], key: str) -> k8s.core.v1.En
     )
 
 
-def secrets_env(*secrets: pulumi.Input[str]) -> list[k8s.core.v1.EnvFromSourceArgs]:
+def secrets_env(
+    *secrets: pulumi.Input[str], optional: bool | None = None
+) -> list[k8s.core.v1.EnvFromSourceArgs]:
     """Return whole Secrets as environment: their keys are the names that programs read."""
     return [
-        k8s.core.v1.EnvFromSourceArgs(secret_ref=k8s.core.v1.SecretEnvSourceArgs(name=secret))
+        k8s.core.v1.EnvFromSourceArgs(
+            secret_ref=k8s.core.v1.SecretEnvSourceArgs(name=secret, optional=optional)
+        )
         for secret in secrets
     ]
 
@@ -170,26 +190,29 @@ def python_job(
     image: pulumi.Input[str],
     backends: Sequence[Credentials],
     seconds: int,
-    environment: Mapping[str, str] | None = None,
+    retries: int = 2,
+    environment: Mapping[str, pulumi.Input[str]] | None = None,
     opts: pulumi.ResourceOptions,
 ) -> k8s.batch.v1.Job:
-    """Run one module of the server image once, for ``seconds`` at most.
+    """Run one module of the server image once, for ``seconds`` at most; ``retries`` times more
+    when it fails.
 
     A changed image or secret replaces the Job, so it runs again. No ``ttlSecondsAfterFinished``: a
     Job that removes itself is drift, and the next ``up`` after a refresh would run it again.
     """
+    variables: dict[str, pulumi.Input[str]] = {
+        "TIMEOUT_SECONDS": str(seconds),
+        "SECRETS_READ": pulumi.Output.all(*_secrets(backends)).apply(" and ".join),
+        "HOME": "/tmp",  # noqa: S108 (in the pod)
+        **(environment or {}),
+    }
     container = k8s.core.v1.ContainerArgs(
         name="job",
         image=image,
         command=["python", "-m", module],
-        env=[
-            k8s.core.v1.EnvVarArgs(name=key, value=value)
-            for key, value in {
-                "TIMEOUT_SECONDS": str(seconds),
-                "HOME": "/tmp",  # noqa: S108 (in the pod)
-                **(environment or {}),
-            }.items()
-        ],
+        env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()],
+        # One that is missing is told by the program, in a line; the pod would wait without a word.
+        env_from=secrets_env(*_secrets(backends), optional=True),
         resources=k8s.core.v1.ResourceRequirementsArgs(
             requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "512Mi"}
         ),
@@ -201,7 +224,7 @@ def python_job(
         # A Job that failed for good would fail every `up` from then on; this makes it anew.
         metadata=metadata(name, namespace, labels, {"pulumi.com/replaceUnready": "true"}),
         spec=k8s.batch.v1.JobSpecArgs(
-            backoff_limit=2,
+            backoff_limit=retries,
             active_deadline_seconds=seconds + 30,
             template=k8s.core.v1.PodTemplateSpecArgs(
                 metadata=k8s.meta.v1.ObjectMetaArgs(

@@ -38,6 +38,13 @@ def database_uri(
     return f"{driver}://{login}@{host}:{port}/{quote(database, safe='')}?{query}"
 
 
+def with_connect_timeout(uri: str) -> str:
+    """Return a URI that somebody else wrote, with the time limit that ours have."""
+    if "connect_timeout=" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}connect_timeout=5"
+
+
 def fingerprint(*values: pulumi.Input[str]) -> pulumi.Output[str]:
     """Return a short hash of the values, safe to show even where the values are secret.
 

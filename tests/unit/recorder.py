@@ -5,7 +5,7 @@ providers is real. tests/e2e proves the product.
 """
 
 import runpy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,17 +81,21 @@ def _json(value: object) -> str:
     return pulumi.runtime.to_json(value) if isinstance(value, (dict, list)) else str(value).lower()
 
 
-def record(program: Callable[[], object], config: Mapping[str, str] | None = None) -> Recorded:
-    """Run ``program`` with ``config`` until nothing is outstanding."""
+def record(
+    program: Callable[[], object],
+    config: Mapping[str, str] | None = None,
+    encrypted: Collection[str] = (),
+) -> Recorded:
+    """Run ``program`` with ``config``, some of it encrypted, until nothing is outstanding."""
     recorded = Recorded()
     pulumi.runtime.set_mocks(recorded, project="mlflow", stack="minikube", preview=False)
-    pulumi.runtime.set_all_config(dict(config or {}))
+    pulumi.runtime.set_all_config(dict(config or {}), [f"mlflow:{key}" for key in encrypted])
     pulumi.runtime.test(program)()
     return recorded
 
 
-def run_stack(stack: str = "minikube", **changed: object) -> Recorded:
-    """Run ``__main__.py`` as the stack does, with some settings changed."""
+def run_stack(*encrypted: str, stack: str = "minikube", **changed: object) -> Recorded:
+    """Run ``__main__.py`` as the stack does, with some settings changed, and some encrypted."""
     exported: dict[str, pulumi.Output[Any]] = {}
 
     def program() -> None:
@@ -102,7 +106,7 @@ def run_stack(stack: str = "minikube", **changed: object) -> Recorded:
         finally:
             pulumi.export = export
 
-    recorded = record(program, settings(stack, **changed))
+    recorded = record(program, settings(stack, **changed), encrypted)
 
     def keep() -> None:
         for name, output in exported.items():

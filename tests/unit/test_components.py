@@ -5,6 +5,7 @@ import pytest
 
 import components
 from components import (
+    ARTIFACT_STORES,
     BACKEND_STORES,
     Credentials,
     Minio,
@@ -31,7 +32,9 @@ MINIO: MinioArgs = {
 }
 
 
-@pytest.mark.parametrize("name", ["Minio", "Mysql", "Postgres", "TrackingServer"])
+@pytest.mark.parametrize(
+    "name", ["ExternalDatabase", "Minio", "Mysql", "Postgres", "S3", "TrackingServer"]
+)
 def test_token_and_docstrings_follow_the_class(name: str) -> None:
     component = getattr(components, name)
     source = component.__init__.__code__.co_consts
@@ -39,7 +42,7 @@ def test_token_and_docstrings_follow_the_class(name: str) -> None:
     assert component.__doc__
 
 
-@pytest.mark.parametrize("store", BACKEND_STORES.values())
+@pytest.mark.parametrize("store", [Postgres, Mysql])
 def test_children_are_named_after_their_component(store: type[Postgres] | type[Mysql]) -> None:
     recorded = record(lambda: (store("one", POSTGRES), store("two", POSTGRES)))
     children = [name.split()[1] for name in recorded.resources if store.__name__ not in name]
@@ -74,7 +77,8 @@ def test_pods_restart_when_a_secret_changes() -> None:
 def test_server_and_stores_agree_on_what_a_backend_publishes() -> None:
     for store in BACKEND_STORES.values():
         assert store.__annotations__["credentials"] is Credentials
-    assert Minio.__annotations__["credentials"] is Credentials
+    for artifacts in ARTIFACT_STORES.values():
+        assert artifacts.__annotations__["credentials"] is Credentials
     assert TrackingServerArgs.__annotations__["backend_store"] is Credentials
     assert TrackingServerArgs.__annotations__["artifact_store"] is Credentials
 

@@ -10,6 +10,9 @@ import yaml
 from settings import PARSERS, Settings
 from tests.unit.recorder import ROOT, record, settings
 
+IMAGES = [key for key in PARSERS if key.endswith("Image")]
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
 WRONG = [
     # setting, value, what the line must offer
     ("namespace", "default", "a name of its own"),
@@ -56,6 +59,43 @@ WRONG = [
     ("ingressAnnotations", {"a b": "c"}, "annotation names"),
     ("ingressAnnotations", {"a": 1}, "annotation names"),
     ("ingressWaitSeconds", 601, "a whole number from 0 to 600"),
+    ("createNamespace", "no", "true or false"),
+    ("databaseSecret", "My_Secret", "the name of a Secret"),
+    ("databaseConnections", 0, "a whole number from 1 to 100000"),
+    ("s3Endpoint", "minio.example:9000", "http:// or https://"),
+    ("s3Endpoint", "https://s3.example/bucket", "without path or bucket"),
+    ("s3Endpoint", "http://127.0.0.1:9000", "a host that pods reach"),
+    ("s3Bucket", "s3://mlflow", "a bucket's name alone"),
+    ("s3Bucket", "My_Bucket", "a bucket's name alone"),
+    ("s3Prefix", "/mlflow/", "without / at its ends"),
+    ("s3Prefix", "a/../b", "dotted parts"),
+    ("s3Region", "Frankfurt", "a region"),
+    ("s3AccessKeyId", "a b c", "without blanks"),
+    ("s3Secret", "s3/keys", "the name of a Secret"),
+    ("s3ServiceAccount", "arn:aws:iam::1:role/x", "the name of a service account"),
+    ("s3Ca", "/etc/ssl/ca.pem", "certificates as PEM"),
+    ("imageRegistry", "https://registry.example", "a registry and a folder in it"),
+    ("imageRegistry", "mirror", "a registry and a folder in it"),
+    ("imageRegistry", "registry.example/", "a registry and a folder in it"),
+]
+
+HIDDEN = "n0t-to-be-sh0wn"
+GOOD_URI = f"postgresql+psycopg2://ml:{HIDDEN}@db.example:5432/mlflow"
+# What is wrong with an encrypted address, and what the line must offer; it never shows the value.
+WRONG_URIS = [
+    (f"postgresql://ml:{HIDDEN}@db.example:5432/mlflow", "no other driver"),
+    (f"postgresql+psycopg://ml:{HIDDEN}@db.example:5432/mlflow", "no other driver"),
+    (f"mysql+mysqldb://ml:{HIDDEN}@db.example:3306/mlflow", "no other driver"),
+    (f"sqlite:///{HIDDEN}.db", "no other driver"),
+    (f"mysql+pymysql://ml:{HIDDEN}@db.example/mlflow", "it has no port"),
+    (f"mysql+pymysql://ml:{HIDDEN}@:3306/mlflow", "it has no host"),
+    (f"mysql+pymysql://ml:{HIDDEN}@/mlflow", "it has no host and no port"),
+    (f"mysql+pymysql://ml:{HIDDEN}@db.example:3306", "it has no database"),
+    ("mysql+pymysql://db.example:3306/mlflow", "it has no user"),
+    (f"mysql+pymysql://ml:{HIDDEN}@localhost:3306/mlflow", "in a pod is the pod itself"),
+    (f"mysql+pymysql://ml:{HIDDEN}@db.example:99999/mlflow", "ports from 1 to 65535"),
+    (f"mysql+pymysql://ml:{HIDDEN}@x@db.example:3306/mlflow", "% for special letters"),
+    (f"db.example:5432 {HIDDEN}", "postgresql+psycopg2 or mysql+pymysql"),
 ]
 
 CONTRADICTIONS = [
@@ -67,18 +107,39 @@ CONTRADICTIONS = [
         {"workers": 16, "replicas": 4, "serverMemory": "8Gi"},
         "replicas: 4 with workers: 16 need 340 database connections at least; accepted",
     ),
+    ({"databaseSecret": "db"}, "databaseSecret: 'db'; accepted: only with backendStore: external"),
+    ({"backendStore": "external"}, "databaseUri: [secret]; accepted: an address, or a Secret's"),
+    (
+        {"backendStore": "external", "databaseSecret": "db", "databaseConnections": 10},
+        "need 24 database connections at least; accepted: as many as 10 allow",
+    ),
+    ({"s3Bucket": "b-1"}, "s3Bucket: 'b-1'; accepted: only with artifactStore: s3"),
+    ({"s3Endpoint": "https://s3.example"}, "s3Endpoint: 'https://s3.example'; accepted: only with"),
+    ({"artifactStore": "s3"}, "s3Bucket: ''; accepted: with artifactStore: s3, the name of a"),
+    (
+        {"artifactStore": "s3", "s3Bucket": "b-1", "s3AccessKeyId": "key"},
+        "s3SecretAccessKey: [secret]; accepted: the other half of s3AccessKeyId",
+    ),
+    (
+        {"artifactStore": "s3", "s3Bucket": "b-1", "s3Secret": "s", "s3ServiceAccount": "a"},
+        "s3ServiceAccount: 'a'; accepted: nothing beside s3Secret: one key is enough",
+    ),
+    (
+        {"artifactStore": "s3", "s3Bucket": "b-1", "s3Ca": CERTIFICATE},
+        "accepted: nothing, unless s3Endpoint is an https:// address",
+    ),
 ]
 
 
-def load(**changed: object) -> Settings:
+def load(*encrypted: str, **changed: object) -> Settings:
     loaded: list[Settings] = []
-    record(lambda: loaded.append(Settings.load()), settings(**changed))
+    record(lambda: loaded.append(Settings.load()), settings(**changed), encrypted)
     return loaded[0]
 
 
-def refusal(**changed: object) -> str:
+def refusal(*encrypted: str, **changed: object) -> str:
     with pytest.raises(pulumi.RunError) as refused:
-        load(**changed)
+        load(*encrypted, **changed)
     return str(refused.value)
 
 
@@ -101,9 +162,86 @@ def test_settings_that_contradict_each_other_are_refused(
     assert offer in line
 
 
+@pytest.mark.parametrize(("uri", "offer"), WRONG_URIS)
+def test_a_wrong_address_is_refused_without_showing_it(uri: str, offer: str) -> None:
+    line = refusal("databaseUri", backendStore="external", databaseUri=uri)
+    assert "\n" not in line
+    assert line.startswith("mlflow:databaseUri: [secret]; accepted: ")
+    assert offer in line
+    assert HIDDEN not in line
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        GOOD_URI,
+        f"mysql+pymysql://ml:{HIDDEN}@192.0.2.7:3306/ml?charset=utf8mb4",
+        "postgresql+psycopg2://ml@[2001:db8::1]:5432/mlflow?sslmode=require",
+        "postgresql+psycopg2://ml:a%40b%2Fc:d@db:5432/mlflow",
+    ],
+)
+def test_an_encrypted_address_is_taken(uri: str) -> None:
+    loaded = load("databaseUri", backendStore="external", databaseUri=uri, databaseConnections=50)
+    assert loaded.database["uri"] == uri
+    assert loaded.connections == 50
+    assert HIDDEN not in repr(loaded)
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        ({"backendStore": "external", "databaseUri": GOOD_URI}, "databaseUri"),
+        ({"artifactStore": "s3", "s3SecretAccessKey": HIDDEN}, "s3SecretAccessKey"),
+    ],
+)
+def test_a_secret_in_clear_is_refused_without_showing_it(
+    changed: dict[str, object], key: str
+) -> None:
+    line = refusal(**changed)
+    command = f"`pulumi config set --secret mlflow:{key}`"
+    assert line == f"mlflow:{key}: [secret]; accepted: an encrypted value, by {command}"
+
+
+def test_two_databases_or_two_stores_at_once_are_refused() -> None:
+    both = {"databaseUri": GOOD_URI, "databaseSecret": "db"}
+    line = refusal("databaseUri", backendStore="external", **both)
+    assert line == (
+        "mlflow:databaseSecret: 'db'; accepted: nothing beside databaseUri: two databases at once"
+    )
+    line = refusal("databaseUri", databaseUri=GOOD_URI)
+    assert line.startswith("mlflow:databaseUri: [secret]; accepted: only with backendStore: ext")
+    lines = refusal(s3Bucket="b-1", s3Prefix="p").splitlines()
+    assert [line.split(":")[1] for line in lines] == ["s3Bucket", "s3Prefix"]
+    assert all("two stores at once" in line for line in lines)
+
+
+def test_a_private_key_is_not_shown() -> None:
+    line = refusal(s3Ca="-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----")
+    assert line.startswith("mlflow:s3Ca: [secret]; accepted: certificates as PEM")
+
+
+def test_a_store_outside_has_no_host_name_here() -> None:
+    settings = load(artifactStore="s3", s3Bucket="b-1")
+    assert list(settings.hosts) == ["trackingHost"]
+
+
+@pytest.mark.parametrize(
+    ("image", "registry", "name"),
+    [
+        ("postgres:18.6", "", "postgres:18.6"),
+        ("postgres:18.6", "mirror.example", "mirror.example/postgres:18.6"),
+        ("ours/server:1", "localhost:5000/a/b", "localhost:5000/a/b/ours/server:1"),
+        ("quay.io/x/y:1", "mirror.example", "quay.io/x/y:1"),
+    ],
+)
+def test_one_setting_points_every_image_at_a_registry(image: str, registry: str, name: str) -> None:
+    loaded = load(imageRegistry=registry, **dict.fromkeys(IMAGES, image))
+    assert {getattr(loaded, re.sub("I", "_i", key)) for key in IMAGES} == {name}
+
+
 def test_an_unknown_key_is_refused_with_the_nearest_one() -> None:
     assert refusal(replica=2) == "mlflow:replica: no such setting; did you mean replicas?"
-    assert "accepted: namespace, backendStore" in refusal(zzz=1)
+    assert "accepted: namespace, createNamespace, backendStore" in refusal(zzz=1)
 
 
 def test_every_mistake_is_told_at_once() -> None:

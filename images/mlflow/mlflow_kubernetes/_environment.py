@@ -11,8 +11,13 @@ def required(name: str) -> str:
     """Return a variable that the job cannot do without."""
     value = os.environ.get(name, "")
     if not value:
-        fail(f"{name} is not set")
+        fail(f"{name} is not set: there is no such key in {secrets_read()}")
     return value
+
+
+def secrets_read() -> str:
+    """Return the Secrets that the environment comes from; one of them may not exist."""
+    return f"Secret {os.environ.get('SECRETS_READ', 'of the job')}"
 
 
 def timeout() -> float:

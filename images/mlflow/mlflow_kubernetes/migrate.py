@@ -16,14 +16,12 @@ from mlflow.store.db import utils
 from mlflow.store.db.base_sql_model import Base
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 from sqlalchemy.engine import CursorResult, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import SQLAlchemyError
 
-from mlflow_kubernetes._environment import fail, one_line, required, wait
+from mlflow_kubernetes import _database
+from mlflow_kubernetes._database import reason
+from mlflow_kubernetes._environment import fail
 
-_URI = "MLFLOW_BACKEND_STORE_URI"
-# A server that says one of these is up, and will say it again.
-_FINAL = ("password authentication failed", "Access denied", "does not exist", "Unknown database")
 _LOCK = {
     "postgresql": "SELECT pg_advisory_lock(hashtext('mlflow_kubernetes.migrate'))",
     "mysql": "SELECT GET_LOCK('mlflow_kubernetes.migrate', -1)",
@@ -40,37 +38,15 @@ _NO_DATA = {
 
 def main() -> None:
     """Wait for the database, then migrate it."""
-    engine = _engine(required(_URI))
-    where = f"the database at {engine.url.host}:{engine.url.port or 'its default port'}"
-    wait(where, lambda: _problem(engine, where))
+    engine = _database.engine()
+    where = _database.place(engine)
+    _database.wait_for(engine)
     try:
         with _alone(engine):
             before, after = _migrate(engine, where)
     except (SQLAlchemyError, CommandError) as error:
-        fail(f"cannot migrate {where}: {_reason(error)}")
+        fail(f"cannot migrate {where}: {reason(error)}")
     print(f"schema {after}: " + ("as expected" if before == after else f"was {before or 'empty'}"))
-
-
-def _engine(uri: str) -> Engine:
-    try:
-        # The lock takes a connection for itself, and none is used twice.
-        return sqlalchemy.create_engine(uri, poolclass=NullPool)
-    except (ArgumentError, ValueError):
-        # Their messages may quote a part of the address, and with it the password.
-        fail(f"{_URI} is not an address that SQLAlchemy reads: expected dialect+driver://...")
-    except ModuleNotFoundError as error:
-        fail(f"{_URI} names a driver that this image lacks: {error.name}")
-
-
-def _problem(engine: Engine, where: str) -> str | None:
-    try:
-        engine.connect().close()
-    except DBAPIError as error:
-        reason = _reason(error)
-        if any(phrase in reason for phrase in _FINAL):
-            fail(f"{where} refuses: {reason}")
-        return reason
-    return None
 
 
 @contextmanager
@@ -103,7 +79,7 @@ def _migrate(engine: Engine, where: str) -> tuple[str | None, str | None]:
             raise
         # MySQL undoes no DDL, so that a migration which was cut short meets its own tables, and
         # fails on them for ever (mlflow/mlflow#23721).
-        print(f"the migration of {where} stopped half-way: {_reason(error)}", flush=True)
+        print(f"the migration of {where} stopped half-way: {reason(error)}", flush=True)
         _drop_tables_without_data(engine, where, error)
         utils._initialize_tables(engine)
     return before, utils._get_schema_version(engine)
@@ -128,7 +104,7 @@ def _drop_tables_without_data(engine: Engine, where: str, error: Exception) -> N
             data = f"FROM {quote(table)} WHERE NOT {_NO_DATA.get(table, 'false')}"
             if execute(f"SELECT 1 {data} LIMIT 1").first():
                 fail(
-                    f"cannot migrate {where}: {_reason(error)}; MySQL keeps what a migration did"
+                    f"cannot migrate {where}: {reason(error)}; MySQL keeps what a migration did"
                     f" before it stopped, and nothing was dropped, for there is data (in {table}):"
                     " restore a backup made before the migration, then run it again"
                 )
@@ -137,11 +113,6 @@ def _drop_tables_without_data(engine: Engine, where: str, error: Exception) -> N
         for table in there:
             execute(f"DROP TABLE {quote(table)}")
     print("it holds no data: its tables were dropped, and are made anew", flush=True)
-
-
-def _reason(error: Exception) -> str:
-    # The driver's own words; SQLAlchemy adds the statement and a link around them.
-    return one_line(getattr(error, "orig", None) or error)
 
 
 if __name__ == "__main__":

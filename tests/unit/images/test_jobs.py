@@ -33,12 +33,15 @@ def test_a_missing_variable_is_named(
     value: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("SOME_URI", raising=False)
+    monkeypatch.setenv("SECRETS_READ", "one and two")
     if value is not None:
         monkeypatch.setenv("SOME_URI", value)
     with pytest.raises(SystemExit) as ended:
         environment.required("SOME_URI")
     assert ended.value.code == 1
-    assert failure(capsys) == "error: SOME_URI is not set"
+    assert failure(capsys) == (
+        "error: SOME_URI is not set: there is no such key in Secret one and two"
+    )
 
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "1.5", "two", "²"])

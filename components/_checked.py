@@ -1,0 +1,85 @@
+"""What reaches a backend outside the stack: handed on only when a Job has used it with success."""
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pulumi_random as random
+
+from components._labels import labels, metadata
+from components._pods import Credentials, python_job
+from components._uris import fingerprint
+
+CHECK_SECONDS = 25
+"""How long a check waits for an answer; with the pod's own start it is over within a minute."""
+
+
+def checked_credentials(
+    name: str,
+    *,
+    module: str,
+    namespace: pulumi.Input[str],
+    role: str,
+    image: pulumi.Input[str],
+    variables: Mapping[str, pulumi.Input[str]],
+    files: Mapping[str, pulumi.Input[str]] | None = None,
+    existing: Sequence[pulumi.Input[str]] = (),
+    service_account: str | None = None,
+    environment: Mapping[str, pulumi.Input[str]] | None = None,
+    opts: pulumi.ResourceOptions,
+) -> Credentials:
+    """Return credentials of ``variables``, ``files`` and ``existing`` Secrets, after a check.
+
+    What is checked has Secrets of its own. The server's are written when the check has passed:
+    until then a server that restarts still finds what worked. ``existing`` Secrets belong to
+    somebody else, so that only their names count in the fingerprint.
+    """
+    files = files or {}
+    common = labels(name, "mlflow", role)
+    # A password that somebody chose could be guessed from a hash of it alone.
+    salt = random.RandomPassword(f"{name}-salt", length=32, special=False, opts=opts).result
+    parts = [*variables.items(), *files.items(), *(("", secret) for secret in existing)]
+    digest = fingerprint(salt, *(part for pair in parts for part in pair))
+
+    def credentials(suffix: str, opts: pulumi.ResourceOptions) -> Credentials:
+        def secret(kind: str, content: Mapping[str, pulumi.Input[str]]) -> list[pulumi.Input[str]]:
+            if not content:
+                return []
+            made = k8s.core.v1.Secret(
+                f"{name}-{suffix}{kind}",
+                metadata=metadata(f"{name}-{suffix}{kind}", namespace, common),
+                string_data=content,
+                opts=opts,
+            )
+            return [made.metadata.name]
+
+        names = [*secret("", variables), *existing]
+        return {
+            "secret": names[0],
+            "more_secrets": names[1:],
+            "files": secret("-files", files),
+            "service_account": service_account,
+            "fingerprint": digest,
+        }
+
+    check = python_job(
+        f"{name}-check",
+        module=module,
+        namespace=namespace,
+        labels=labels(f"{name}-check", "mlflow", role),
+        image=image,
+        backends=[credentials("check", opts)],
+        seconds=CHECK_SECONDS,
+        # What did not answer in all that time is told now, rather than minutes later.
+        retries=0,
+        environment=environment,
+        opts=opts,
+    )
+    accepted = credentials(
+        "credentials", pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=check))
+    )
+    # Through the Job, so that whoever reads the Secret comes after the check, whoever made it.
+    accepted["secret"] = pulumi.Output.all(accepted["secret"], check.metadata.name).apply(
+        lambda names: names[0]
+    )
+    return accepted

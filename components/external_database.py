@@ -1,0 +1,61 @@
+"""Backend store: a database that somebody else runs, tried before anything relies on it."""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+
+from components._checked import checked_credentials
+from components._pods import Credentials
+from components._uris import with_connect_timeout
+from components._validate import known_keys
+
+
+class ExternalDatabaseArgs(TypedDict):
+    """Inputs of :class:`ExternalDatabase`."""
+
+    namespace: pulumi.Input[str]
+    """Namespace that receives every object. Required because nothing belongs in ``default``."""
+    server_image: pulumi.Input[str]
+    """Image of the tracking server, which tries the database. Required because versions are pinned
+    in one place, by the caller."""
+    uri: NotRequired[pulumi.Input[str] | None]
+    """SQLAlchemy URI that names the driver. Defaults to the one in ``secret``; one of both is
+    required, because nothing else says where the database is."""
+    secret: NotRequired[pulumi.Input[str] | None]
+    """Name of a Secret of the namespace with key ``MLFLOW_BACKEND_STORE_URI``. Defaults to one that
+    is made of ``uri``."""
+    connections: int
+    """How many connections MLflow may hold at once. Required because only its owner knows."""
+
+
+class ExternalDatabase(pulumi.ComponentResource):
+    """A PostgreSQL or MySQL database outside the stack."""
+
+    credentials: Credentials
+    """The Secret with key ``MLFLOW_BACKEND_STORE_URI``; known once MLflow's user has made, used and
+    dropped tables there."""
+    connections: int
+    """How many connections MLflow may hold at once."""
+
+    def __init__(
+        self, name: str, args: ExternalDatabaseArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mlflow-k8s:index:ExternalDatabase", name, {**args}, opts)
+        known_keys(name, args, ExternalDatabaseArgs)
+        uri, secret = args.get("uri"), args.get("secret")
+        if (uri is None) == (secret is None):
+            raise pulumi.RunError(f"{name}: expected either uri or secret, and not both")
+        self.connections = args["connections"]
+        known = pulumi.Output.secret(uri).apply(lambda one: with_connect_timeout(one or ""))
+        self.credentials = checked_credentials(
+            f"{name}-database",
+            module="mlflow_kubernetes.check_database",
+            namespace=args["namespace"],
+            role="backend-store",
+            image=args["server_image"],
+            variables={"MLFLOW_BACKEND_STORE_URI": known} if uri else {},
+            existing=[secret] if secret else [],
+            environment={"CONNECTIONS": str(self.connections)},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.register_outputs({"credentials": self.credentials, "connections": self.connections})

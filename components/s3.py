@@ -1,0 +1,106 @@
+"""Artifact store: a bucket that somebody else runs, tried before anything relies on it."""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+
+from components._checked import checked_credentials
+from components._pods import FILES, Credentials
+from components._validate import known_keys
+
+_CA_FILE = "s3-ca.pem"
+
+
+class S3Args(TypedDict):
+    """Inputs of :class:`S3`."""
+
+    namespace: pulumi.Input[str]
+    """Namespace that receives every object. Required because nothing belongs in ``default``."""
+    server_image: pulumi.Input[str]
+    """Image of the tracking server, which tries the bucket. Required because versions are pinned
+    in one place, by the caller."""
+    bucket: str
+    """Name of a bucket that exists. Required because names of buckets are nobody's to guess."""
+    prefix: NotRequired[str | None]
+    """Folder in the bucket. Defaults to the whole of it."""
+    endpoint: NotRequired[str | None]
+    """URL of the S3 endpoint. Defaults to Amazon's own for the region."""
+    region: str
+    """Region that requests are signed for. Required because Amazon refuses any other."""
+    access_key_id: NotRequired[pulumi.Input[str] | None]
+    """Access key. Defaults to what the pods find: ``secret``, ``service_account``, the node."""
+    secret_access_key: NotRequired[pulumi.Input[str] | None]
+    """The key's secret. Defaults likewise."""
+    secret: NotRequired[pulumi.Input[str] | None]
+    """Name of a Secret of the namespace with the variables that give boto3 its key. Defaults to
+    none."""
+    service_account: NotRequired[str | None]
+    """Service account of the namespace that the store's owner lets in. Defaults to none."""
+    ca: NotRequired[str | None]
+    """Certificates to trust at the endpoint, as PEM. Defaults to those of the public web."""
+
+
+class S3(pulumi.ComponentResource):
+    """A bucket outside the stack, on Amazon S3 or any server that speaks its protocol."""
+
+    artifact_root: pulumi.Output[str]
+    """Where the tracking server keeps artifacts: ``s3://<bucket>[/<prefix>]``."""
+    endpoint_url: pulumi.Output[str]
+    """URL of the S3 endpoint; empty for Amazon's own."""
+    credentials: Credentials
+    """The Secrets with the artifacts' destination, the S3 endpoint and a key; known once objects
+    were written, read, listed and removed with them."""
+    client_env: pulumi.Output[dict[str, str]]
+    """What a client needs to reach the bucket itself; a key only where it is not somebody else's
+    Secret's. Secret."""
+
+    def __init__(self, name: str, args: S3Args, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlflow-k8s:index:S3", name, {**args}, opts)
+        known_keys(name, args, S3Args)
+        endpoint, ca = args.get("endpoint"), args.get("ca")
+        key = {
+            "AWS_ACCESS_KEY_ID": args.get("access_key_id"),
+            "AWS_SECRET_ACCESS_KEY": args.get("secret_access_key"),
+        }
+        given = {
+            variable: pulumi.Output.secret(value)
+            for variable, value in key.items()
+            if value is not None
+        }
+        if len(given) == 1 or (given and args.get("secret") is not None):
+            raise pulumi.RunError(
+                f"{name}: expected access_key_id with secret_access_key, or secret, or none of them"
+            )
+        path = "/".join(part for part in (args["bucket"], args.get("prefix")) if part)
+        self.artifact_root = pulumi.Output.from_input(f"s3://{path}")
+        self.endpoint_url = pulumi.Output.from_input(endpoint or "")
+        client: dict[str, pulumi.Input[str]] = {"AWS_DEFAULT_REGION": args["region"], **given}
+        if endpoint:
+            client["MLFLOW_S3_ENDPOINT_URL"] = endpoint
+            # Names of buckets in front of such a host are seldom known to DNS.
+            client["MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"] = "path"
+        self.credentials = checked_credentials(
+            name,
+            module="mlflow_kubernetes.check_bucket",
+            namespace=args["namespace"],
+            role="artifact-store",
+            image=args["server_image"],
+            variables={
+                "MLFLOW_ARTIFACTS_DESTINATION": self.artifact_root,
+                **client,
+                **({"AWS_CA_BUNDLE": f"{FILES}/{_CA_FILE}"} if ca else {}),
+            },
+            files={_CA_FILE: ca} if ca else {},
+            existing=[secret] if (secret := args.get("secret")) else [],
+            service_account=args.get("service_account"),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.client_env = pulumi.Output.all(**client)
+        self.register_outputs(
+            {
+                "artifact_root": self.artifact_root,
+                "endpoint_url": self.endpoint_url,
+                "credentials": self.credentials,
+                "client_env": self.client_env,
+            }
+        )

@@ -1,0 +1,74 @@
+"""Say whether MLflow can live in a database that somebody else runs, before anything relies on it.
+
+Tries there what migrations and servers do, on tables of its own, and takes all of it back.
+"""
+
+import secrets
+from contextlib import suppress
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from mlflow_kubernetes import _database
+from mlflow_kubernetes._environment import fail, required
+
+# Nobody else's table has this name, and no statement holds anything that somebody typed.
+_TABLE = f"mlflow_kubernetes_check_{secrets.token_hex(4)}"
+_OTHER = f"{_TABLE}_other"
+# What is tried, in the words that say what a user may not do.
+_STEPS = {
+    "create tables": f"CREATE TABLE {_TABLE} (id INTEGER PRIMARY KEY, name VARCHAR(20))",
+    "alter tables": f"ALTER TABLE {_TABLE} ADD COLUMN more INTEGER",
+    "make indexes": f"CREATE INDEX {_TABLE}_name ON {_TABLE} (name)",
+    "make foreign keys": (
+        f"CREATE TABLE {_OTHER} (id INTEGER, FOREIGN KEY (id) REFERENCES {_TABLE} (id))"
+    ),
+    "insert rows": f"INSERT INTO {_TABLE} (id, name) VALUES (1, 'one')",  # noqa: S608
+    "update rows": f"UPDATE {_TABLE} SET more = 1 WHERE id = 1",  # noqa: S608
+    "read rows": f"SELECT id FROM {_TABLE}",  # noqa: S608
+    "delete rows": f"DELETE FROM {_TABLE} WHERE id = 1",  # noqa: S608
+}
+# MLflow's migration makes one, which MySQL leaves to root where there is a binary log.
+_MYSQL_STEPS = {
+    "make triggers (log_bin_trust_function_creators = 1 lets it)": (
+        f"CREATE TRIGGER {_TABLE}_more BEFORE UPDATE ON {_TABLE} FOR EACH ROW SET NEW.more = 2"  # noqa: S608
+    )
+}
+_UNDO = {f"drop tables, so that {table} stays": f"DROP TABLE {table}" for table in (_OTHER, _TABLE)}
+_CONNECTIONS = {"postgresql": "SHOW max_connections", "mysql": "SELECT @@max_connections"}
+
+
+def main() -> None:
+    """Wait for the database, then try it."""
+    engine = _database.engine()
+    where = _database.place(engine)
+    _database.wait_for(engine)
+    kind = engine.dialect.name
+    if kind not in _CONNECTIONS:
+        fail(f"{where} is {kind}: expected {' or '.join(_CONNECTIONS)}")
+    try:
+        with engine.connect() as connection:
+            said = connection.exec_driver_sql(_CONNECTIONS[kind]).scalar_one()
+            if int(required("CONNECTIONS")) > int(said):
+                fail(f"{where} allows {said} connections, not {required('CONNECTIONS')}")
+            steps = {**_STEPS, **(_MYSQL_STEPS if kind == "mysql" else {}), **_UNDO}
+            for action, statement in steps.items():
+                _do(connection, where, action, statement)
+    except SQLAlchemyError as error:
+        fail(f"{where} fails: {_database.reason(error)}")
+    print(f"{where}: MLflow may make, use and drop tables there")
+
+
+def _do(connection: Connection, where: str, action: str, statement: str) -> None:
+    try:
+        connection.exec_driver_sql(statement)
+    except SQLAlchemyError as error:
+        # PostgreSQL takes all of it back by itself; MySQL keeps tables whatever happens.
+        connection.rollback()
+        with suppress(SQLAlchemyError):
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {_OTHER}, {_TABLE}")
+        fail(f"{where} does not let MLflow's user {action}: {_database.reason(error)}")
+
+
+if __name__ == "__main__":
+    main()

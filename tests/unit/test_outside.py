@@ -1,0 +1,206 @@
+"""A database and a bucket outside the stack: what is asked for, and in which order it is handed on.
+
+That wrong ones are refused before anything relies on them, tests/e2e shows on real ones.
+"""
+
+import hashlib
+import json
+
+import pulumi
+import pytest
+
+from components import S3, ExternalDatabase, S3Args
+from components._uris import with_connect_timeout
+from tests.unit.recorder import Recorded, record, run_stack
+from tests.unit.test_program import content
+
+URI = "mysql+pymysql://ml:chosen-by-a-person@db.example:3306/mlflow"
+KEY = "chosen-by-somebody"
+CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+BUCKET: S3Args = {
+    "namespace": "ns",
+    "server_image": "server:1",
+    "bucket": "mlflow",
+    "region": "eu-central-1",
+}
+
+
+@pytest.fixture(scope="module")
+def stack() -> Recorded:
+    return run_stack(
+        *("databaseUri", "s3SecretAccessKey"),
+        backendStore="external",
+        databaseUri=URI,
+        databaseConnections=60,
+        artifactStore="s3",
+        s3Endpoint="https://s3.example:9000",
+        s3Bucket="mlflow",
+        s3Prefix="team/a",
+        s3AccessKeyId="key-id",
+        s3SecretAccessKey=KEY,
+        s3Ca=CA,
+    )
+
+
+@pytest.fixture(scope="module")
+def on_existing_secrets() -> Recorded:
+    return run_stack(
+        backendStore="external",
+        databaseSecret="their-database",
+        artifactStore="s3",
+        s3Bucket="mlflow",
+        s3Secret="their-key",
+    )
+
+
+def environment(stack: Recorded, pod: str) -> list[str]:
+    """Return the names of the Secrets that a pod reads."""
+    (container,) = stack.pods()[pod]["containers"]
+    return [source["secretRef"]["name"] for source in container["envFrom"]]
+
+
+def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
+    assert sorted(stack.kubernetes()) == [
+        "Deployment mlflow-server",
+        "Ingress mlflow",
+        "Job external-database-check",
+        "Job mlflow-migration",
+        "Job s3-check",
+        "Namespace namespace",
+        "Secret external-database-check",
+        "Secret external-database-credentials",
+        "Secret s3-check",
+        "Secret s3-check-files",
+        "Secret s3-credentials",
+        "Secret s3-credentials-files",
+        "Service mlflow-service",
+    ]
+
+
+def test_the_check_reads_what_is_new_and_the_server_what_was_accepted(stack: Recorded) -> None:
+    assert environment(stack, "Job external-database-check") == ["external-database-check"]
+    assert environment(stack, "Job s3-check") == ["s3-check"]
+    assert environment(stack, "Job mlflow-migration") == ["external-database-credentials"]
+    assert environment(stack, "Deployment mlflow-server") == [
+        "external-database-credentials",
+        "s3-credentials",
+    ]
+    for backend in ("external-database", "s3"):
+        assert content(stack, f"{backend}-check") == content(stack, f"{backend}-credentials")
+
+
+def test_the_address_and_the_key_are_in_secrets_alone(stack: Recorded) -> None:
+    expected = f"{URI}?connect_timeout=5"
+    found = content(stack, "external-database-credentials")
+    assert found == {"MLFLOW_BACKEND_STORE_URI": expected}
+    for name, inputs in stack.kubernetes().items():
+        if not name.startswith("Secret"):
+            assert "chosen-by" not in json.dumps(inputs), name
+    assert "chosen-by" not in json.dumps(stack.exports)
+
+
+def test_the_server_finds_the_bucket_and_trusts_its_certificate(stack: Recorded) -> None:
+    assert content(stack, "s3-credentials") == {
+        "MLFLOW_ARTIFACTS_DESTINATION": "s3://mlflow/team/a",
+        "MLFLOW_S3_ENDPOINT_URL": "https://s3.example:9000",
+        "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "path",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "key-id",
+        "AWS_SECRET_ACCESS_KEY": KEY,
+        "AWS_CA_BUNDLE": "/etc/mlflow-kubernetes/s3-ca.pem",
+    }
+    assert content(stack, "s3-credentials-files") == {"s3-ca.pem": CA}
+    for name, secret in (("Job s3-check", "check"), ("Deployment mlflow-server", "credentials")):
+        volumes = stack.pods()[name]["volumes"]
+        assert {
+            "name": "files",
+            "projected": {"sources": [{"secret": {"name": f"s3-{secret}-files"}}]},
+        } in volumes
+    assert stack.exports["artifact_root"] == "s3://mlflow/team/a"
+    assert stack.exports["s3_endpoint_url"] == "https://s3.example:9000"
+    assert stack.exports["hosts_line"].endswith(" mlflow-server.local")
+
+
+def test_pools_fit_what_the_owner_allows(stack: Recorded) -> None:
+    (server,) = stack.pods()["Deployment mlflow-server"]["containers"]
+    variables = {one["name"]: one["value"] for one in server["env"]}
+    assert variables["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"] == "4"
+    (check,) = stack.pods()["Job external-database-check"]["containers"]
+    assert {"name": "CONNECTIONS", "value": "60"} in check["env"]
+
+
+def test_a_check_is_told_within_a_minute(stack: Recorded) -> None:
+    for name in ("Job external-database-check", "Job s3-check"):
+        spec = stack.inputs(name)["spec"]
+        assert spec["backoffLimit"] == 0, name
+        assert spec["activeDeadlineSeconds"] < 60, name
+        (container,) = spec["template"]["spec"]["containers"]
+        # A Secret that is missing would keep the pod from starting, without a word.
+        assert all(source["secretRef"]["optional"] for source in container["envFrom"]), name
+
+
+def test_pods_restart_when_the_address_changes_and_nobody_can_guess_it_from_that() -> None:
+    def fingerprint(uri: str) -> str:
+        stack = run_stack("databaseUri", backendStore="external", databaseUri=uri)
+        template = stack.inputs("Job mlflow-migration")["spec"]["template"]
+        found: str = template["metadata"]["annotations"]["mlflow-kubernetes/secrets"]
+        return found
+
+    assert fingerprint(URI) == fingerprint(URI)
+    assert fingerprint(URI) != fingerprint(URI + "2")
+    alone = f"MLFLOW_BACKEND_STORE_URI\0{URI}?connect_timeout=5"
+    assert fingerprint(URI) != hashlib.sha256(alone.encode()).hexdigest()[:16]
+
+
+def test_existing_secrets_are_read_and_left_alone(on_existing_secrets: Recorded) -> None:
+    secrets = [name for name in on_existing_secrets.kubernetes() if name.startswith("Secret")]
+    assert sorted(secrets) == ["Secret s3-check", "Secret s3-credentials"]
+    assert environment(on_existing_secrets, "Job external-database-check") == ["their-database"]
+    assert environment(on_existing_secrets, "Deployment mlflow-server") == [
+        "their-database",
+        "s3-credentials",
+        "their-key",
+    ]
+    found = content(on_existing_secrets, "s3-credentials")
+    assert found == {
+        "MLFLOW_ARTIFACTS_DESTINATION": "s3://mlflow",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+
+def test_a_service_account_stands_in_for_a_key_and_still_has_no_token() -> None:
+    stack = run_stack(artifactStore="s3", s3Bucket="mlflow", s3ServiceAccount="mlflow-s3")
+    for name in ("Deployment mlflow-server", "Job s3-check"):
+        assert stack.pods()[name]["serviceAccountName"] == "mlflow-s3"
+        assert stack.pods()[name]["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in stack.pods()["Job mlflow-migration"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"access_key_id": "a"}, {"access_key_id": "a", "secret_access_key": "b", "secret": "c"}],
+)
+def test_half_a_key_or_two_are_refused(wrong: S3Args) -> None:
+    with pytest.raises(pulumi.RunError, match=r"^s3: expected access_key_id with"):
+        record(lambda: S3("s3", {**BUCKET, **wrong}))
+
+
+def test_a_database_without_address_is_refused() -> None:
+    with pytest.raises(pulumi.RunError, match=r"^db: expected either uri or secret"):
+        record(
+            lambda: ExternalDatabase(
+                "db", {"namespace": "ns", "server_image": "server:1", "connections": 90}
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("a://b", "a://b?connect_timeout=5"),
+        ("a://b?x=1", "a://b?x=1&connect_timeout=5"),
+        ("a://b?connect_timeout=9", "a://b?connect_timeout=9"),
+    ],
+)
+def test_somebody_elses_address_gets_a_time_limit(given: str, used: str) -> None:
+    assert with_connect_timeout(given) == used
