@@ -1,0 +1,92 @@
+"""What is claimed of every database with every store: a class that names two runs all of it."""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import ClassVar
+
+import pytest
+
+from commands import images
+from commands import stack as stacks
+from commands.cluster import Cluster
+from tests.e2e import places
+from tests.e2e.databases import Database
+from tests.e2e.kubectl import Kubectl, inventory, restarts, wait_for_nothing_more_than
+from tests.e2e.stack import Stack
+from tests.e2e.stores import Store
+from tests.e2e.test_3_client import MEDIUM, SMALL, assert_all_came_back, job
+from tests.e2e.test_6_healing import Logger, delete_pod
+from tests.e2e.waiting import wait_until
+
+
+class Pair:
+    """A stack on two backends, which is made for the class and leaves nothing behind."""
+
+    database: ClassVar[Database]
+    store: ClassVar[Store]
+
+    @pytest.fixture(scope="class")
+    def stack(
+        self,
+        cluster: Cluster,
+        environment: dict[str, str],
+        tmp_path_factory: pytest.TempPathFactory,
+    ) -> Iterator[Stack]:
+        """A stack that is told apart from any other by its names and two settings."""
+        database, store = self.database, self.store
+        kubectl = Kubectl(environment, f"mlflow-e2e-{database.name}-{store.name}")
+        # A run that was killed may have left its namespace.
+        kubectl("delete", "namespace", kubectl.namespace, "--ignore-not-found", seconds=180)
+        before = inventory(kubectl)
+        chosen = {"backendStore": database.name, "artifactStore": store.name}
+        images.provide(cluster, stacks.settings("minikube") | chosen)
+        folder = tmp_path_factory.mktemp("pair")
+        stack = Stack.create(folder, cluster.environment, kubectl.namespace, database)
+        stack.set(**chosen)
+        try:
+            stack.change("up")
+            yield stack
+        finally:
+            stack.change("destroy")
+        assert stack.resources() == []
+        wait_for_nothing_more_than(kubectl, before, 60)
+
+    @pytest.fixture(scope="class")
+    def machine(self, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> places.Machine:
+        places.make_virtual_environment()
+        return places.Machine(tmp_path_factory.mktemp("home"), stack.outputs()["hosts_line"])
+
+    def test_there_is_nothing_more_to_do_and_nothing_was_restarted(self, stack: Stack) -> None:
+        for command in ("up", "preview", "refresh"):
+            stack.change(command, "--expect-no-changes")
+        # Beside the backends the server, and two Jobs that have done their work.
+        pods = 1 + len(self.store.pods) + 3
+        assert [restarts(pod) for pod in stack.kubectl.items("pods")] == [0] * pods
+        assert stack.kubectl.is_ready(self.database.name)
+        root = self.store.root.format(namespace=stack.namespace)
+        assert stack.outputs()["artifact_root"] == root
+
+    def test_client_does_all_its_work(self, stack: Stack, machine: places.Machine) -> None:
+        uri = stack.outputs()["client_env"]["MLFLOW_TRACKING_URI"]
+        report = job(machine, "pair", uri, SMALL, MEDIUM)
+        print(report["artifacts"])
+        assert_all_came_back(report, SMALL, MEDIUM)
+
+    def test_nothing_acknowledged_is_lost(self, stack: Stack, machine: places.Machine) -> None:
+        uri = stack.outputs()["tracking_uri"]
+        process = machine.start("log_until_told.py", tracking_uri=uri)
+        try:
+            logger = Logger(process)
+            for app in (self.database.name, *self.store.pods, "mlflow"):
+                logger.logs_again()
+                delete_pod(stack.kubectl, app)
+                wait_until(partial(stack.kubectl.is_ready, app), 120, f"{app} is ready again")
+            logger.logs_again()
+            report = json.loads(logger.finish())
+        finally:
+            process.kill()
+            process.wait()
+        print(report)
+        assert report["lost"] == {"metric": [], "param": [], "artifact": []}
+        stack.change("preview", "--expect-no-changes")
