@@ -3,7 +3,13 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import ARTIFACT_STORES, BACKEND_STORES, NAMESPACE_LABELS, TrackingServer
+from components import (
+    ARTIFACT_STORES,
+    BACKEND_STORES,
+    NAMESPACE_LABELS,
+    ClientWorkspace,
+    TrackingServer,
+)
 from settings import Settings
 
 settings = Settings.load()
@@ -54,6 +60,24 @@ tracking = TrackingServer(
     },
     opts=inside,
 )
+if settings.client_workspace:
+    workspace = ClientWorkspace(
+        "workspace",
+        {
+            "namespace": namespace,
+            "tracking_uri": tracking.tracking_uri_in_cluster,
+            "artifact_store": artifacts.credentials if direct else None,
+            "image": settings.workspace_image,
+            "host": settings.workspace_host,
+            "storage": settings.workspace_storage,
+            "storage_class": settings.storage_class,
+            "memory": settings.workspace_memory,
+            "ingress": settings.ingress,
+        },
+        opts=pulumi.ResourceOptions.merge(inside, data),
+    )
+    pulumi.export("workspace_url", workspace.url)
+    pulumi.export("workspace_token", workspace.token)
 
 pulumi.export("tracking_uri", tracking.tracking_uri)
 pulumi.export("tracking_uri_in_cluster", tracking.tracking_uri_in_cluster)

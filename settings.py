@@ -275,6 +275,11 @@ class Settings:
     mysql_image: str
     minio_image: str
     hdfs_image: str
+    client_workspace: bool
+    workspace_host: str
+    workspace_storage: str
+    workspace_memory: str
+    workspace_image: str
     ingress_class: str | None
     ingress_annotations: dict[str, str]
     ingress_wait_seconds: int
@@ -392,6 +397,8 @@ class Settings:
         if self.artifact_store == "minio":
             hosts["artifactHost"] = self.artifact_host
             hosts["artifactConsoleHost"] = self.artifact_console_host
+        if self.client_workspace:
+            hosts["workspaceHost"] = self.workspace_host
         return hosts
 
     def hosts_line(self, address: pulumi.Output[str]) -> pulumi.Output[str]:
@@ -438,6 +445,11 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "mysqlImage": _image,
     "minioImage": _image,
     "hdfsImage": _image,
+    "clientWorkspace": _boolean,
+    "workspaceHost": _host,
+    "workspaceStorage": _quantity("100Mi", "64Ti"),
+    "workspaceMemory": _quantity("512Mi", "1Ti"),
+    "workspaceImage": _image,
     "ingressClass": _class_name,
     "ingressAnnotations": _annotations,
     "ingressWaitSeconds": _integer(0, 600),

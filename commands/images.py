@@ -3,31 +3,39 @@
 import json
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from commands._main import CLONE, CommandError, capture, last_line, say, stream
 from commands.cluster import Cluster
 from lab import images as lab_images
+from lab.images import Source
 
-# The settings that name images of ours, and the folder that each is built from unless overridden.
-_BUILT_FROM = {"serverImage": "mlflow", "minioImage": "minio"}
+_IMAGES = CLONE / "images"
+# The settings that name images of ours, and what each is built from unless overridden.
+_BUILT_FROM = {
+    "serverImage": Source(_IMAGES / "mlflow", _IMAGES / "mlflow"),
+    "minioImage": Source(_IMAGES / "minio", _IMAGES / "minio"),
+    # It shares code with the server's.
+    "workspaceImage": Source(_IMAGES / "client", _IMAGES),
+}
 # No registry serves this repository: what is named under it is built here.
 _OURS = "mlflow-kubernetes/"
 
 
-def needed(settings: Mapping[str, Any]) -> tuple[list[str], dict[str, Path]]:
-    """Return the images of a stack, and the folders that those of ours are built from."""
+def needed(settings: Mapping[str, Any]) -> tuple[list[str], dict[str, Source]]:
+    """Return the images of a stack, and what those of ours are built from."""
+    used = [
+        "serverImage",
+        *(f"{settings[kind]}Image" for kind in ("backendStore", "artifactStore")),
+    ]
+    # `pulumi config set` writes a text.
+    if str(settings["clientWorkspace"]).lower() == "true":
+        used.append("workspaceImage")
     # A backend that does not exist has no image; the program says which ones do.
-    named = [f"{settings[kind]}Image" for kind in ("backendStore", "artifactStore")]
-    images = {
-        setting: str(settings[setting])
-        for setting in ("serverImage", *named)
-        if setting in settings
-    }
+    images = {setting: str(settings[setting]) for setting in used if setting in settings}
     builds = {
-        images[setting]: CLONE / "images" / folder
-        for setting, folder in _BUILT_FROM.items()
+        images[setting]: source
+        for setting, source in _BUILT_FROM.items()
         if images.get(setting, "").startswith(_OURS)
     }
     return list(images.values()), builds
@@ -39,15 +47,17 @@ def provide(cluster: Cluster, settings: Mapping[str, Any]) -> None:
     if cluster.kind == "lab":
         lab_images.provide(references, builds)
     elif cluster.context in _minikube_profiles(cluster):
-        for reference, folder in builds.items():
-            build_in_minikube(cluster, reference, folder)
+        for reference, source in builds.items():
+            build_in_minikube(cluster, reference, source)
     elif builds:
         setting = next(name for name in _BUILT_FROM if settings[name] in builds)
-        reference, folder = next(iter(builds.items()))
+        reference, source = next(iter(builds.items()))
         pushed = f"REGISTRY/{reference}"
+        dockerfile = source.folder.relative_to(CLONE) / "Dockerfile"
+        context = source.context.relative_to(CLONE)
         raise CommandError(
             f"{reference} must come from a registry that {cluster.describe()} pulls from: "
-            f"`docker build -t {pushed} {folder.relative_to(CLONE)}`, `docker push {pushed}`, "
+            f"`docker build -t {pushed} -f {dockerfile} {context}`, `docker push {pushed}`, "
             f"and set `mlflow:{setting}: {pushed}` in the stack file"
         )
 
@@ -62,7 +72,7 @@ def _minikube_profiles(cluster: Cluster) -> list[str]:
         return []
 
 
-def build_in_minikube(cluster: Cluster, reference: str, folder: Path) -> None:
+def build_in_minikube(cluster: Cluster, reference: str, source: Source) -> None:
     """Build an image in minikube, unless it is there."""
     minikube = ["minikube", "--profile", cluster.context, "image"]
     listed = capture([*minikube, "ls"], cluster.environment)
@@ -72,5 +82,8 @@ def build_in_minikube(cluster: Cluster, reference: str, folder: Path) -> None:
     if any(f"/{line}".endswith(f"/{reference}") for line in listed.stdout.split()):
         return
     say(f"building {reference} in minikube, usually 3 min ...")
-    if stream([*minikube, "build", "--tag", reference, str(folder)], cluster.environment):
+    # minikube looks for the Dockerfile from the context on.
+    dockerfile = source.folder.relative_to(source.context) / "Dockerfile"
+    build = ["build", "--tag", reference, "--file", str(dockerfile), str(source.context)]
+    if stream([*minikube, *build], cluster.environment):
         raise CommandError(f"{reference} could not be built in minikube, for the reason above")

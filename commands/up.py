@@ -4,6 +4,7 @@ import http.client
 import ipaddress
 import socket
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +31,7 @@ def command() -> None:
     if found.kind == "lab":
         hosts.put(hosts_line)
     wait(uri, address_in(hosts_line))
-    print(_summary(uri, _line_to_paste(uri, hosts_line), time.monotonic() - started))
+    print(_summary(chosen.name, outputs, time.monotonic() - started))
 
 
 def wait(uri: str, address: str | None) -> None:
@@ -82,20 +83,23 @@ def _resolve(host: str) -> str | None:
         return None
 
 
-def _line_to_paste(uri: str, hosts_line: str) -> str | None:
-    """Return the line for /etc/hosts, unless the name is known already."""
-    known = _resolve(urlsplit(uri).hostname or "")
-    return None if known and known == address_in(hosts_line) else hosts_line
+def _line_to_paste(hosts_line: str) -> str | None:
+    """Return the line for /etc/hosts, unless all of its names are known already."""
+    address = address_in(hosts_line)
+    known = address and all(_resolve(name) == address for name in hosts_line.split()[1:])
+    return None if known else hosts_line
 
 
-def _summary(uri: str, paste: str | None, seconds: float) -> str:
-    rows: list[tuple[str, Any]] = [
-        ("tracking URI and UI", uri),
-        ("point a client at it", 'eval "$(make -s client-env)"'),
-        ("see it, stop it", "make status, make down"),
-    ]
-    if paste:
-        rows.insert(1, ("add to /etc/hosts", paste))
+def _summary(stack_name: str, outputs: Mapping[str, Any], seconds: float) -> str:
+    rows = [("tracking URI and UI", outputs["tracking_uri"])]
+    if paste := _line_to_paste(str(outputs["hosts_line"])):
+        rows.append(("add to /etc/hosts", paste))
+    rows.append(("point a client at it", 'eval "$(make -s client-env)"'))
+    if "workspace_url" in outputs:
+        shown = f"pulumi stack output workspace_token --show-secrets --stack {stack_name}"
+        rows.append(("JupyterLab", outputs["workspace_url"]))
+        rows.append(("its token", f'eval "$(make -s env)"; {shown}'))
+    rows.append(("see it, stop it", "make status, make down"))
     lines = [f"  {what:<22}{value}" for what, value in rows]
     return "\n".join(["", f"MLflow is up, after {duration(seconds)}.", *lines])
 

@@ -1,4 +1,4 @@
-"""Reusable components of MLflow on Kubernetes: backend store, artifact store, tracking server."""
+"""Reusable components of MLflow on Kubernetes: stores, tracking server, client workspace."""
 
 from typing import Any, Protocol
 
@@ -7,6 +7,7 @@ import pulumi
 from components._ingress import IngressArgs
 from components._labels import NAMESPACE_LABELS
 from components._pods import Credentials
+from components.client_workspace import ClientWorkspace, ClientWorkspaceArgs
 from components.external_database import ExternalDatabase, ExternalDatabaseArgs
 from components.hdfs import Hdfs, HdfsArgs
 from components.minio import Minio, MinioArgs
@@ -63,6 +64,8 @@ __all__ = [
     "S3",
     "ArtifactStore",
     "BackendStore",
+    "ClientWorkspace",
+    "ClientWorkspaceArgs",
     "Credentials",
     "ExternalDatabase",
     "ExternalDatabaseArgs",

@@ -31,6 +31,7 @@ _SERVED = {
     "python": ("python:3.13", "Debian's Python 3.13"),
 }
 _USUAL = {
+    "client": "3 min",
     "mlflow": "2 min",
     "minio": "3 min",
     "mysql": "1 min",
@@ -47,20 +48,35 @@ _NOISE = re.compile(r"Error: (building at STEP|exit status)|subprocess exited|ti
 
 
 @dataclass(frozen=True)
+class Source:
+    """What an image is built from."""
+
+    folder: Path
+    """Holds the Dockerfile."""
+    context: Path
+    """What the Dockerfile copies from: the folder itself, or one around it."""
+
+
+@dataclass(frozen=True)
 class _Build:
     """A folder with a Dockerfile, the images it starts from, and what decides its outcome."""
 
-    name: str
-    folder: Path
+    source: Source
     bases: Mapping[str, "_Build"]
+
+    @property
+    def name(self) -> str:
+        """What it is called when it is told of."""
+        return self.source.folder.name
 
     @property
     def key(self) -> str:
         """A name for the outcome: same key, same image."""
         digest = hashlib.sha256(_SLIM.encode())
-        for file in sorted(self.folder.rglob("*")):
+        context = self.source.context
+        for file in sorted(context.rglob("*")):
             if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(f"{file.relative_to(self.folder)}\0".encode() + file.read_bytes())
+                digest.update(f"{file.relative_to(context)}\0".encode() + file.read_bytes())
         for argument, base in sorted(self.bases.items()):
             digest.update(f"{argument}={base.key}".encode())
         return digest.hexdigest()[:16]
@@ -71,23 +87,23 @@ class _Build:
         return f"localhost/{self.name}:{self.key}"
 
 
-def provide(references: Sequence[str], builds: Mapping[str, Path]) -> None:
+def provide(references: Sequence[str], builds: Mapping[str, Source]) -> None:
     """Return when the node holds every image under the name that Kubernetes looks for.
 
-    `builds` says which of them are built, from which folder; a stand-in serves any other.
+    `builds` says which of them are built, and from what; a stand-in serves any other.
     """
     with _lock():
         held = _held()
         for reference in dict.fromkeys(references):
             name = _normal(reference)
-            folder = builds.get(reference)
-            if folder is None and name in held and not _stood_in(reference):
+            source = builds.get(reference)
+            if source is None and name in held and not _stood_in(reference):
                 continue  # put there by the user
-            build = _read(folder) if folder else _stand_in(reference)
+            build = _read(source) if source else _stand_in(reference)
             archive = _archive(name, build)
             if held.get(name) == _digest(archive):
                 continue
-            if folder is None:
+            if source is None:
                 say(f"{reference} is a stand-in, {_SERVED[build.name][1]}: no registry is asked")
             with step(f"loading {reference} into the node", usual="10 s"):
                 node.ctr("images", "import", archive)
@@ -128,15 +144,16 @@ def _stand_in(reference: str) -> _Build:
             f" {served}; load any other with"
             f" `ctr --address {paths.CONTAINERD_SOCKET} --namespace k8s.io images import`"
         )
-    return _read(_STAND_INS / _folder(reference))
+    folder = _STAND_INS / _folder(reference)
+    return _read(Source(folder, folder))
 
 
-def _read(folder: Path) -> _Build:
-    dockerfile = folder / "Dockerfile"
+def _read(source: Source) -> _Build:
+    dockerfile = source.folder / "Dockerfile"
     if not dockerfile.exists():
         raise LabError(f"{dockerfile} is missing")
     bases = re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", dockerfile.read_text(), re.MULTILINE)
-    return _Build(folder.name, folder, {name: _stand_in(image) for name, image in bases})
+    return _Build(source, {name: _stand_in(image) for name, image in bases})
 
 
 def _archive(name: str, build: _Build) -> Path:
@@ -178,7 +195,8 @@ def _make(build: _Build) -> None:
         return
     arguments: dict[str, str] = {}
     mounts: dict[Path, Path] = {}  # the machine's files, by where the build sees them
-    if build.folder.parent == _STAND_INS:
+    source = build.source
+    if source.folder.parent == _STAND_INS:
         mounts[Path("/etc/apt/apt.conf.d/99-machine")] = _apt_settings()
     for argument, base in build.bases.items():
         _make(base)
@@ -187,14 +205,14 @@ def _make(build: _Build) -> None:
         arguments |= more_arguments
         mounts |= more_mounts
     with step(f"building the image {build.name}", usual=_USUAL.get(build.name, "1 min")):
-        context = _debian(build.folder) if build.name == "debian" else build.folder
+        context = _debian(source.folder) if build.name == "debian" else source.context
         _logged(
             build.name,
             *_store(),
             *("bud", "--isolation", "chroot", "--layers", "--pull-never", "--tag", build.tag),
             *(f"--build-arg={argument}={value}" for argument, value in arguments.items()),
-            *(f"--volume={source}:{target}" for target, source in mounts.items()),
-            context,
+            *(f"--volume={path}:{target}" for target, path in mounts.items()),
+            *("--file", source.folder / "Dockerfile", context),
         )
 
 

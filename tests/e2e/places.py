@@ -110,10 +110,11 @@ def client_pod(environment: Mapping[str, str], namespace: str) -> Iterator[Pod]:
 
 def provide_image(cluster: Cluster) -> None:
     """Put the image of the client pod into the cluster."""
+    source = lab_images.Source(_IMAGE_FOLDER, _IMAGE_FOLDER)
     if cluster.kind == "lab":
-        lab_images.provide([IMAGE], {IMAGE: _IMAGE_FOLDER})
+        lab_images.provide([IMAGE], {IMAGE: source})
     else:
-        images.build_in_minikube(cluster, IMAGE, _IMAGE_FOLDER)
+        images.build_in_minikube(cluster, IMAGE, source)
 
 
 def make_virtual_environment() -> None:

@@ -33,7 +33,8 @@ MINIO: MinioArgs = {
 
 
 @pytest.mark.parametrize(
-    "name", ["ExternalDatabase", "Minio", "Mysql", "Postgres", "S3", "TrackingServer"]
+    "name",
+    ["ClientWorkspace", "ExternalDatabase", "Minio", "Mysql", "Postgres", "S3", "TrackingServer"],
 )
 def test_token_and_docstrings_follow_the_class(name: str) -> None:
     component = getattr(components, name)

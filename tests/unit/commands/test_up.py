@@ -1,5 +1,6 @@
 """Waiting for the server, and the closing words."""
 
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -50,3 +51,24 @@ def test_a_server_that_never_answers_is_one_line_with_the_reason(
 )
 def test_the_address_in_a_hosts_line(line: str, address: str | None) -> None:
     assert up.address_in(line) == address
+
+
+OUTPUTS = {"tracking_uri": "http://ml.invalid", "hosts_line": "192.0.2.1 ml.invalid lab.invalid"}
+
+
+def test_the_closing_words_tell_of_a_workspace_where_there_is_one() -> None:
+    plain = up._summary("minikube", OUTPUTS, 5)
+    assert "JupyterLab" not in plain
+    told = up._summary("office", {**OUTPUTS, "workspace_url": "http://lab.invalid"}, 5)
+    assert re.search(r"^  JupyterLab +http://lab\.invalid$", told, re.M)
+    assert "workspace_token --show-secrets --stack office" in told
+
+
+def test_the_hosts_line_is_told_until_every_name_of_it_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = {"ml.invalid": "192.0.2.1"}
+    monkeypatch.setattr(up, "_resolve", known.get)
+    assert OUTPUTS["hosts_line"] in up._summary("minikube", OUTPUTS, 5)
+    known["lab.invalid"] = "192.0.2.1"
+    assert OUTPUTS["hosts_line"] not in up._summary("minikube", OUTPUTS, 5)

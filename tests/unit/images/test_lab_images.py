@@ -15,6 +15,11 @@ from lab.progress import LabError
 CLONE = Path(__file__).parents[3]
 
 
+def own(folder: Path) -> images.Source:
+    """Return a folder that is its own context."""
+    return images.Source(folder, folder)
+
+
 @pytest.mark.parametrize(
     ("reference", "full"),
     [
@@ -73,8 +78,8 @@ def test_the_stack_and_its_images_can_be_provided() -> None:
     for database in ("postgres", "mysql"):
         stand_in = images._stand_in(config[f"{database}Image"]["default"])
         assert (stand_in.name, stand_in.bases.keys()) == (database, {"DEBIAN_IMAGE"})
-    for folder, base in (("mlflow", "python"), ("minio", "golang")):
-        built = images._read(CLONE / "images" / folder)
+    for name, base in (("mlflow", "python"), ("minio", "golang"), ("client", "python")):
+        built = images._read(own(CLONE / "images" / name))
         assert [found.name for found in built.bases.values()] == [base]
 
 
@@ -85,16 +90,16 @@ def test_every_stand_in_is_offered_and_every_offer_kept() -> None:
 
 def test_a_folder_without_a_dockerfile_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LabError, match=f"^{tmp_path}/Dockerfile is missing$"):
-        images._read(tmp_path)
+        images._read(own(tmp_path))
 
 
 def test_an_image_is_made_again_when_what_it_is_made_of_changes(tmp_path: Path) -> None:
     def key() -> str:
-        return images._read(folder).key
+        return images._read(own(folder)).key
 
     folder = Path(shutil.copytree(CLONE / "images" / "minio", tmp_path / "minio"))
     first = key()
-    assert first == images._read(CLONE / "images" / "minio").key
+    assert first == images._read(own(CLONE / "images" / "minio")).key
     (folder / "go.sum").rename(folder / "go.sums")
     renamed = key()
     (folder / "go.sums").write_text("other\n")
@@ -105,14 +110,22 @@ def test_an_image_is_made_again_when_what_it_is_made_of_changes(tmp_path: Path) 
     assert key() == changed
 
 
+def test_an_image_is_made_again_when_its_wider_context_changes(tmp_path: Path) -> None:
+    context = Path(shutil.copytree(CLONE / "images", tmp_path / "images"))
+    source = images.Source(context / "client", context)
+    before = images._read(source).key
+    (context / "mlflow" / "mlflow_kubernetes" / "__init__.py").write_text("other\n")
+    assert images._read(source).key != before
+
+
 def test_an_image_is_made_again_when_its_base_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_ins = Path(shutil.copytree(images._STAND_INS, tmp_path / "standins"))
     monkeypatch.setattr(images, "_STAND_INS", stand_ins)
-    before = images._read(CLONE / "images" / "mlflow").key
+    before = images._read(own(CLONE / "images" / "mlflow")).key
     (stand_ins / "debian" / "Dockerfile").write_text("FROM scratch\n")
-    assert images._read(CLONE / "images" / "mlflow").key != before
+    assert images._read(own(CLONE / "images" / "mlflow")).key != before
 
 
 def test_a_failed_build_tells_its_own_last_words_and_where_the_rest_is(

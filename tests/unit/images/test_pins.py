@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 CLONE = Path(__file__).parents[3]
 SERVER = CLONE / "images" / "mlflow"
+CLIENT = CLONE / "images" / "client"
 NAME = r"[a-z0-9][a-z0-9-]*"
 
 
@@ -15,25 +17,32 @@ def settings() -> dict[str, str]:
     return {name: setting["default"] for name, setting in config.items()}
 
 
-def constraints() -> dict[str, str]:
-    lines = (SERVER / "constraints.txt").read_text().splitlines()
+def constraints(image: Path = SERVER) -> dict[str, str]:
+    lines = (image / "constraints.txt").read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
     matches = [re.fullmatch(rf"({NAME})==([0-9][0-9a-z.]*)", pin) for pin in pins]
     assert None not in matches, [pin for pin, match in zip(pins, matches, strict=True) if not match]
     return {match[1]: match[2] for match in matches if match}
 
 
-def test_every_requirement_of_the_server_is_pinned() -> None:
-    lines = (SERVER / "requirements.txt").read_text().splitlines()
+@pytest.mark.parametrize("image", [SERVER, CLIENT])
+def test_every_requirement_is_pinned(image: Path) -> None:
+    lines = (image / "requirements.txt").read_text().splitlines()
     required = {line for line in lines if line and not line.startswith("#")}
     assert required == {line for line in required if re.fullmatch(NAME, line)}
-    assert {*required, "mlflow"} - constraints().keys() == set()
+    assert {*required, "mlflow"} - constraints(image).keys() == set()
 
 
 def test_the_server_image_is_tagged_with_the_version_of_mlflow_in_it() -> None:
     pins = constraints()
     assert pins["mlflow"] == pins["mlflow-skinny"]
     assert settings()["serverImage"] == f"mlflow-kubernetes/server:{pins['mlflow']}"
+
+
+def test_the_workspace_has_the_client_of_the_servers_release() -> None:
+    pins = constraints(CLIENT)
+    assert pins["mlflow"] == pins["mlflow-skinny"] == constraints()["mlflow"]
+    assert settings()["workspaceImage"] == f"mlflow-kubernetes/client:{pins['mlflow']}"
 
 
 def test_mlflow_gets_an_sqlalchemy_driver_that_it_can_use() -> None:

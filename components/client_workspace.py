@@ -1,0 +1,171 @@
+"""A client's workspace in the cluster: JupyterLab with MLflow, wired to the tracking server."""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pulumi_random as random
+
+from components._data_server import DATA_VOLUME, data_server
+from components._ingress import IngressArgs, http_ingress
+from components._labels import labels, metadata
+from components._pods import Credentials, http_probe, restricted_pod
+from components._uris import fingerprint, service_host
+from components._validate import known_keys
+
+PORT = 8888
+WORKSPACE_USER = 1000
+"""User id in images/client/Dockerfile; the volume is given to it, so other images work as well."""
+HOME = "/home/mlflow"
+TOKEN_FOLDER = "/etc/jupyter-token"  # noqa: S105 (a folder)
+
+
+class ClientWorkspaceArgs(TypedDict):
+    """Inputs of :class:`ClientWorkspace`."""
+
+    namespace: pulumi.Input[str]
+    """Namespace that receives every object. Required because nothing belongs in ``default``."""
+    image: pulumi.Input[str]
+    """Image with ``jupyter lab``. Required because versions are pinned in one place, by the
+    caller."""
+    tracking_uri: pulumi.Input[str]
+    """Where pods find the tracking server. Required: it is what a workspace is for."""
+    artifact_store: NotRequired[Credentials | None]
+    """What a client needs to reach the artifact store itself. Defaults to nothing: the tracking
+    server does it."""
+    host: str
+    """Host name on the ingress. Required because people type it."""
+    storage: pulumi.Input[str]
+    """Size of the home's volume, as a Kubernetes quantity. Required: it is hard to change."""
+    storage_class: NotRequired[pulumi.Input[str] | None]
+    """Storage class of that volume. Defaults to the cluster's default class."""
+    memory: pulumi.Input[str]
+    """Memory of the pod, as a Kubernetes quantity. Required because it bounds what is trained."""
+    ingress: NotRequired[IngressArgs]
+    """How the host name is published. Defaults to the cluster's default ingress class."""
+
+
+class ClientWorkspace(pulumi.ComponentResource):
+    """JupyterLab behind a generated token, with a home that outlives its pod."""
+
+    url: pulumi.Output[str]
+    """Where a browser finds it."""
+    token: pulumi.Output[str]
+    """What its login page asks for: secret."""
+
+    def __init__(
+        self, name: str, args: ClientWorkspaceArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mlflow-k8s:index:ClientWorkspace", name, {**args}, opts)
+        known_keys(name, args, ClientWorkspaceArgs)
+        child = pulumi.ResourceOptions(parent=self)
+        namespace = args["namespace"]
+        common = labels(name, "jupyterlab", "client-workspace")
+
+        self.token = pulumi.Output.secret(
+            random.RandomPassword(f"{name}-token", length=40, special=False, opts=child).result
+        )
+        secret = k8s.core.v1.Secret(
+            f"{name}-token",
+            metadata=metadata(f"{name}-token", namespace, common),
+            string_data={"token": self.token},
+            opts=child,
+        )
+        store = args.get("artifact_store")
+        backends: list[Credentials] = [store] if store else []
+        server = data_server(
+            name,
+            app="jupyterlab",
+            namespace=namespace,
+            labels=common,
+            ports={"http": PORT},
+            pod=_pod(name, args, secret.metadata.name, backends),
+            restarts_with=fingerprint(self.token, *(one["fingerprint"] for one in backends)),
+            storage=args["storage"],
+            storage_class=args.get("storage_class"),
+            opts=child,
+        )
+        http_ingress(
+            name,
+            args.get("ingress", {}),
+            namespace=namespace,
+            labels=common,
+            host=args["host"],
+            service=server.spec.service_name,
+            port="http",
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[server])),
+        )
+
+        self.url = pulumi.Output.from_input(f"http://{args['host']}")
+        self.register_outputs({"url": self.url, "token": self.token})
+
+
+def _pod(
+    name: str,
+    args: ClientWorkspaceArgs,
+    token: pulumi.Input[str],
+    backends: list[Credentials],
+) -> k8s.core.v1.PodSpecArgs:
+    """Return the pod of the workspace."""
+    environment: dict[str, pulumi.Input[str]] = {
+        "MLFLOW_TRACKING_URI": args["tracking_uri"],
+        # From a file, because every notebook and terminal inherits the environment: one `%env` in
+        # a notebook that is logged would give the token away.
+        "JUPYTER_TOKEN_FILE": f"{TOKEN_FOLDER}/token",
+        # Jupyter writes the token into a file there, which is not for a volume that outlives it.
+        "JUPYTER_RUNTIME_DIR": "/tmp/jupyter",  # noqa: S108 (in the pod)
+        # Nothing that people do here is for others to count.
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "HOME": HOME,
+    }
+    service = pulumi.Output.from_input(args["namespace"]).apply(lambda ns: service_host(name, ns))
+    container = k8s.core.v1.ContainerArgs(
+        name="jupyterlab",
+        image=args["image"],
+        command=["jupyter", "lab"],
+        working_dir=HOME,
+        args=[
+            "--ip=0.0.0.0",
+            f"--port={PORT}",
+            "--no-browser",
+            f"--ServerApp.root_dir={HOME}",
+            # Any other Host is refused: a page under a forged name (DNS rebinding) gets nowhere.
+            "--ServerApp.allow_remote_access=False",
+            "--ServerApp.local_hostnames=localhost",
+            f"--ServerApp.local_hostnames={args['host']}",
+            pulumi.Output.concat("--ServerApp.local_hostnames=", service),
+            # Neither news, nor a look for a newer release, nor extensions that a read-only root
+            # could not take.
+            "--LabApp.news_url=None",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            "--LabApp.extension_manager=readonly",
+        ],
+        env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
+        ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
+        startup_probe=_probe(period=1, failures=180),
+        readiness_probe=_probe(period=5, failures=2),
+        # What is trained in it has the same processors: slow is not dead.
+        liveness_probe=_probe(period=10, failures=12),
+        resources=k8s.core.v1.ResourceRequirementsArgs(
+            requests={"cpu": "100m", "memory": args["memory"]}, limits={"memory": args["memory"]}
+        ),
+    )
+    return restricted_pod(
+        container,
+        user=WORKSPACE_USER,
+        backends=backends,
+        mounts=[
+            k8s.core.v1.VolumeMountArgs(name=DATA_VOLUME, mount_path=HOME),
+            k8s.core.v1.VolumeMountArgs(name="token", mount_path=TOKEN_FOLDER, read_only=True),
+        ],
+        volumes=[
+            k8s.core.v1.VolumeArgs(
+                name="token", secret=k8s.core.v1.SecretVolumeSourceArgs(secret_name=token)
+            )
+        ],
+    )
+
+
+def _probe(*, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
+    # The one page that needs no token; and the kubelet's own Host would be the pod's address.
+    return http_probe("/api", "http", period=period, failures=failures, host="localhost")
