@@ -9,6 +9,8 @@ from components import (
     NAMESPACE_LABELS,
     ClientWorkspace,
     TrackingServer,
+    existing_namespace,
+    volumes_go_with_the_stack,
 )
 from settings import Settings
 
@@ -16,19 +18,26 @@ settings = Settings.load()
 data = pulumi.ResourceOptions(protect=settings.protect_data)
 
 # A namespace that exists already is somebody else's: making it is refused, not taken over.
-namespace = k8s.core.v1.Namespace(
-    "namespace", metadata={"name": settings.namespace, "labels": NAMESPACE_LABELS}, opts=data
-).metadata.name
-# Inside it, what a killed `up` had made is taken up again: names are fixed, nothing is orphaned.
+if settings.create_namespace:
+    namespace = k8s.core.v1.Namespace(
+        "namespace", metadata={"name": settings.namespace, "labels": NAMESPACE_LABELS}, opts=data
+    ).metadata.name
+else:
+    namespace = existing_namespace(settings.namespace)
+# Inside our own, what a killed `up` had made is taken up again: names are fixed, nothing is
+# orphaned. Inside another, what has the same name may be somebody else's, and is refused.
 # Changed Secrets are updated in place, and the pods that read them restart.
 cluster = k8s.Provider(
     "cluster",
     context=pulumi.Config("kubernetes").get("context"),
-    upsert_existing_objects=True,
+    upsert_existing_objects=settings.create_namespace,
     enable_secret_mutable=True,
     enable_config_map_mutable=True,
 )
 inside = pulumi.ResourceOptions(provider=cluster)
+if not settings.create_namespace:
+    belong = volumes_go_with_the_stack(namespace, pulumi.ResourceOptions.merge(inside, data))
+    inside = pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(transformations=[belong]))
 
 database = BACKEND_STORES[settings.backend_store](
     settings.backend_store,

@@ -8,6 +8,7 @@ from components._ingress import IngressArgs
 from components._labels import NAMESPACE_LABELS
 from components._pods import Credentials
 from components.client_workspace import ClientWorkspace, ClientWorkspaceArgs
+from components.existing_namespace import existing_namespace, volumes_go_with_the_stack
 from components.external_database import ExternalDatabase, ExternalDatabaseArgs
 from components.hdfs import Hdfs, HdfsArgs
 from components.minio import Minio, MinioArgs
@@ -81,4 +82,6 @@ __all__ = [
     "S3Args",
     "TrackingServer",
     "TrackingServerArgs",
+    "existing_namespace",
+    "volumes_go_with_the_stack",
 ]
