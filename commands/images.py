@@ -9,6 +9,7 @@ from commands._main import CLONE, CommandError, capture, last_line, say, stream
 from commands.cluster import Cluster
 from lab import images as lab_images
 from lab.images import Source
+from settings import mirrored
 
 _IMAGES = CLONE / "images"
 # The settings that name images of ours, and what each is built from unless overridden.
@@ -32,11 +33,15 @@ def needed(settings: Mapping[str, Any]) -> tuple[list[str], dict[str, Source]]:
     if str(settings["clientWorkspace"]).lower() == "true":
         used.append("workspaceImage")
     # A backend that does not exist has no image; the program says which ones do.
-    images = {setting: str(settings[setting]) for setting in used if setting in settings}
+    images = {
+        setting: mirrored(str(settings[setting]), settings["imageRegistry"])
+        for setting in used
+        if setting in settings
+    }
     builds = {
         images[setting]: source
         for setting, source in _BUILT_FROM.items()
-        if images.get(setting, "").startswith(_OURS)
+        if setting in images and str(settings[setting]).startswith(_OURS)
     }
     return list(images.values()), builds
 
@@ -45,11 +50,11 @@ def provide(cluster: Cluster, settings: Mapping[str, Any]) -> None:
     """Put the images into the cluster, or say how to."""
     references, builds = needed(settings)
     if cluster.kind == "lab":
-        lab_images.provide(references, builds)
+        lab_images.provide(references, builds, mirror=str(settings["imageRegistry"]))
     elif cluster.context in _minikube_profiles(cluster):
         for reference, source in builds.items():
             build_in_minikube(cluster, reference, source)
-    elif builds:
+    elif builds and not settings["imageRegistry"]:
         setting = next(name for name in _BUILT_FROM if settings[name] in builds)
         reference, source = next(iter(builds.items()))
         pushed = f"REGISTRY/{reference}"
@@ -58,7 +63,8 @@ def provide(cluster: Cluster, settings: Mapping[str, Any]) -> None:
         raise CommandError(
             f"{reference} must come from a registry that {cluster.describe()} pulls from: "
             f"`docker build -t {pushed} -f {dockerfile} {context}`, `docker push {pushed}`, "
-            f"and set `mlflow:{setting}: {pushed}` in the stack file"
+            f"and set `mlflow:{setting}: {pushed}` in the stack file, or `mlflow:imageRegistry: "
+            "REGISTRY` where it has all of them"
         )
 
 

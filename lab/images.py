@@ -87,26 +87,30 @@ class _Build:
         return f"localhost/{self.name}:{self.key}"
 
 
-def provide(references: Sequence[str], builds: Mapping[str, Source]) -> None:
+def provide(references: Sequence[str], builds: Mapping[str, Source], mirror: str = "") -> None:
     """Return when the node holds every image under the name that Kubernetes looks for.
 
-    `builds` says which of them are built, and from what; a stand-in serves any other.
+    `builds` says which of them are built, and from what; a stand-in serves any other. Those in the
+    registry `mirror` are what is called the same without it.
     """
     with _lock():
         held = _held()
         for reference in dict.fromkeys(references):
             name = _normal(reference)
             source = builds.get(reference)
-            if source is None and name in held and not _stood_in(reference):
+            plain = reference.removeprefix(f"{mirror}/")
+            if source is None and name in held and not _stood_in(plain):
                 continue  # put there by the user
-            build = _read(source) if source else _stand_in(reference)
-            archive = _archive(name, build)
+            build = _read(source) if source else _stand_in(plain)
+            archive = _archive(_normal(plain), build)
             if held.get(name) == _digest(archive):
                 continue
             if source is None:
                 say(f"{reference} is a stand-in, {_SERVED[build.name][1]}: no registry is asked")
             with step(f"loading {reference} into the node", usual="10 s"):
                 node.ctr("images", "import", archive)
+                if plain != reference:
+                    node.ctr("images", "tag", "--force", _normal(plain), name)
 
 
 def _held() -> dict[str, str]:

@@ -46,6 +46,25 @@ def test_a_database_that_does_not_exist_is_left_to_the_program_to_refuse() -> No
     assert sorted(references) == sorted([SERVER, MINIO])
 
 
+def test_a_registry_is_in_front_of_every_name_and_ours_are_still_built() -> None:
+    references, builds = images.needed(DEFAULTS | {"imageRegistry": "mirror.example/a"})
+    assert sorted(references) == sorted(
+        f"mirror.example/a/{name}" for name in (SERVER, MINIO, DEFAULTS["postgresImage"])
+    )
+    assert list(builds) == [f"mirror.example/a/{SERVER}", f"mirror.example/a/{MINIO}"]
+
+
+def test_backends_outside_the_stack_need_no_image() -> None:
+    references, builds = images.needed(
+        DEFAULTS | {"backendStore": "external", "artifactStore": "s3"}
+    )
+    assert references == list(builds) == [SERVER]
+
+
+def test_another_cluster_with_a_registry_pulls_by_itself(home: Path) -> None:
+    images.provide(_cluster("office", home), DEFAULTS | {"imageRegistry": "mirror.example"})
+
+
 def test_an_image_of_the_users_is_not_built() -> None:
     _, builds = images.needed(DEFAULTS | {"serverImage": "registry.example/mlflow:1"})
     assert list(builds) == [MINIO]

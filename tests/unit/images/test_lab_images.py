@@ -73,6 +73,23 @@ def test_any_other_image_is_refused_in_one_line(reference: str) -> None:
     assert "\n" not in str(no.value)
 
 
+def test_an_image_in_a_mirror_is_loaded_once_and_tagged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[object, ...]] = []
+    monkeypatch.setattr(images, "_CACHE", tmp_path)
+    monkeypatch.setattr(images, "_held", dict)
+    monkeypatch.setattr(images, "_archive", lambda name, build: Path(f"{build.name} as {name}"))
+    monkeypatch.setattr(images, "_digest", str)
+    monkeypatch.setattr(images.node, "ctr", lambda *arguments: said.append(arguments))
+    images.provide(["mirror.example/a/postgres:18.6"], {}, mirror="mirror.example/a")
+    plain = "docker.io/library/postgres:18.6"
+    assert said == [
+        ("images", "import", Path(f"postgres as {plain}")),
+        ("images", "tag", "--force", plain, "mirror.example/a/postgres:18.6"),
+    ]
+
+
 def test_the_stack_and_its_images_can_be_provided() -> None:
     config = yaml.safe_load((CLONE / "Pulumi.yaml").read_text())["config"]
     for database in ("postgres", "mysql"):
