@@ -67,6 +67,35 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"ingressClass": "my class"},
         ["mlflow:ingressClass", "'my class'", "name of a class"],
     ),
+    "an address in clear": (
+        {"backendStore": "external", "databaseUri": "mysql+pymysql://a:b@db.example:3306/ml"},
+        ["mlflow:databaseUri: [secret]", "pulumi config set --secret"],
+    ),
+    "an external database that is nowhere": (
+        {"backendStore": "external"},
+        ["mlflow:databaseUri", "an address, or a Secret's name"],
+    ),
+    "two databases at once": (
+        {"databaseSecret": "db"},
+        ["mlflow:databaseSecret", "'db'", "two databases at once"],
+    ),
+    "two stores at once": ({"s3Bucket": "b-1"}, ["mlflow:s3Bucket", "b-1", "two stores at once"]),
+    "a bucket that is a URL": (
+        {"artifactStore": "s3", "s3Bucket": "s3://mlflow"},
+        ["mlflow:s3Bucket", "'s3://mlflow'", "name alone"],
+    ),
+    "two keys for one bucket": (
+        {"artifactStore": "s3", "s3Bucket": "b-1", "s3Secret": "s", "s3ServiceAccount": "a"},
+        ["mlflow:s3ServiceAccount", "'a'", "one key is enough"],
+    ),
+    "an endpoint with a path": (
+        {"artifactStore": "s3", "s3Bucket": "b-1", "s3Endpoint": "https://s3.example/b-1"},
+        ["mlflow:s3Endpoint", "https://s3.example/b-1", "without path or bucket"],
+    ),
+    "a registry with a scheme": (
+        {"imageRegistry": "https://registry.example"},
+        ["mlflow:imageRegistry", "https://registry.example", "a registry and a folder"],
+    ),
     "annotations that are none": (
         {"ingressAnnotations": {"a": {"b": "c"}}},
         ["mlflow:ingressAnnotations", '{"a":{"b":"c"}}', "annotation names"],
