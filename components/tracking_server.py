@@ -157,8 +157,8 @@ class TrackingServer(pulumi.ComponentResource):
 def pool_size(connections: int, replicas: int, workers: int) -> int:
     """Return the size of one SQLAlchemy pool, so that all of them fit into ``connections``.
 
-    Each of the workers, and the process that starts them, keeps two pools (tracking and registry
-    stores; mlflow/store/db/utils.py), each of which may overflow by one; and a rolling update runs
+    Each of the workers, and MLflow's own process before them, keeps two pools (of the tracking and
+    the registry store; mlflow/store/db/utils.py), each of which may overflow by one; and a rolling update runs
     one pod more. More than 20 in a pool is never used: a worker has 40 threads at most, which wait
     for the database far less than half of their time.
 
@@ -210,9 +210,8 @@ def _pod(name: str, args: TrackingServerArgs) -> k8s.core.v1.PodSpecArgs:
         # MLflow reads 0 as "not set", which means 10 (mlflow/store/db/utils.py).
         "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "1",
         # uvicorn closes an idle connection after 5 s, nginx keeps it for 60 s: a POST sent into a
-        # connection that is just being closed is a 502 that nginx may not retry. And it ends a
-        # worker that is too busy to answer it for 5 s, with all that this worker was doing.
-        "MLFLOW_UVICORN_OPTS": "--timeout-keep-alive=75 --timeout-worker-healthcheck=60",
+        # connection that is just being closed is a 502 that nginx may not retry.
+        "MLFLOW_UVICORN_OPTS": "--timeout-keep-alive=75",
         # Nothing that people log here is for others to count.
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "HOME": "/tmp",  # noqa: S108 (in the pod)

@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
+from urllib.request import urlopen
 
 import pytest
 
@@ -105,3 +106,19 @@ def test_nothing_acknowledged_is_lost(
     assert report["lost"] == {"metric": [], "param": [], "artifact": []}
     assert all(report["acknowledged"][kind] >= 30 for kind in KINDS)
     assert stack.kubectl.is_ready(stack.database.name)
+
+
+def test_a_worker_that_dies_is_replaced_and_the_other_one_serves(stack: Stack) -> None:
+    def workers() -> set[int]:
+        found = processes.visible_of_pod(stack.kubectl.pod("mlflow"))
+        return {one for one in found if "mlflow_kubernetes.workers" in processes.command_line(one)}
+
+    pod = stack.kubectl.pod("mlflow")
+    first, second = sorted(workers())
+    with stack.kubectl.forwarded("service/mlflow", 5000) as port:
+        os.kill(first, signal.SIGKILL)
+        asked = [urlopen(f"http://localhost:{port}/version").status for _ in range(5)]
+    assert asked == [200] * 5
+    wait_until(lambda: len(workers() - {first}) == 2, 60, "there are two workers again")
+    assert second in workers()
+    assert container_ids(stack.kubectl.pod("mlflow")) == container_ids(pod)

@@ -1,16 +1,59 @@
-"""uvicorn, with workers that are forked after the import of what they serve."""
+"""uvicorn, with workers that are forked after the import of what they serve.
+
+Whoever forked them holds a copy of each page that a worker has written to since, and be it only to
+count a reference: 80 MiB of its own, for nothing. So it becomes a small program (supervise.py)
+that knows their numbers.
+"""
 
 import gc
 import importlib
-import multiprocessing
 import os
-import signal
+import socket
 import sys
+from typing import Any
 
 import psycopg2  # noqa: F401 (like boto3 in s3.py: MLflow would import it in each worker)
-import uvicorn._subprocess
-import uvicorn.main
+import uvicorn
 from sqlalchemy import orm
+
+from mlflow_kubernetes.supervise import SOCKET
+
+
+class Workers:
+    """Takes the place of the class with which uvicorn starts several workers."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        self._config = config
+        self._sockets = sockets
+
+    def run(self) -> None:
+        """Fork the workers and go on as their supervisor; return in a worker that has ended."""
+        if SOCKET in os.environ:
+            uvicorn.Server(self._config).run(self._sockets)
+            return
+        workers = []
+        for _ in range(self._config.workers):
+            worker = os.fork()
+            if not worker:
+                uvicorn.Server(self._config).run(self._sockets)
+                return
+            workers.append(str(worker))
+        listening = self._sockets[0].fileno()
+        os.set_inheritable(listening, True)
+        os.environ[SOCKET] = str(listening)
+        # -S: it needs nothing that is installed.
+        program = [sys.executable, "-S", "-m", "mlflow_kubernetes.supervise", ",".join(workers)]
+        os.execv(program[0], [*program, *sys.argv[1:]])  # noqa: S606 (no shell)
+
+
+def _listen(config: uvicorn.Config) -> socket.socket:
+    """Return the socket that is shared with the workers that run, or a new one."""
+    if SOCKET in os.environ:
+        return socket.socket(fileno=int(os.environ[SOCKET]))
+    return _bind(config)
+
+
+_bind: Any = uvicorn.Config.bind_socket
 
 
 def main() -> None:
@@ -20,15 +63,11 @@ def main() -> None:
     # A collection would write to all that was imported, and each worker would get its own copy.
     gc.collect()
     gc.freeze()
-    # Workers must not take their parent's handlers for the signals that it ends them with.
-    os.register_at_fork(after_in_child=_restore_signals)
-    uvicorn._subprocess.spawn = multiprocessing.get_context("fork")  # type: ignore[assignment]
-    uvicorn.main.main(prog_name="uvicorn")
-
-
-def _restore_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+    # By name: the package has a function called main in the module's place.
+    command: Any = importlib.import_module("uvicorn.main")
+    command.Multiprocess = Workers
+    uvicorn.Config.bind_socket = _listen  # type: ignore[method-assign]
+    command.main(prog_name="uvicorn")
 
 
 if __name__ == "__main__":
