@@ -158,9 +158,9 @@ def pool_size(connections: int, replicas: int, workers: int) -> int:
     """Return the size of one SQLAlchemy pool, so that all of them fit into ``connections``.
 
     Each of the workers, and MLflow's own process before them, keeps two pools (of the tracking and
-    the registry store; mlflow/store/db/utils.py), each of which may overflow by one; and a rolling update runs
-    one pod more. More than 20 in a pool is never used: a worker has 40 threads at most, which wait
-    for the database far less than half of their time.
+    the registry store; mlflow/store/db/utils.py), each of which may overflow by one; and a rolling
+    update runs one pod more. More than 20 in a pool is never used: a worker has 40 threads at most,
+    which wait for the database far less than half of their time.
 
     Raises:
         pulumi.RunError: if not even a pool of one fits.
