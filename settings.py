@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import pulumi
 import pulumi.runtime.config
@@ -193,6 +193,52 @@ def _certificates(text: str) -> str | None:
     return text or None
 
 
+def _hdfs_uri(text: str) -> str | None:
+    pattern = rf"(hdfs|viewfs)://{_LABEL}(\.{_LABEL})*(:[0-9]{{1,5}})?(/[-\w.=]+)+"
+    if text and not re.fullmatch(pattern, text):
+        raise Refused("hdfs://<host>:<port>/<folder>, or with a nameservice instead of both")
+    return text or None
+
+
+def _hdfs_user(text: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z_][-\w.]{0,63}", text):
+        raise Refused("the name of an HDFS user, such as mlflow")
+    return text
+
+
+def _properties(text: str) -> dict[str, str]:
+    properties: dict[str, object] | None = _json(text, dict)
+    accepted = {
+        key: value
+        for key, value in (properties or {}).items()
+        if re.fullmatch(r"[-\w.]+", key) and isinstance(value, str)
+    }
+    if properties is None or accepted != properties:
+        raise Refused('properties with texts as values, such as {"dfs.nameservices": "prod"}')
+    return accepted
+
+
+def _host_aliases(text: str) -> dict[str, list[str]]:
+    aliases: dict[str, object] | None = _json(text, dict)
+    accepted: dict[str, list[str]] = {}
+    for address, names in (aliases or {}).items():
+        try:
+            ipaddress.ip_address(address)
+            accepted[address] = _names(names)
+        except ValueError:
+            aliases = None
+    if aliases is None:
+        raise Refused('lists of host names by address, such as {"192.0.2.7": ["dn1.corp"]}')
+    return accepted
+
+
+def _names(value: object) -> list[str]:
+    names = [str(name) for name in cast("list[object]", value)] if isinstance(value, list) else []
+    if not names or not all(re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", name) for name in names):
+        raise ValueError(names)
+    return names
+
+
 def _class_name(text: str) -> str | None:
     if text and not re.fullmatch(_NAME, text):
         raise Refused("the name of a class in the cluster, or nothing for its default")
@@ -256,6 +302,11 @@ class Settings:
     storage_class: str | None
     hdfs_data_nodes: int
     hdfs_replication: int
+    hdfs_uri: str | None
+    hdfs_user: str
+    hdfs_configuration: dict[str, str]
+    hdfs_host_aliases: dict[str, list[str]]
+    hdfs_kerberos_secret: str | None
     protect_data: bool
     database_uri: str | None = field(repr=False)
     database_secret: str | None
@@ -370,6 +421,15 @@ class Settings:
                 "service_account": self.s3_service_account,
                 "ca": self.s3_ca,
             }
+        if self.artifact_store == "existing-hdfs":
+            return {
+                "server_image": self.server_image,
+                "uri": self.hdfs_uri,
+                "user": self.hdfs_user,
+                "configuration": self.hdfs_configuration,
+                "host_aliases": self.hdfs_host_aliases,
+                "kerberos_secret": self.hdfs_kerberos_secret,
+            }
         volumes = {
             "server_image": self.server_image,
             "storage": self.artifact_storage,
@@ -426,6 +486,11 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "storageClass": _class_name,
     "hdfsDataNodes": _integer(1, 100),
     "hdfsReplication": _integer(1, 100),
+    "hdfsUri": _hdfs_uri,
+    "hdfsUser": _hdfs_user,
+    "hdfsConfiguration": _properties,
+    "hdfsHostAliases": _host_aliases,
+    "hdfsKerberosSecret": _object_name("Secret"),
     "protectData": _boolean,
     "databaseUri": _database_uri,
     "databaseSecret": _object_name("Secret"),
@@ -503,43 +568,74 @@ def _contradictions(settings: Settings) -> list[str]:
         pool_size(settings.connections, settings.replicas, settings.workers)
     except pulumi.RunError as error:
         found.append(str(error))
-    return [*found, *_outside_contradictions(settings)]
+    return [
+        *found,
+        *_database_contradictions(settings),
+        *_hdfs_contradictions(settings),
+        *_s3_contradictions(settings),
+    ]
 
 
-def _outside_contradictions(settings: Settings) -> list[str]:
-    """Return a line for each setting of a backend outside the stack that is missing or too much."""
-    found: list[str] = []
+def _refusal(settings: Settings, key: str, accepted: str) -> str:
+    return f"{key}: {_shown(key, getattr(settings, _attribute(key)) or '')}; accepted: {accepted}"
 
-    def refuse(key: str, accepted: str) -> None:
-        value = getattr(settings, _attribute(key)) or ""
-        found.append(f"{key}: {_shown(key, value)}; accepted: {accepted}")
 
-    def given(*keys: str) -> list[str]:
-        return [key for key in keys if getattr(settings, _attribute(key))]
+def _given(settings: Settings, *keys: str) -> list[str]:
+    return [key for key in keys if getattr(settings, _attribute(key))]
 
-    where = given("databaseUri", "databaseSecret")
+
+def _database_contradictions(settings: Settings) -> list[str]:
+    """Return a line for each setting of somebody else's database that is missing or too much."""
+    where = _given(settings, "databaseUri", "databaseSecret")
     if settings.backend_store != "external":
-        for key in where:
-            refuse(key, "only with backendStore: external, or they are two databases at once")
-    elif not where:
-        refuse("databaseUri", "an address, or a Secret's name in databaseSecret")
-    elif len(where) > 1:
-        refuse("databaseSecret", "nothing beside databaseUri: two databases at once")
+        accepted = "only with backendStore: external, or they are two databases at once"
+        return [_refusal(settings, key, accepted) for key in where]
+    if not where:
+        accepted = "an address, or a Secret's name in databaseSecret"
+        return [_refusal(settings, "databaseUri", accepted)]
+    if len(where) > 1:
+        accepted = "nothing beside databaseUri: two databases at once"
+        return [_refusal(settings, "databaseSecret", accepted)]
+    return []
 
-    key_parts = ("s3AccessKeyId", "s3SecretAccessKey")
+
+def _hdfs_contradictions(settings: Settings) -> list[str]:
+    """Return a line for each setting of somebody else's HDFS that is missing or too much."""
+    keys = ("hdfsUri", "hdfsConfiguration", "hdfsHostAliases", "hdfsKerberosSecret")
+    if settings.artifact_store != "existing-hdfs":
+        accepted = "only with artifactStore: existing-hdfs, or they are two stores at once"
+        return [_refusal(settings, key, accepted) for key in _given(settings, *keys)]
+    if not settings.hdfs_uri:
+        accepted = "with artifactStore: existing-hdfs, the address of a folder"
+        return [_refusal(settings, "hdfsUri", accepted)]
+    # Without a port it is the name of a nameservice, whose properties have it in their names.
+    name = re.fullmatch(r"hdfs://([^/:]+)/.*", settings.hdfs_uri)
+    if name and not any(name[1] in key.split(".") for key in settings.hdfs_configuration):
+        accepted = "a host with its port, or a nameservice that hdfsConfiguration describes"
+        return [_refusal(settings, "hdfsUri", accepted)]
+    return []
+
+
+def _s3_contradictions(settings: Settings) -> list[str]:
+    """Return a line for each setting of somebody else's bucket that is missing or too much."""
+    parts = ("s3AccessKeyId", "s3SecretAccessKey")
     ways = ("s3Secret", "s3ServiceAccount")
     if settings.artifact_store != "s3":
-        for key in given("s3Bucket", "s3Endpoint", "s3Prefix", "s3Ca", *key_parts, *ways):
-            refuse(key, "only with artifactStore: s3, or they are two stores at once")
-        return found
+        accepted = "only with artifactStore: s3, or they are two stores at once"
+        given = _given(settings, "s3Bucket", "s3Endpoint", "s3Prefix", "s3Ca", *parts, *ways)
+        return [_refusal(settings, key, accepted) for key in given]
+    found: list[str] = []
     if not settings.s3_bucket:
-        refuse("s3Bucket", "with artifactStore: s3, the name of a bucket that exists")
-    if len(given(*key_parts)) == 1:
-        (lacking,) = set(key_parts) - {*given(*key_parts)}
-        refuse(lacking, f"the other half of {given(*key_parts)[0]}")
-    keys = [*given(*key_parts)[:1], *given(*ways)]
+        accepted = "with artifactStore: s3, the name of a bucket that exists"
+        found.append(_refusal(settings, "s3Bucket", accepted))
+    half = _given(settings, *parts)
+    if len(half) == 1:
+        (lacking,) = set(parts) - {*half}
+        found.append(_refusal(settings, lacking, f"the other half of {half[0]}"))
+    keys = [*half[:1], *_given(settings, *ways)]
     for key in keys[1:]:
-        refuse(key, f"nothing beside {keys[0]}: one key is enough")
+        found.append(_refusal(settings, key, f"nothing beside {keys[0]}: one key is enough"))
     if settings.s3_ca and not (settings.s3_endpoint or "").startswith("https://"):
-        refuse("s3Ca", "nothing, unless s3Endpoint is an https:// address")
+        accepted = "nothing, unless s3Endpoint is an https:// address"
+        found.append(_refusal(settings, "s3Ca", accepted))
     return found

@@ -8,6 +8,7 @@ from components._ingress import IngressArgs
 from components._labels import NAMESPACE_LABELS
 from components._pods import Credentials
 from components.client_workspace import ClientWorkspace, ClientWorkspaceArgs
+from components.existing_hdfs import ExistingHdfs, ExistingHdfsArgs
 from components.existing_namespace import existing_namespace, volumes_go_with_the_stack
 from components.external_database import ExternalDatabase, ExternalDatabaseArgs
 from components.hdfs import Hdfs, HdfsArgs
@@ -55,7 +56,12 @@ BACKEND_STORES: dict[str, type[BackendStore]] = {
     "external": ExternalDatabase,
 }
 """Every backend store, by the setting that chooses it."""
-ARTIFACT_STORES: dict[str, type[ArtifactStore]] = {"minio": Minio, "hdfs": Hdfs, "s3": S3}
+ARTIFACT_STORES: dict[str, type[ArtifactStore]] = {
+    "minio": Minio,
+    "hdfs": Hdfs,
+    "s3": S3,
+    "existing-hdfs": ExistingHdfs,
+}
 """Every artifact store, by the setting that chooses it."""
 
 __all__ = [
@@ -68,6 +74,8 @@ __all__ = [
     "ClientWorkspace",
     "ClientWorkspaceArgs",
     "Credentials",
+    "ExistingHdfs",
+    "ExistingHdfsArgs",
     "ExternalDatabase",
     "ExternalDatabaseArgs",
     "Hdfs",

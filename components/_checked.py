@@ -24,21 +24,26 @@ def checked_credentials(
     variables: Mapping[str, pulumi.Input[str]],
     files: Mapping[str, pulumi.Input[str]] | None = None,
     existing: Sequence[pulumi.Input[str]] = (),
+    existing_files: Sequence[pulumi.Input[str]] = (),
+    host_aliases: Mapping[str, list[str]] | None = None,
     service_account: str | None = None,
     environment: Mapping[str, pulumi.Input[str]] | None = None,
     opts: pulumi.ResourceOptions,
 ) -> Credentials:
     """Return credentials of ``variables``, ``files`` and ``existing`` Secrets, after a check.
 
+    ``existing_files`` are Secrets whose keys are files.
+
     What is checked has Secrets of its own. The server's are written when the check has passed:
-    until then a server that restarts still finds what worked. ``existing`` Secrets belong to
-    somebody else, so that only their names count in the fingerprint.
+    until then a server that restarts still finds what worked. Existing Secrets belong to somebody
+    else, so that only their names count in the fingerprint.
     """
     files = files or {}
     common = labels(name, "mlflow", role)
     # A password that somebody chose could be guessed from a hash of it alone.
     salt = random.RandomPassword(f"{name}-salt", length=32, special=False, opts=opts).result
-    parts = [*variables.items(), *files.items(), *(("", secret) for secret in existing)]
+    named = [*existing, *existing_files]
+    parts = [*variables.items(), *files.items(), *(("", secret) for secret in named)]
     digest = fingerprint(salt, *(part for pair in parts for part in pair))
 
     def credentials(suffix: str, opts: pulumi.ResourceOptions) -> Credentials:
@@ -57,7 +62,8 @@ def checked_credentials(
         return {
             "secret": names[0],
             "more_secrets": names[1:],
-            "files": secret("-files", files),
+            "files": [*secret("-files", files), *existing_files],
+            "host_aliases": dict(host_aliases or {}),
             "service_account": service_account,
             "fingerprint": digest,
         }

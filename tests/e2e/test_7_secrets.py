@@ -54,15 +54,16 @@ def everything_but_secrets(stack: Stack) -> str:
 
 
 def logs(stack: Stack) -> dict[str, str]:
-    """Return the logs of every container, also of those before a restart."""
+    """Return the logs of every container, also of those before a restart that are still kept."""
     found = {}
     for pod in stack.kubectl.items("pods"):
         name = pod["metadata"]["name"]
         found[name] = stack.kubectl("logs", name, "--all-containers")
         for status in pod["status"]["containerStatuses"]:
             if status["restartCount"]:
+                # The kubelet forgets them after a while.
                 found[f"{name} before"] = stack.kubectl(
-                    "logs", name, f"--container={status['name']}", "--previous"
+                    *("logs", name, f"--container={status['name']}", "--previous"), check=False
                 )
     return found
 

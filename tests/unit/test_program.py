@@ -129,6 +129,34 @@ def test_hdfs_is_told_its_nodes_and_how_often_to_keep_a_block(on_hdfs: Recorded)
     }
 
 
+def test_an_hdfs_of_somebody_elses_is_checked_before_the_server_reads_of_it() -> None:
+    stack = run_stack(
+        artifactStore="existing-hdfs",
+        hdfsUri="hdfs://prod/ml/flow",
+        hdfsUser="ml",
+        hdfsConfiguration={"dfs.nameservices": "prod", "dfs.ha.namenodes.prod": "a,b"},
+        hdfsHostAliases={"192.0.2.7": ["dn1.corp"]},
+        hdfsKerberosSecret="ticket",
+    )
+    variables = content(stack, "existing-hdfs-credentials")
+    assert variables == content(stack, "existing-hdfs-check")
+    assert variables["MLFLOW_ARTIFACTS_DESTINATION"] == "hdfs://prod/ml/flow"
+    assert variables["HADOOP_USER_NAME"] == "ml"
+    assert variables["KRB5_CLIENT_KTNAME"] == f"{variables['HADOOP_CONF_DIR']}/keytab"
+    (file,) = content(stack, "existing-hdfs-credentials-files").values()
+    assert "<name>dfs.ha.namenodes.prod</name>" in file
+    for holder, own in (
+        ("Deployment mlflow-server", "credentials"),
+        ("Job existing-hdfs-check", "check"),
+    ):
+        pod = stack.pods()[holder]
+        assert pod["hostAliases"] == [{"ip": "192.0.2.7", "hostnames": ["dn1.corp"]}]
+        (files,) = [volume["projected"] for volume in pod["volumes"] if "projected" in volume]
+        names = [source["secret"]["name"] for source in files["sources"]]
+        assert names == [f"existing-hdfs-{own}-files", "ticket"]
+    assert stack.exports["artifact_root"] == "hdfs://prod/ml/flow"
+
+
 def test_every_object_has_a_name_and_is_in_the_namespace(either: Recorded) -> None:
     for name, inputs in either.kubernetes().items():
         assert inputs["metadata"]["name"], name

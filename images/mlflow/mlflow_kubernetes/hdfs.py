@@ -47,7 +47,7 @@ UNFINISHED = ".mlflow-unfinished-"
 # For one step (a call of the NameNode, a chunk), so that a silent server is told as one.
 PATIENCE = 60.0
 # Three tries in about four seconds; hdfs-native's own fifteen take minutes.
-_SETTINGS = {
+SETTINGS = {
     "dfs.client.failover.max.attempts": "3",
     "dfs.client.failover.sleep.base.millis": "500",
     "dfs.client.failover.sleep.max.millis": "2000",
@@ -217,7 +217,7 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
     def _failure(self, action: str, path: str, error: Exception) -> MlflowException:
         if isinstance(error, TimeoutError):
             _client.cache_clear()  # its connection may be one that nobody answers any more
-        code, reason = _told(error)
+        code, reason = told(error)
         return MlflowException(f"Cannot {action} {self._shown}{path}: {reason}", error_code=code)
 
 
@@ -262,7 +262,7 @@ def _discard(upload: _Upload) -> None:
 
 @functools.cache
 def _client(server: str | None, process: int) -> Client:  # noqa: ARG001 (threads do not survive a fork)
-    return Client(server, _SETTINGS)
+    return Client(server, SETTINGS)
 
 
 def _start(call: Callable[..., T], *arguments: Any) -> "Future[T]":
@@ -297,7 +297,7 @@ def _normal(path: str) -> str:
     return "/" + posixpath.normpath(path).lstrip("/")
 
 
-def _told(error: Exception) -> tuple[int, str]:
+def told(error: Exception) -> tuple[int, str]:
     """Return MLflow's code for what HDFS answered, and its words without Java's stack."""
     if isinstance(error, TimeoutError):
         return TEMPORARILY_UNAVAILABLE, str(error) or f"no answer within {PATIENCE:.0f} s"

@@ -3,17 +3,18 @@
 All of it can be done again: a second run changes nothing, or repairs what is missing.
 """
 
+import io
 import os
-import posixpath
 from urllib.parse import urlsplit
 
-from hdfs_native import Client, WriteOptions
+from hdfs_native import Client
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE, ErrorCode
 
-from mlflow_kubernetes._environment import fail, one_line, required, wait
+from mlflow_kubernetes._environment import fail, required, wait
+from mlflow_kubernetes.hdfs import SETTINGS, HdfsArtifactRepository, told
 
 _PROBE = ".mlflow-kubernetes-probe"
-# A NameNode that says one of these is up, and will say it again.
-_FINAL = ("AccessControlException", "Permission denied", "is not a directory", "NSQuotaExceeded")
 
 
 def main() -> None:
@@ -21,51 +22,44 @@ def main() -> None:
     root = required("MLFLOW_ARTIFACTS_DESTINATION")
     user = required("HADOOP_USER_NAME")
     folder = urlsplit(root).path
-    if not root.startswith(("hdfs://", "viewfs://")) or folder.strip("/") == "":
+    if not root.startswith(("hdfs://", "viewfs://")) or not folder.strip("/"):
         fail(f"MLFLOW_ARTIFACTS_DESTINATION is {root!r}: expected hdfs://<host>:<port>/<folder>")
-    wait(root, lambda: _problem(root, folder, user))
+    if superuser := os.environ.get("HDFS_SUPERUSER"):
+        # The only way to say who one is; a client reads it when it is made.
+        os.environ["HADOOP_USER_NAME"] = superuser
+        client = Client(root.removesuffix(folder), SETTINGS)
+        os.environ["HADOOP_USER_NAME"] = user
+        wait(root, lambda: _made(client, folder, user))
+    wait(root, lambda: _proved(HdfsArtifactRepository(root), root, user))
     print(f"{root}: there, and {user} reads and writes it")
 
 
-def _problem(root: str, folder: str, user: str) -> str | None:
-    """Provision, and return what may pass with time; what will not ends the job."""
-    url = root.removesuffix(folder)
+def _made(client: Client, folder: str, user: str) -> str | None:
+    """Make the folder and give it away; return what may pass with time."""
     try:
-        if superuser := os.environ.get("HDFS_SUPERUSER"):
-            _make(_client(url, superuser), folder, user)
-        client = _client(url, user)
         client.mkdirs(folder, create_parent=True)
-        _prove(client, folder)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = one_line(error)
-        if any(phrase in reason for phrase in _FINAL):
-            fail(f"{user} cannot use {root}: {reason}")
-        return reason
+        client.set_owner(folder, user, user)
+        client.set_permission(folder, 0o750)
+    except (OSError, RuntimeError) as error:
+        return told(error)[1]
     return None
 
 
-def _client(url: str, user: str) -> Client:
-    # The only way to say who one is; the client reads it when it is made.
-    os.environ["HADOOP_USER_NAME"] = user
-    return Client(url)
-
-
-def _make(client: Client, folder: str, user: str) -> None:
-    client.mkdirs(folder, create_parent=True)
-    client.set_owner(folder, user, user)
-    client.set_permission(folder, 0o750)
-
-
-def _prove(client: Client, folder: str) -> None:
+def _proved(repository: HdfsArtifactRepository, root: str, user: str) -> str | None:
+    """Use the folder as the server does; return what may pass with time, else end the job."""
     content = os.urandom(16)
-    aside, probe = posixpath.join(folder, f"{_PROBE}.new"), posixpath.join(folder, _PROBE)
-    with client.create(aside, WriteOptions(overwrite=True)) as file:
-        file.write(content)
-    client.rename(aside, probe, overwrite=True)
-    with client.read(probe) as file:
-        if file.read() != content:
-            raise ValueError("the store gave back something else than was stored")
-    client.delete(probe)
+    try:
+        repository.log_artifact_from_stream(io.BytesIO(content), _PROBE)
+        _, chunks = repository.open_artifact(_PROBE)
+        back = b"".join(chunks)
+        repository.delete_artifacts(_PROBE)
+    except MlflowException as error:
+        if error.error_code == ErrorCode.Name(TEMPORARILY_UNAVAILABLE):
+            return error.message
+        fail(f"{user} cannot use {root}: {error.message}")
+    if back != content:
+        fail(f"{root}: it gave back something else than was stored")
+    return None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,93 @@
+"""Artifact store: an HDFS that somebody else runs, tried before anything relies on it."""
+
+from collections.abc import Mapping
+from typing import NotRequired, TypedDict
+
+import pulumi
+
+from components._checked import checked_credentials
+from components._hadoop import configuration_xml
+from components._pods import FILES, Credentials
+from components._validate import known_keys
+
+
+class ExistingHdfsArgs(TypedDict):
+    """Inputs of :class:`ExistingHdfs`."""
+
+    namespace: pulumi.Input[str]
+    """Namespace that receives every object. Required because nothing belongs in ``default``."""
+    server_image: pulumi.Input[str]
+    """Image of the tracking server, which tries the folder. Required because versions are pinned
+    in one place, by the caller."""
+    uri: str
+    """Folder for artifacts: ``hdfs://<host>:<port>/<folder>``, or with the name of a nameservice
+    that ``configuration`` describes. Required because there is nothing to derive it from."""
+    user: str
+    """Who MLflow is to HDFS, where that is believed; with Kerberos the ticket says it. Required
+    because the user of a pod has no name that HDFS knows."""
+    configuration: NotRequired[Mapping[str, str]]
+    """Properties of the cluster's core-site.xml and hdfs-site.xml. Defaults to none."""
+    host_aliases: NotRequired[Mapping[str, list[str]]]
+    """Names of nodes that DNS does not know, by address. Defaults to none."""
+    kerberos_secret: NotRequired[pulumi.Input[str] | None]
+    """Name of a Secret of the namespace with the files ``krb5.conf`` and ``keytab``. Defaults to
+    none: Hadoop's simple authentication."""
+
+
+class ExistingHdfs(pulumi.ComponentResource):
+    """A folder of an HDFS outside the stack."""
+
+    artifact_root: pulumi.Output[str]
+    """Where the tracking server keeps artifacts: the URI that was given."""
+    endpoint_url: pulumi.Output[str]
+    """Empty: it is not a store of S3's kind."""
+    credentials: Credentials
+    """The Secrets with the artifacts' destination, the user and the cluster's configuration; known
+    once a file was written, read and removed with them."""
+    client_env: pulumi.Output[dict[str, str]]
+    """What a client needs to reach the folder itself, beside the cluster's configuration."""
+
+    def __init__(
+        self, name: str, args: ExistingHdfsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mlflow-k8s:index:ExistingHdfs", name, {**args}, opts)
+        known_keys(name, args, ExistingHdfsArgs)
+        kerberos = args.get("kerberos_secret")
+
+        user = {"HADOOP_USER_NAME": args["user"]}
+        self.artifact_root = pulumi.Output.from_input(args["uri"])
+        self.endpoint_url = pulumi.Output.from_input("")
+        self.client_env = pulumi.Output.from_input(user)
+        self.credentials = checked_credentials(
+            name,
+            module="mlflow_kubernetes.provision_hdfs",
+            namespace=args["namespace"],
+            role="artifact-store",
+            image=args["server_image"],
+            variables={
+                "MLFLOW_ARTIFACTS_DESTINATION": args["uri"],
+                **user,
+                "HADOOP_CONF_DIR": FILES,
+                **(_KERBEROS if kerberos else {}),
+            },
+            files={"core-site.xml": configuration_xml(args.get("configuration", {}))},
+            existing_files=[kerberos] if kerberos else [],
+            host_aliases=args.get("host_aliases"),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.register_outputs(
+            {
+                "artifact_root": self.artifact_root,
+                "endpoint_url": self.endpoint_url,
+                "credentials": self.credentials,
+                "client_env": self.client_env,
+            }
+        )
+
+
+# What MIT Kerberos reads: it gets its tickets by itself, and again before they end.
+_KERBEROS = {
+    "KRB5_CONFIG": f"{FILES}/krb5.conf",
+    "KRB5_CLIENT_KTNAME": f"{FILES}/keytab",
+    "KRB5CCNAME": "MEMORY:mlflow",
+}
