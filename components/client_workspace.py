@@ -134,10 +134,9 @@ def _pod(
             "--ServerApp.local_hostnames=localhost",
             f"--ServerApp.local_hostnames={args['host']}",
             pulumi.Output.concat("--ServerApp.local_hostnames=", service),
-            # Neither news, nor a look for a newer release, nor extensions that a read-only root
-            # could not take.
-            "--LabApp.news_url=None",
-            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            # Not by ports, which anything in the pod's network could reach.
+            "--KernelManager.transport=ipc",
+            # It could not install anything under a read-only root.
             "--LabApp.extension_manager=readonly",
         ],
         env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],

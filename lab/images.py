@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from lab import node, packages, paths
@@ -69,7 +70,7 @@ class _Build:
         """What it is called when it is told of."""
         return self.source.folder.name
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A name for the outcome: same key, same image."""
         digest = hashlib.sha256(_SLIM.encode())

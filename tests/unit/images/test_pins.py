@@ -1,6 +1,7 @@
 """Each version is written once, or in places that agree."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,30 @@ def test_the_workspace_has_the_client_of_the_servers_release() -> None:
     pins = constraints(CLIENT)
     assert pins["mlflow"] == pins["mlflow-skinny"] == constraints()["mlflow"]
     assert settings()["workspaceImage"] == f"mlflow-kubernetes/client:{pins['mlflow']}"
+
+
+def test_the_workspace_reaches_hdfs_by_the_servers_own_code_and_has_no_more_of_it() -> None:
+    """The server's S3 repository would take over in a client, where it does nothing useful."""
+
+    def registered(image: Path) -> dict[str, str]:
+        project = tomllib.loads((image / "pyproject.toml").read_text())["project"]
+        found: dict[str, str] = project["entry-points"]["mlflow.artifact_repository"]
+        return found
+
+    ours = registered(CLIENT)
+    assert ours == {scheme: registered(SERVER)[scheme] for scheme in ("hdfs", "viewfs")}
+    package = SERVER / "mlflow_kubernetes"
+    needed, seen = {"__init__", ours["hdfs"].partition(":")[0].rpartition(".")[2]}, set[str]()
+    while unseen := needed - seen:
+        seen |= unseen
+        for module in unseen:
+            text = (package / f"{module}.py").read_text()
+            needed |= set(re.findall(r"^from mlflow_kubernetes\.(\w+) import", text, re.M))
+    dockerfile = (CLIENT / "Dockerfile").read_text()
+    copied = re.findall(r"\bmlflow/mlflow_kubernetes/(\w+)\.py", dockerfile)
+    assert sorted(copied) == sorted(needed)
+    ignored = (CLONE / "images" / ".dockerignore").read_text()
+    assert sorted(re.findall(r"^!mlflow/.*/(\w+)\.py$", ignored, re.M)) == sorted(needed)
 
 
 def test_mlflow_gets_an_sqlalchemy_driver_that_it_can_use() -> None:
