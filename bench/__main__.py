@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from commands import ground
+from bench import transfers
+from commands import ground, images
 from commands import stack as stacks
 from commands._main import CommandError, main, say
 from tests.e2e import places, processes
@@ -34,6 +35,13 @@ class Figure:
     unit: str
     goal: float | None = None
 
+    @property
+    def goal_text(self) -> str:
+        """The goal in words: a ratio is better when it is higher, all else when it is lower."""
+        if self.goal is None:
+            return ""
+        return f"{self.goal:g} {self.unit} or less" if self.unit else f"{self.goal:g} or more"
+
 
 UP = Figure("`up` from nothing, images present", "s")
 FIRST_RUN = Figure("... and until a first run is logged and read back", "s", 60)
@@ -43,7 +51,28 @@ SERVER = Figure("tracking server at rest, 2 workers (PSS)", "MiB", 300)
 WHOLE = Figure("whole stack at rest (PSS)", "MiB", 700)
 UPLOAD = Figure("600 MB artifact up, through the ingress", "MB/s")
 DOWNLOAD = Figure("600 MB artifact down, through the ingress", "MB/s")
-FIGURES = (UP, FIRST_RUN, NO_OP, DESTROY, SERVER, WHOLE, UPLOAD, DOWNLOAD)
+STORES = {"minio": 128, "hdfs": 64}
+"""Every artifact store, and by how many MiB the server may grow while 1 GB goes through it."""
+THROUGH = {
+    (store, what): Figure(f"{store}: 1 GB {what}", "MB/s")
+    for store in STORES
+    for what in ("up", "down", "up, past the server", "down, past the server")
+}
+RATIO = {
+    (store, what): Figure(f"{store}: {what} through the server / past it", "", 0.5)
+    for store in STORES
+    for what in ("up", "down")
+}
+GROWTH = {
+    store: Figure(f"{store}: the server's growth meanwhile (PSS)", "MiB", goal)
+    for store, goal in STORES.items()
+}
+FIGURES = (
+    *(UP, FIRST_RUN, NO_OP, DESTROY, SERVER, WHOLE, UPLOAD, DOWNLOAD),
+    *THROUGH.values(),
+    *RATIO.values(),
+    *GROWTH.values(),
+)
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -85,11 +114,34 @@ def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
     found[UPLOAD].append(size / 1e6 / artifact["upload_seconds"])
     found[DOWNLOAD].append(size / 1e6 / artifact["download_seconds"])
 
+    note_transfers(stack, "minio", found)
+
     def destroy() -> None:
         stack.change("destroy")
         wait_for_nothing_more_than(stack.kubectl, before, 120)
 
     found[DESTROY].append(timed(destroy))
+
+
+def note_transfers(stack: Stack, store: str, found: dict[Figure, list[float]]) -> None:
+    """Note how fast a store is through the server and past it, and how much the server grows."""
+    moved = transfers.measure(stack, store)
+    found[THROUGH[store, "up"]].append(moved.up)
+    found[THROUGH[store, "down"]].append(moved.down)
+    found[THROUGH[store, "up, past the server"]].append(moved.direct_up)
+    found[THROUGH[store, "down, past the server"]].append(moved.direct_down)
+    found[RATIO[store, "up"]].append(moved.up / moved.direct_up)
+    found[RATIO[store, "down"]].append(moved.down / moved.direct_down)
+    found[GROWTH[store]].append(moved.growth)
+
+
+def hdfs_round(stack: Stack, found: dict[Figure, list[float]]) -> None:
+    """Measure what differs on HDFS."""
+    stack.set(artifactStore="hdfs")
+    stack.change("up")
+    note_transfers(stack, "hdfs", found)
+    stack.change("destroy")
+    stack.set(artifactStore="minio")
 
 
 def about(stack: Stack) -> list[str]:
@@ -98,10 +150,10 @@ def about(stack: Stack) -> list[str]:
     version = stack.kubectl.json("version")["serverVersion"]["gitVersion"]
     pulumi = stack.pulumi("version").stdout.strip()
     chosen = stacks.settings("minikube")
-    images = ", ".join(chosen[f"{what}Image"] for what in ("server", "postgres", "minio"))
+    shown = ", ".join(chosen[f"{what}Image"] for what in ("server", "postgres", "minio", "hdfs"))
     return [
         f"machine: {os.cpu_count()} cores, {memory:.0f} GiB, {platform.platform()}",
-        f"versions: Pulumi {pulumi}, Kubernetes {version}, {images}",
+        f"versions: Pulumi {pulumi}, Kubernetes {version}, {shown}",
         f"date: {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
     ]
 
@@ -110,10 +162,10 @@ def row(figure: Figure, values: list[float]) -> str:
     """Return one line of the table."""
     if not values:
         return f"| {figure.what} | not to be seen from here | | |"
-    median = f"{statistics.median(values):.1f} {figure.unit}"
-    every = ", ".join(f"{value:.1f}" for value in values)
-    goal = f"{figure.goal:g} {figure.unit} or less" if figure.goal else ""
-    return f"| {figure.what} | {median} | {goal} | {every} |"
+    digits = 1 if figure.unit else 2
+    median = f"{statistics.median(values):.{digits}f} {figure.unit}".strip()
+    every = ", ".join(f"{value:.{digits}f}" for value in values)
+    return f"| {figure.what} | {median} | {figure.goal_text} | {every} |"
 
 
 def command() -> None:
@@ -124,11 +176,13 @@ def command() -> None:
     places.make_virtual_environment()
     found: dict[Figure, list[float]] = defaultdict(list)
     with ground.ready() as cluster, tempfile.TemporaryDirectory() as scratch:
+        images.provide(cluster, stacks.settings("minikube") | {"artifactStore": "hdfs"})
         stack = Stack.create(Path(scratch), cluster.environment, NAMESPACE)
         try:
             for number in range(rounds):
-                say(f"measuring, round {number + 1} of {rounds}, usually 3 min ...")
+                say(f"measuring, round {number + 1} of {rounds}, usually 5 min ...")
                 one_round(stack, Path(scratch), found)
+                hdfs_round(stack, found)
         except ProgramError as error:
             raise CommandError(str(error)) from None
         finally:

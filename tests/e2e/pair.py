@@ -27,14 +27,15 @@ class Pair:
     store: ClassVar[Store]
 
     @pytest.fixture(scope="class")
+    @classmethod
     def stack(
-        self,
+        cls,
         cluster: Cluster,
         environment: dict[str, str],
         tmp_path_factory: pytest.TempPathFactory,
     ) -> Iterator[Stack]:
         """A stack that is told apart from any other by its names and two settings."""
-        database, store = self.database, self.store
+        database, store = cls.database, cls.store
         kubectl = Kubectl(environment, f"mlflow-e2e-{database.name}-{store.name}")
         # A run that was killed may have left its namespace.
         kubectl("delete", "namespace", kubectl.namespace, "--ignore-not-found", seconds=180)
@@ -53,7 +54,8 @@ class Pair:
         wait_for_nothing_more_than(kubectl, before, 60)
 
     @pytest.fixture(scope="class")
-    def machine(self, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> places.Machine:
+    @classmethod
+    def machine(cls, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> places.Machine:
         places.make_virtual_environment()
         return places.Machine(tmp_path_factory.mktemp("home"), stack.outputs()["hosts_line"])
 
