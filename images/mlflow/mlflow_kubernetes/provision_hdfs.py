@@ -25,11 +25,11 @@ def main() -> None:
     if not root.startswith(("hdfs://", "viewfs://")) or not folder.strip("/"):
         fail(f"MLFLOW_ARTIFACTS_DESTINATION is {root!r}: expected hdfs://<host>:<port>/<folder>")
     if superuser := os.environ.get("HDFS_SUPERUSER"):
-        # The only way to say who one is; a client reads it when it is made.
+        # The only way to say who one is; a client reads it when it connects.
         os.environ["HADOOP_USER_NAME"] = superuser
         client = Client(root.removesuffix(folder), SETTINGS)
-        os.environ["HADOOP_USER_NAME"] = user
         wait(root, lambda: _made(client, folder, user))
+        os.environ["HADOOP_USER_NAME"] = user
     wait(root, lambda: _proved(HdfsArtifactRepository(root), root, user))
     print(f"{root}: there, and {user} reads and writes it")
 
