@@ -9,7 +9,8 @@ from commands._main import main, stream
 def command() -> int:
     """Run pytest once over all, so that its closing line counts all."""
     with ground.ready() as cluster:
-        chosen = sys.argv[1:] or [f"tests/{part}" for part in ("unit", "plugins", "lab", "e2e")]
+        parts = ("unit", "plugins", "lab", "hdfs", "e2e")
+        chosen = sys.argv[1:] or [f"tests/{part}" for part in parts]
         return stream([sys.executable, "-m", "pytest", *chosen], cluster.environment)
 
 

@@ -114,6 +114,23 @@ def provide(references: Sequence[str], builds: Mapping[str, Source], mirror: str
                     node.ctr("images", "tag", "--force", _normal(plain), name)
 
 
+def unpack(reference: str) -> Path:
+    """Return a folder with what the stand-in of an image holds, for tests that need no node."""
+    with _lock():
+        build = _stand_in(reference)
+        root = _CACHE / f"{build.name}-{build.key}"
+        if root.exists():
+            return root
+        unfinished = _CACHE / f"{build.name}.unfinished"
+        older = _CACHE.glob(f"{build.name}-{'[0-9a-f]' * 16}")
+        run("rm", "--recursive", "--force", "--one-file-system", unfinished, *older)
+        with _building():
+            _make(build)
+            container = _buildah("from", "--pull-never", build.tag).strip()
+            run("cp", "--archive", _buildah("mount", container).strip(), unfinished)
+        return unfinished.rename(root)
+
+
 def _held() -> dict[str, str]:
     """Return the digest of each image that the node holds."""
     rows = [line.split() for line in node.ctr("images", "ls").splitlines()[1:]]
@@ -167,9 +184,7 @@ def _archive(name: str, build: _Build) -> Path:
     archive = _CACHE / f"{stem}-{build.key}.tar"
     if archive.exists():
         return archive
-    packages.need("buildah", "debootstrap", "debian-archive-keyring", "ca-certificates")
-    _buildah("rm", "--all")  # what a killed build left mounted
-    try:
+    with _building():
         _make(build)
         unfinished = _CACHE / f"{stem}.unfinished"
         unfinished.unlink(missing_ok=True)
@@ -178,12 +193,20 @@ def _archive(name: str, build: _Build) -> Path:
         with step(f"packing the image {build.name}", usual="10 s"):
             _buildah("push", *zstd, build.tag, f"oci-archive:{unfinished}:{name}")
         unfinished.rename(archive)
-    finally:
-        _buildah("rm", "--all")
     for old in _CACHE.glob(f"{stem}-*.tar"):
         if old != archive:
             old.unlink()
     return archive
+
+
+@contextmanager
+def _building() -> Iterator[None]:
+    packages.need("buildah", "debootstrap", "debian-archive-keyring", "ca-certificates")
+    _buildah("rm", "--all")  # what a killed build left mounted
+    try:
+        yield
+    finally:
+        _buildah("rm", "--all")
 
 
 def _digest(archive: Path) -> str:

@@ -41,7 +41,7 @@ T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
 # Held in memory once or twice per transfer under way.
-CHUNK_SIZE = 4 * 1024 * 1024
+CHUNK_SIZE = 2 * 1024 * 1024
 # Uploads have such a name until they are complete; nothing that MLflow asks for shows them.
 UNFINISHED = ".mlflow-unfinished-"
 # For one step (a call of the NameNode, a chunk), so that a silent server is told as one.
@@ -52,13 +52,14 @@ SETTINGS = {
     "dfs.client.failover.sleep.base.millis": "500",
     "dfs.client.failover.sleep.max.millis": "2000",
 }
+# Told of a path that goes through a file, as one of two exceptions: a check of rights comes first.
+_BELOW_A_FILE = "(is not a directory)"
 _CODES = {
     "AccessControlException": PERMISSION_DENIED,
     "DSQuotaExceededException": RESOURCE_LIMIT_EXCEEDED,
     "FileAlreadyExistsException": INVALID_PARAMETER_VALUE,
     "InvalidPathException": INVALID_PARAMETER_VALUE,
     "NSQuotaExceededException": RESOURCE_LIMIT_EXCEEDED,
-    "ParentNotDirectoryException": INVALID_PARAMETER_VALUE,
     "PathComponentTooLongException": INVALID_PARAMETER_VALUE,
     "RetriableException": TEMPORARILY_UNAVAILABLE,
     "SafeModeException": TEMPORARILY_UNAVAILABLE,
@@ -83,6 +84,11 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
         self._server = f"{parts[1]}://{parts[2]}" if parts[2] else None
         self._shown = self._server or f"{parts[1]}://"
         self._root = _normal(parts[3] or "/")
+
+    @property
+    def max_workers(self) -> int:
+        """Files that are stored or fetched at once; each mostly waits, half a second at its end."""
+        return 16
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
         """Store one local file."""
@@ -122,20 +128,22 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
         artifact_file_name: str,
         artifact_path: str | None = None,
     ) -> None:
-        """Store what an async stream yields; a thread is taken only while a chunk is sent."""
+        """Store what an async stream yields, and send each chunk while the next one arrives."""
         upload = self._upload(artifact_file_name, artifact_path)
         kept = bytearray()
+        step = _start(upload.open)
         try:
-            await self._ask_later("store", upload.target, upload.open)
             async for chunk in chunks:
                 kept += chunk
                 if len(kept) >= CHUNK_SIZE:
-                    full, kept = kept, bytearray()
-                    await self._ask_later("store", upload.target, upload.write, full)
-            await self._ask_later("store", upload.target, upload.write, kept)
-            await self._ask_later("store", upload.target, upload.publish)
+                    await self._await("store", upload.target, step)
+                    step, kept = _start(upload.write, kept), bytearray()
+            for last in (functools.partial(upload.write, kept), upload.publish):
+                await self._await("store", upload.target, step)
+                step = _start(last)
+            await self._await("store", upload.target, step)
         except BaseException:
-            await asyncio.to_thread(_discard, upload)
+            await asyncio.to_thread(_discard, upload, step)
             raise
 
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
@@ -206,11 +214,9 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
         except Exception as error:
             raise self._failure(action, path, error) from error
 
-    async def _ask_later(
-        self, action: str, path: str, call: Callable[..., T], *arguments: Any
-    ) -> T:
+    async def _await(self, action: str, path: str, answer: "Future[T]") -> T:
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(_start(call, *arguments)), PATIENCE)
+            return await asyncio.wait_for(asyncio.wrap_future(answer), PATIENCE)
         except Exception as error:
             raise self._failure(action, path, error) from error
 
@@ -253,8 +259,9 @@ class _Upload:
             self._client.delete(self.unfinished)
 
 
-def _discard(upload: _Upload) -> None:
+def _discard(upload: _Upload, *under_way: "Future[Any]") -> None:
     # The failure on its way up is the one to tell, and soon.
+    wait(under_way, timeout=5)
     done, _ = wait([_start(upload.discard)], timeout=5)
     if not done or done.pop().exception():
         _logger.warning("Cannot remove the unfinished %s", upload.unfinished)
@@ -289,7 +296,9 @@ def _entries(client: Client, folder: str) -> list[FileStatus]:
 def _is_folder(client: Client, path: str) -> bool:
     try:
         return bool(client.get_file_info(path).isdir)
-    except FileNotFoundError:
+    except (FileNotFoundError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and _BELOW_A_FILE not in str(error):
+            raise
         return False
 
 
@@ -305,6 +314,8 @@ def told(error: Exception) -> tuple[int, str]:
     parts = re.fullmatch(r'\w+\((?:"([\w.$]+)", )?"(.*)"\)', str(error), re.DOTALL)
     text = parts[2].replace(r"\n", "\n").replace(r"\t", "\t") if parts else str(error)
     reason = " ".join(text.partition("\n\tat ")[0].split())
+    if reason.endswith(_BELOW_A_FILE):
+        return INVALID_PARAMETER_VALUE, reason
     if parts and parts[1]:
         return _CODES.get(parts[1].rpartition(".")[2], INTERNAL_ERROR), reason
     if isinstance(error, FileNotFoundError):
