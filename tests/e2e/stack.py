@@ -86,6 +86,17 @@ class Stack:
         for key, value in settings.items():
             self.pulumi("config", "set", "--stack", "minikube", key, value)
 
+    def set_secret(self, **settings: str) -> None:
+        """Change settings that Pulumi encrypts; their values are never in an argument."""
+        for key, value in settings.items():
+            run(
+                ["pulumi", "config", "set", "--stack", "minikube", "--secret", key],
+                self.environment,
+                seconds=60,
+                stdin=value,
+                folder=self.folder,
+            )
+
     def pulumi(
         self, *arguments: str, seconds: float = 60, check: bool = True
     ) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,156 @@
+"""Servers outside the cluster: the programs of its images, run on this machine beside the lab.
+
+They listen on the machine's end of the lab's network alone.
+"""
+
+import os
+import secrets
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from commands import stack as stacks
+from lab import node, paths
+from tests.e2e.waiting import wait_until
+
+ADDRESS = paths.HOST_ADDRESS
+BUCKET = "outside"
+# Its own processes alone, which end with it; the image's files as its root.
+_APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL")
+_ENTER = """
+mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" || exit 1
+user=$1; shift
+exec chroot --userspec="$user" "$0" "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A PostgreSQL with MLflow's database, and a MinIO with a bucket, on TLS."""
+
+    database_port: int
+    bucket_port: int
+    password: str
+    """Of `mlflow`, who owns the database, and of `reader`, who may only log in."""
+    key: str
+    """The secret of the access key `mlflow`, which may do anything."""
+    ca: str
+    objects: Path
+    """Where the objects of the bucket are."""
+
+    def uri(self, user: str = "mlflow", *, password: str = "", port: int = 0) -> str:
+        """Return the address of the database."""
+        login = f"{user}:{password or self.password}"
+        return f"postgresql+psycopg2://{login}@{ADDRESS}:{port or self.database_port}/mlflow"
+
+    def endpoint(self, port: int = 0) -> str:
+        """Return the address of the store."""
+        return f"https://{ADDRESS}:{port or self.bucket_port}"
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Outside]:
+    """Have both servers running while the block runs."""
+    settings = stacks.settings("minikube")
+    password, key = secrets.token_hex(16), secrets.token_hex(16)
+    with ExitStack() as stack:
+        postgres = stack.enter_context(_files(str(settings["postgresImage"]), folder / "postgres"))
+        (postgres / "docker-entrypoint-initdb.d" / "users.sql").write_text(
+            f"create role mlflow login password '{password}';\n"
+            f"create role reader login password '{password}';\n"
+            "create database mlflow owner mlflow;\n"
+        )
+        minio = stack.enter_context(_files(str(settings["minioImage"]), folder / "minio"))
+        ca = _certificate(minio / "certs")
+        objects = minio / "data" / BUCKET
+        for made in (minio / "dev", minio / "proc", objects):
+            made.mkdir(parents=True, exist_ok=True)
+        os.chown(objects.parent, 1000, 1000)
+        os.chown(objects, 1000, 1000)
+
+        outside = Outside(_free_port(), _free_port(), password, key, ca, objects)
+        database = [
+            *("docker-entrypoint.sh", "postgres", "-p", str(outside.database_port)),
+            *("-c", f"listen_addresses={ADDRESS}"),
+        ]
+        variables = {"POSTGRES_PASSWORD": password, "PGPORT": str(outside.database_port)}
+        stack.enter_context(_program(postgres, 999, database, variables))
+        store = [
+            *("minio", "server", "/data", "--certs-dir", "/certs"),
+            *("--address", f"{ADDRESS}:{outside.bucket_port}"),
+            *("--console-address", f"{ADDRESS}:{_free_port()}"),
+        ]
+        variables = {"MINIO_ROOT_USER": "mlflow", "MINIO_ROOT_PASSWORD": key, "HOME": "/tmp"}  # noqa: S108
+        stack.enter_context(_program(minio, 1000, store, variables))
+        for port in (outside.database_port, outside.bucket_port):
+            wait_until(partial(_listens, port), 60, f"port {port} is listened on")
+        yield outside
+
+
+@contextmanager
+def _files(image: str, root: Path) -> Iterator[Path]:
+    """Have an image's files in a folder, to write in as well."""
+    root.mkdir(parents=True)
+    repository = image if "/" in image else f"library/{image}"
+    node.ctr("images", "mount", "--rw", f"docker.io/{repository}", root)
+    try:
+        yield root
+    finally:
+        node.ctr("images", "unmount", "--rm", root)
+
+
+@contextmanager
+def _program(
+    root: Path, user: int, command: list[str], variables: Mapping[str, str]
+) -> Iterator[None]:
+    """Run a program of an image, as the image would, until the block ends."""
+    ids = f"{user}:{user}"
+    search = "/usr/local/bin:/usr/lib/postgresql/18/bin:/usr/bin:/bin"
+    environment = {"PATH": search, "PGDATA": "/var/lib/postgresql/18/docker", **variables}
+    with (root.parent / f"{root.name}.log").open("w") as log:
+        process = subprocess.Popen(
+            [*_APART, "sh", "-c", _ENTER, str(root), ids, *command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _certificate(folder: Path) -> str:
+    """Make a certificate that nobody else signed, where MinIO looks for its own."""
+    folder.mkdir()
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "2", "-subj", "/CN=outside"),
+            *("-addext", f"subjectAltName=IP:{ADDRESS}"),
+            *("-keyout", str(folder / "private.key"), "-out", str(folder / "public.crt")),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+    (folder / "private.key").chmod(0o644)
+    return (folder / "public.crt").read_text()
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind((ADDRESS, 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def _listens(port: int) -> bool:
+    with socket.create_connection((ADDRESS, port), timeout=1):
+        return True
