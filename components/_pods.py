@@ -190,12 +190,13 @@ def python_job(
     image: pulumi.Input[str],
     backends: Sequence[Credentials],
     seconds: int,
+    seconds_to_start: int = 30,
     retries: int = 2,
     environment: Mapping[str, pulumi.Input[str]] | None = None,
     opts: pulumi.ResourceOptions,
 ) -> k8s.batch.v1.Job:
     """Run one module of the server image once, for ``seconds`` at most; ``retries`` times more
-    when it fails.
+    when it fails. Its pods have ``seconds_to_start`` beside.
 
     A changed image or secret replaces the Job, so it runs again. No ``ttlSecondsAfterFinished``: a
     Job that removes itself is drift, and the next ``up`` after a refresh would run it again.
@@ -225,7 +226,7 @@ def python_job(
         metadata=metadata(name, namespace, labels, {"pulumi.com/replaceUnready": "true"}),
         spec=k8s.batch.v1.JobSpecArgs(
             backoff_limit=retries,
-            active_deadline_seconds=seconds + 30,
+            active_deadline_seconds=seconds + seconds_to_start,
             template=k8s.core.v1.PodTemplateSpecArgs(
                 metadata=k8s.meta.v1.ObjectMetaArgs(
                     labels=labels, annotations=restarts_with(*backends)
@@ -238,7 +239,7 @@ def python_job(
         opts=pulumi.ResourceOptions.merge(
             opts,
             pulumi.ResourceOptions(
-                custom_timeouts=pulumi.CustomTimeouts(create=f"{seconds + 60}s")
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{seconds + seconds_to_start + 30}s")
             ),
         ),
     )

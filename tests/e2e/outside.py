@@ -34,6 +34,8 @@ class Outside:
 
     database_port: int
     bucket_port: int
+    silent_port: int
+    """Takes connections, and never says a word."""
     password: str
     """Of `mlflow`, who owns the database, and of `reader`, who may only log in."""
     key: str
@@ -72,7 +74,9 @@ def running(folder: Path) -> Iterator[Outside]:
         os.chown(objects.parent, 1000, 1000)
         os.chown(objects, 1000, 1000)
 
-        outside = Outside(_free_port(), _free_port(), password, key, ca, objects)
+        silent = stack.enter_context(socket.create_server((ADDRESS, 0)))
+        ports = (_free_port(), _free_port(), silent.getsockname()[1])
+        outside = Outside(*ports, password, key, ca, objects)
         database = [
             *("docker-entrypoint.sh", "postgres", "-p", str(outside.database_port)),
             *("-c", f"listen_addresses={ADDRESS}"),

@@ -133,8 +133,9 @@ def test_a_check_is_told_within_a_minute(stack: Recorded) -> None:
     for name in ("Job external-database-check", "Job s3-check"):
         spec = stack.inputs(name)["spec"]
         assert spec["backoffLimit"] == 0, name
-        assert spec["activeDeadlineSeconds"] < 60, name
         (container,) = spec["template"]["spec"]["containers"]
+        # The pod may have to pull its image first; the check itself ends 10 s later at most.
+        assert {"name": "TIMEOUT_SECONDS", "value": "25"} in container["env"], name
         # A Secret that is missing would keep the pod from starting, without a word.
         assert all(source["secretRef"]["optional"] for source in container["envFrom"]), name
 

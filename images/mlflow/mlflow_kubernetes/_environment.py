@@ -2,9 +2,12 @@
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import NoReturn
+
+_BEYOND_SECONDS = 10
 
 
 def required(name: str) -> str:
@@ -40,6 +43,19 @@ def wait(what: str, problem: Callable[[], str | None]) -> None:
             print(f"waiting for {what}: {reason}", flush=True)
             told = reason
         time.sleep(1)
+
+
+def limit(what: str) -> None:
+    """End the job when a server takes its connection and then never answers: not all drivers do."""
+    seconds = timeout() + _BEYOND_SECONDS
+
+    def late() -> None:
+        print(f"error: {what} did not answer within {seconds:.0f} s", file=sys.stderr, flush=True)
+        os._exit(1)  # the driver sits in the main thread, and may not be in Python
+
+    timer = threading.Timer(seconds, late)
+    timer.daemon = True
+    timer.start()
 
 
 def one_line(error: object) -> str:

@@ -21,7 +21,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from mlflow_kubernetes._environment import fail, one_line, required, secrets_read, wait
+from mlflow_kubernetes._environment import fail, limit, one_line, required, secrets_read, wait
 
 _CONTENT = b"left by a check of mlflow_kubernetes; safe to remove"
 
@@ -33,6 +33,7 @@ def main() -> None:
     where = f"bucket {destination.netloc} at {endpoint or 'Amazon S3'}"
     name = f".mlflow-kubernetes-check-{secrets.token_hex(4)}"
     key = f"{destination.path}/{name}".lstrip("/")
+    limit(where)
     wait(where, lambda: _problem(where, lambda: _client(endpoint), destination.netloc, key))
     print(f"{where}: objects are written, read, listed and removed under {destination.path or '/'}")
 

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlflow_kubernetes import _database
-from mlflow_kubernetes._environment import fail, required
+from mlflow_kubernetes._environment import fail, limit, required
 
 # Nobody else's table has this name, and no statement holds anything that somebody typed.
 _TABLE = f"mlflow_kubernetes_check_{secrets.token_hex(4)}"
@@ -42,6 +42,7 @@ def main() -> None:
     """Wait for the database, then try it."""
     engine = _database.engine()
     where = _database.place(engine)
+    limit(where)
     _database.wait_for(engine)
     kind = engine.dialect.name
     if kind not in _CONNECTIONS:

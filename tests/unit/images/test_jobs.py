@@ -3,6 +3,7 @@
 Their work needs MLflow, a database and a store: tests/e2e shows it on the real ones.
 """
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -77,6 +78,22 @@ def test_waiting_too_long_ends_the_job_with_the_last_reason(
     assert ended.value.code == 1
     assert 5 < clock[0] <= 6
     assert failure(capsys) == "error: the database did not answer within 5 s: refused"
+
+
+def test_a_server_that_never_answers_ends_the_job_in_one_line() -> None:
+    script = (
+        "import mlflow_kubernetes._environment as e, time;"
+        "e._BEYOND_SECONDS = 0; e.limit('it'); time.sleep(60)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(Path(environment.__file__).parents[1]), "TIMEOUT_SECONDS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (answer.returncode, answer.stderr) == (1, "error: it did not answer within 1 s\n")
 
 
 def test_a_message_of_several_lines_becomes_one() -> None:
