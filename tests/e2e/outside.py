@@ -113,7 +113,7 @@ def _program(
 ) -> Iterator[None]:
     """Run a program of an image, as the image would, until the block ends."""
     ids = f"{user}:{user}"
-    search = "/usr/local/bin:/usr/lib/postgresql/18/bin:/usr/bin:/bin"
+    search = "/usr/local/bin:/usr/lib/postgresql/18/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     environment = {"PATH": search, "PGDATA": "/var/lib/postgresql/18/docker", **variables}
     with (root.parent / f"{root.name}.log").open("w") as log:
         process = subprocess.Popen(

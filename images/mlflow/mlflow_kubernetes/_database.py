@@ -41,8 +41,8 @@ def wait_for(engine: Engine) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Return the driver's own words; SQLAlchemy adds the statement and a link around them."""
-    return one_line(getattr(error, "orig", None) or error)
+    """Return the driver's own words; SQLAlchemy adds the statement, as PostgreSQL does."""
+    return one_line(getattr(error, "orig", None) or error).partition(" LINE 1: ")[0]
 
 
 def _problem(engine: Engine) -> str | None:

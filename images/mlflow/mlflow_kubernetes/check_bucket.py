@@ -4,6 +4,7 @@ Does there, on one object of its own, what the server does with artifacts, and r
 """
 
 import os
+import re
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -71,12 +72,16 @@ def _problem(where: str, client: Callable[[], Any], bucket: str, key: str) -> st
             " the service account or the node"
         )
     except SSLError as error:
-        fail(f"cannot {attempt.step} {where}: {one_line(error)}")
+        fail(f"cannot {attempt.step} {where}: {_without_query(error)}")
     except (HTTPClientError, ConnectionError) as error:
-        return one_line(error)
+        return _without_query(error)
     except (BotoCoreError, ValueError) as error:
         fail(f"cannot {attempt.step} {where}: {one_line(error)}")
     return None
+
+
+def _without_query(error: BotoCoreError) -> str:
+    return re.sub(r"\?[^\s\"]*", "", one_line(error))
 
 
 class _Attempt:
