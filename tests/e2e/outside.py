@@ -19,12 +19,14 @@ from tests.e2e.waiting import wait_until
 
 ADDRESS = paths.HOST_ADDRESS
 BUCKET = "outside"
-# Its own processes alone, which end with it; the image's files as its root.
+# Processes of its own, with the image's files as their root. The shell stays their first one, and
+# takes all of them along when it is killed; a program that changed its user would not be told.
 _APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL")
 _ENTER = """
 mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" || exit 1
 user=$1; shift
-exec chroot --userspec="$user" "$0" "$@"
+chroot --userspec="$user" "$0" "$@"
+exit 1
 """
 
 
