@@ -7,7 +7,7 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 from components._labels import labels, metadata
-from components._pods import Credentials, python_job
+from components._pods import Credentials, once_done, python_job
 from components._uris import fingerprint
 
 CHECK_SECONDS = 25
@@ -86,8 +86,6 @@ def checked_credentials(
     accepted = credentials(
         "credentials", pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=check))
     )
-    # Through the Job, so that whoever reads the Secret comes after the check, whoever made it.
-    accepted["secret"] = pulumi.Output.all(accepted["secret"], check.metadata.name).apply(
-        lambda names: names[0]
-    )
+    # Whoever reads a Secret comes after the check, also where the Secret was there before.
+    accepted["secret"] = once_done(check, accepted["secret"])
     return accepted

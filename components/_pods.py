@@ -243,3 +243,18 @@ def python_job(
             ),
         ),
     )
+
+
+def once_done(job: k8s.batch.v1.Job, value: pulumi.Input[str]) -> pulumi.Output[str]:
+    """Return ``value`` when the Job has succeeded.
+
+    Whoever takes it is made after the Job, and does not depend on it in Pulumi's books: when a Job
+    is replaced, Pulumi first deletes what has a property that came from it, a running server.
+    """
+    known = pulumi.Output.from_input(value)
+    waited = pulumi.Output.all(known, job.urn).apply(lambda both: str(both[0]))
+
+    async def when_done() -> str:
+        return str(await waited.future())
+
+    return pulumi.Output(known.resources(), when_done(), waited.is_known(), waited.is_secret())

@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 from components._data_server import DATA_VOLUME, data_server
 from components._hadoop import configuration_xml
 from components._labels import labels, metadata
-from components._pods import Credentials, exec_probe, python_job, restricted_pod
+from components._pods import Credentials, exec_probe, once_done, python_job, restricted_pod
 from components._uris import fingerprint, service_host
 from components._validate import known_keys
 
@@ -161,13 +161,8 @@ class Hdfs(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=servers)),
         )
 
-        # Through the Job, so that whoever reads the Secret comes after the folder.
-        self.credentials = {
-            **credentials,
-            "secret": pulumi.Output.all(secret.metadata.name, folder.metadata.name).apply(
-                lambda names: names[0]
-            ),
-        }
+        # Whoever reads the Secret comes after the folder.
+        self.credentials = {**credentials, "secret": once_done(folder, secret.metadata.name)}
         self.register_outputs(
             {
                 "artifact_root": self.artifact_root,

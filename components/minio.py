@@ -9,7 +9,14 @@ import pulumi_random as random
 from components._data_server import DATA_VOLUME, data_server
 from components._ingress import IngressArgs, http_ingress
 from components._labels import labels, metadata
-from components._pods import Credentials, http_probe, python_job, restricted_pod, secrets_env
+from components._pods import (
+    Credentials,
+    http_probe,
+    once_done,
+    python_job,
+    restricted_pod,
+    secrets_env,
+)
 from components._uris import fingerprint, service_host
 from components._validate import known_keys
 
@@ -143,11 +150,9 @@ class Minio(pulumi.ComponentResource):
             )
 
         self.endpoint_url = pulumi.Output.from_input(f"http://{args['host']}")
-        # Through the Job, so that whoever reads the Secret comes after the bucket.
+        # Whoever reads the Secret comes after the bucket.
         self.credentials = {
-            "secret": pulumi.Output.all(credentials.metadata.name, bucket.metadata.name).apply(
-                lambda names: names[0]
-            ),
+            "secret": once_done(bucket, credentials.metadata.name),
             "fingerprint": fingerprint(secret_key, host),
         }
         self.client_env = pulumi.Output.all(self.endpoint_url, secret_key).apply(

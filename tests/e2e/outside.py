@@ -32,7 +32,7 @@ exit 1
 
 @dataclass(frozen=True)
 class Outside:
-    """A PostgreSQL with MLflow's database, and a MinIO with a bucket, on TLS."""
+    """A PostgreSQL with MLflow's database and an old one, and a MinIO with a bucket, on TLS."""
 
     database_port: int
     bucket_port: int
@@ -46,10 +46,12 @@ class Outside:
     objects: Path
     """Where the objects of the bucket are."""
 
-    def uri(self, user: str = "mlflow", *, password: str = "", port: int = 0) -> str:
+    def uri(
+        self, user: str = "mlflow", *, password: str = "", port: int = 0, name: str = "mlflow"
+    ) -> str:
         """Return the address of the database."""
         login = f"{user}:{password or self.password}"
-        return f"postgresql+psycopg2://{login}@{ADDRESS}:{port or self.database_port}/mlflow"
+        return f"postgresql+psycopg2://{login}@{ADDRESS}:{port or self.database_port}/{name}"
 
     def endpoint(self, port: int = 0) -> str:
         """Return the address of the store."""
@@ -67,6 +69,7 @@ def running(folder: Path) -> Iterator[Outside]:
             f"create role mlflow login password '{password}';\n"
             f"create role reader login password '{password}';\n"
             "create database mlflow owner mlflow;\n"
+            "create database old owner mlflow template template0 locale 'C' encoding SQL_ASCII;\n"
         )
         minio = stack.enter_context(_files(str(settings["minioImage"]), folder / "minio"))
         ca = _certificate(minio / "certs")
@@ -116,7 +119,8 @@ def _program(
     """Run a program of an image, as the image would, until the block ends."""
     ids = f"{user}:{user}"
     search = "/usr/local/bin:/usr/lib/postgresql/18/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    environment = {"PATH": search, "PGDATA": "/var/lib/postgresql/18/docker", **variables}
+    official = {"LANG": "en_US.utf8", "PGDATA": "/var/lib/postgresql/18/docker"}
+    environment = {"PATH": search, **official, **variables}
     with (root.parent / f"{root.name}.log").open("w") as log:
         process = subprocess.Popen(
             [*_APART, "sh", "-c", _ENTER, str(root), ids, *command],

@@ -151,8 +151,23 @@ def missing_rights(stack: Stack, servers: Outside) -> list[str]:
     ]
 
 
+def wrong_places(stack: Stack, servers: Outside) -> list[str]:
+    stack.set(s3AccessKeyId="mlflow", s3Bucket="not-made")
+    stack.set_secret(databaseUri=servers.uri(name="old"))
+    return [
+        f"error: the database at {outside.ADDRESS}:{servers.database_port} does not let MLflow's "
+        r"user keep any letter \(its encoding must be UTF-8",
+        f"error: cannot list bucket not-made at {servers.endpoint()}: NoSuchBucket: ",
+    ]
+
+
 def missing_secrets(stack: Stack, servers: Outside) -> list[str]:
-    stack.set(s3AccessKeyId="", databaseSecret="not-there", s3Secret="neither-there")
+    stack.set(
+        s3Bucket=outside.BUCKET,
+        s3AccessKeyId="",
+        databaseSecret="not-there",
+        s3Secret="neither-there",
+    )
     for key in ("databaseUri", "s3SecretAccessKey"):
         stack.pulumi("config", "rm", "--stack", "minikube", key)
     return [
@@ -163,7 +178,7 @@ def missing_secrets(stack: Stack, servers: Outside) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "mistake", [wrong_passwords, nobody_there, missing_rights, missing_secrets]
+    "mistake", [wrong_passwords, nobody_there, missing_rights, wrong_places, missing_secrets]
 )
 def test_what_cannot_be_used_is_told_within_a_minute_and_touches_nothing(
     stack: Stack, servers: Outside, mistake: Any
