@@ -10,7 +10,7 @@ from components._labels import labels, metadata
 from components._pods import Credentials, once_done, python_job
 from components._uris import fingerprint
 
-CHECK_SECONDS = 25
+CHECK_SECONDS = 15
 """How long a check waits for an answer; with the pod's own start it is over within a minute."""
 
 

@@ -136,7 +136,7 @@ def nobody_there(stack: Stack, servers: Outside) -> list[str]:
     return [
         # It takes connections, and then says nothing, which this driver would wait for.
         f"error: the database at {outside.ADDRESS}:{servers.silent_port} did not answer within",
-        f"error: bucket {outside.BUCKET} at {servers.endpoint(CLOSED)} did not answer within 25 s",
+        f"error: bucket {outside.BUCKET} at {servers.endpoint(CLOSED)} did not answer within 15 s",
     ]
 
 

@@ -134,8 +134,8 @@ def test_a_check_is_told_within_a_minute(stack: Recorded) -> None:
         spec = stack.inputs(name)["spec"]
         assert spec["backoffLimit"] == 0, name
         (container,) = spec["template"]["spec"]["containers"]
-        # The pod may have to pull its image first; the check itself ends 10 s later at most.
-        assert {"name": "TIMEOUT_SECONDS", "value": "25"} in container["env"], name
+        # The pod may have to pull its image first; the check itself ends 5 s later at most.
+        assert {"name": "TIMEOUT_SECONDS", "value": "15"} in container["env"], name
         # A Secret that is missing would keep the pod from starting, without a word.
         assert all(source["secretRef"]["optional"] for source in container["envFrom"]), name
 

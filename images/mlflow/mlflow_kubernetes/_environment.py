@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-_BEYOND_SECONDS = 10
+_BEYOND_SECONDS = 5
 
 
 def required(name: str) -> str:
