@@ -134,6 +134,8 @@ def _pod(
             "--ServerApp.local_hostnames=localhost",
             f"--ServerApp.local_hostnames={args['host']}",
             pulumi.Output.concat("--ServerApp.local_hostnames=", service),
+            # MLflow asks here, under the pod's name, which notebook a run came from.
+            f"--ServerApp.local_hostnames={name}-0",
             # Not by ports, which anything in the pod's network could reach.
             "--KernelManager.transport=ipc",
             # It could not install anything under a read-only root.

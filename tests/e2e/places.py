@@ -38,10 +38,12 @@ class Machine:
     hosts: str
     """Lines as in a hosts file."""
 
-    def run(self, script: str, *arguments: str, tracking_uri: str, seconds: float) -> Any:
+    def run(
+        self, script: str, *arguments: str, tracking_uri: str, seconds: float, stdin: str = ""
+    ) -> Any:
         """Run a script to its end and return its last line, which is JSON."""
         command = [str(_VENV / "bin" / "python"), str(SCRIPTS / script), *arguments]
-        answer = run(command, self._environment(tracking_uri), seconds=seconds)
+        answer = run(command, self._environment(tracking_uri), seconds=seconds, stdin=stdin)
         return json.loads(answer.stdout.splitlines()[-1])
 
     def start(self, script: str, *arguments: str, tracking_uri: str) -> subprocess.Popen[str]:

@@ -49,7 +49,16 @@ def memory(process: int) -> int:
 
 def command_line(process: int) -> str:
     """Return a process's arguments, as everybody on its machine can read them."""
+    return _words(process, "cmdline")
+
+
+def environment(process: int) -> str:
+    """Return the variables that a process was started with, and hands on."""
+    return _words(process, "environ")
+
+
+def _words(process: int, file: str) -> str:
     try:
-        return (PROC / str(process) / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return (PROC / str(process) / file).read_bytes().replace(b"\0", b" ").decode()
     except (FileNotFoundError, ProcessLookupError):
         return ""

@@ -45,6 +45,18 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"trackingHost": "same.local", "artifactHost": "same.local"},
         ["mlflow:artifactHost", "'same.local'", "trackingHost"],
     ),
+    "a workspace under the server's name": (
+        {"clientWorkspace": True, "trackingHost": "same.local", "workspaceHost": "same.local"},
+        ["mlflow:workspaceHost", "'same.local'", "trackingHost"],
+    ),
+    "a workspace without room": (
+        {"clientWorkspace": True, "workspaceMemory": "128Mi"},
+        ["mlflow:workspaceMemory", "'128Mi'", "512Mi"],
+    ),
+    "a workspace perhaps": (
+        {"clientWorkspace": "maybe"},
+        ["mlflow:clientWorkspace", "'maybe'", "true or false"],
+    ),
     "every host at once": ({"allowedHosts": ["*"]}, ["mlflow:allowedHosts", '["*"]', "list"]),
     "a size without unit": ({"databaseStorage": 8}, ["mlflow:databaseStorage", "'8'", "8Gi"]),
     "a size in words": ({"artifactStorage": "plenty"}, ["mlflow:artifactStorage", "plenty", "8Gi"]),

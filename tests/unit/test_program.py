@@ -368,7 +368,7 @@ def test_a_workspace_knows_the_server_and_its_token_is_in_a_file_alone(
 def test_a_workspace_answers_to_its_own_names_only(with_workspace: Recorded) -> None:
     (container,) = with_workspace.pods()["StatefulSet workspace-server"]["containers"]
     given = [one.partition("=")[2] for one in container["args"] if "local_hostnames" in one]
-    assert given == ["localhost", "mlflow-workspace.local", "workspace.mlflow.svc"]
+    assert given == ["localhost", "mlflow-workspace.local", "workspace.mlflow.svc", "workspace-0"]
     assert "--ServerApp.allow_remote_access=False" in container["args"]
 
 

@@ -1,0 +1,63 @@
+"""Log in to JupyterLab in a headless Chromium, run a cell, and print what a user would see as JSON.
+
+Standard input is a JSON object with the URL, the token and the cell.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from look_at_page import open_browser
+from selenium.common.exceptions import TimeoutException
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support import expected_conditions as expected
+from selenium.webdriver.support.ui import WebDriverWait
+
+LAUNCH = '.jp-LauncherCard[data-category="Notebook"]'
+EDITOR = ".jp-Notebook .jp-CodeCell .cm-content"
+# A cell that is run before the kernel is connected is not run at all.
+IDLE = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
+OUTPUT = ".jp-Notebook .jp-OutputArea-output pre"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--screenshot", type=Path, required=True)
+    arguments = parser.parse_args()
+    given = json.load(sys.stdin)
+    report = {}
+    with tempfile.TemporaryDirectory() as profile:
+        browser = open_browser(profile)
+        try:
+            wait = WebDriverWait(browser, 60)
+            browser.get(f"{given['url']}/lab")
+            report["asked"] = browser.current_url
+            browser.find_element(By.ID, "password_input").send_keys(given["token"])
+            browser.find_element(By.ID, "login_submit").click()
+            wait.until(expected.element_to_be_clickable((By.CSS_SELECTOR, LAUNCH))).click()
+            wait.until(expected.element_to_be_clickable((By.CSS_SELECTOR, EDITOR))).click()
+            wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, IDLE)))
+            keys = ActionChains(browser).send_keys(given["cell"])
+            keys.key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
+            # What is missing then is for the caller to see.
+            with suppress(TimeoutException):
+                wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, OUTPUT)))
+            report["output"] = [
+                found.text for found in browser.find_elements(By.CSS_SELECTOR, OUTPUT)
+            ]
+            report["title"] = browser.title
+            report["shown"] = browser.current_url
+            report["console"] = browser.get_log("browser")
+        finally:
+            arguments.screenshot.write_bytes(browser.get_screenshot_as_png())
+            browser.quit()
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

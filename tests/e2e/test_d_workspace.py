@@ -1,0 +1,208 @@
+"""The workspace in the cluster: wired, closed to strangers, and used as people use it."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from commands import images
+from commands import stack as stacks
+from commands.cluster import Cluster
+from lab import packages
+from tests.e2e import places, processes
+from tests.e2e.kubectl import Kubectl, Object, inventory, wait_for_nothing_more_than
+from tests.e2e.stack import Stack
+from tests.e2e.stores import HDFS
+from tests.e2e.test_5_traps import INSIDE
+from tests.e2e.test_6_healing import delete_pod
+from tests.e2e.test_7_secrets import everything_but_secrets, found_in, logs
+from tests.e2e.waiting import wait_until
+
+NAMESPACE = "mlflow-e2e-workspace"
+HOST = f"{NAMESPACE}-lab.local"
+NOTEBOOKS = Path(__file__).parent / "notebooks"
+STORE, REPOSITORY = HDFS, "HdfsArtifactRepository"
+CHOSEN = {"artifactStore": STORE.name, "clientWorkspace": "true"}
+POD = "workspace-0"
+READ_HOME = (
+    "import kept, pathlib; print(pathlib.Path('~/kept.txt').expanduser().read_text(), kept.WORD)"
+)
+
+
+@pytest.fixture(scope="module")
+def before(environment: dict[str, str]) -> set[Object]:
+    """Everything that the cluster held before this stack was made."""
+    kubectl = Kubectl(environment, NAMESPACE)
+    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", seconds=180)
+    return inventory(kubectl)
+
+
+@pytest.fixture(scope="module")
+def stack(
+    cluster: Cluster,
+    before: set[Object],  # noqa: ARG001 (taken before anything is made)
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
+    """A stack with a workspace."""
+    images.provide(cluster, stacks.settings("minikube") | CHOSEN)
+    stack = Stack.create(tmp_path_factory.mktemp("workspace"), cluster.environment, NAMESPACE)
+    stack.set(workspaceHost=HOST, **CHOSEN)
+    try:
+        stack.change("up")
+        yield stack
+    finally:
+        stack.change("destroy")
+
+
+@pytest.fixture(scope="module")
+def machine(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> places.Machine:
+    places.make_virtual_environment()
+    return places.Machine(tmp_path_factory.mktemp("home"), stack.outputs()["hosts_line"])
+
+
+def work(machine: places.Machine, script: str, stack: Stack, *arguments: str, **given: Any) -> Any:
+    """Run a client's script that is told on its standard input how to reach the workspace."""
+    outputs = stack.outputs()
+    told = {"url": outputs["workspace_url"], "token": outputs["workspace_token"], **given}
+    return machine.run(script, *arguments, tracking_uri="", seconds=300, stdin=json.dumps(told))
+
+
+def train(machine: places.Machine, stack: Stack, experiment: str) -> Any:
+    """Execute the notebook, and return what it saw."""
+    notebook = json.loads((NOTEBOOKS / "wine.ipynb").read_text())
+    parameters = {"EXPERIMENT": experiment}
+    report = work(machine, "run_notebook.py", stack, notebook=notebook, parameters=parameters)
+    print(report)
+    assert report["tracking_uri"] == stack.outputs()["tracking_uri_in_cluster"]
+    assert [report[key] for key in report if key.endswith("_equal")] == [True] * 4
+    assert report["logged_from"].endswith(".ipynb")
+    return report
+
+
+class Answer(NamedTuple):
+    """What a stranger is told."""
+
+    status: int
+    location: str | None
+    body: bytes
+
+
+def ask(address: str, method: str, path: str, headers: dict[str, str], port: int = 80) -> Answer:
+    """Ask the workspace something."""
+    connection = http.client.HTTPConnection(address, port, timeout=30)
+    connection.request(method, path, headers={"Host": HOST, **headers})
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return Answer(answer.status, answer.headers["Location"], body)
+
+
+def test_outputs_lead_to_it_and_there_is_nothing_more_to_do(stack: Stack) -> None:
+    assert stack.outputs()["workspace_url"] == f"http://{HOST}"
+    assert stack.outputs()["hosts_line"].split()[-1] == HOST
+    shown = stack.pulumi("stack", "output", "--stack", "minikube", "workspace_token").stdout
+    assert shown.strip() == "[secret]"
+    stack.change("preview", "--expect-no-changes")
+
+
+def test_nobody_gets_in_without_the_token(stack: Stack) -> None:
+    address = stack.outputs()["hosts_line"].split()[0]
+    assert ask(address, "GET", "/lab", {})[:2] == (302, "/login?next=%2Flab")
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Key": "bm8gdG9rZW4gYXQgYWxsIQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+    wrong = {"Authorization": f"token {'x' * 40}"}
+    for method, path, headers in (
+        ("GET", "/api/kernels", {}),
+        ("GET", "/api/contents", wrong),
+        ("POST", "/api/kernels", {}),
+        ("POST", "/api/kernels", wrong),
+        ("GET", "/api/kernels/00000000-0000-0000-0000-000000000000/channels", upgrade),
+        ("GET", "/terminals/websocket/1", upgrade),
+    ):
+        assert ask(address, method, path, headers).status == 403, (method, path)
+    right = {"Authorization": f"token {stack.outputs()['workspace_token']}"}
+    assert ask(address, "GET", "/api/kernels", right)[::2] == (200, b"[]")
+
+
+def test_it_answers_to_its_own_names_only(stack: Stack) -> None:
+    with stack.kubectl.forwarded("service/workspace", 8888) as port:
+        for host, status in (("localhost", 200), (HOST, 200), ("forged.local", 403)):
+            assert ask("127.0.0.1", "GET", "/api", {"Host": host}, port).status == status, host
+
+
+def test_a_notebook_trains_logs_and_reads_back_through_the_proxy(
+    stack: Stack, machine: places.Machine
+) -> None:
+    report = train(machine, stack, "proxied")
+    assert report["artifacts_went_to"].startswith("mlflow-artifacts:/")
+    assert report["by"] == "MlflowArtifactsRepository"
+
+
+def test_jupyterlab_works_in_a_browser(
+    stack: Stack, machine: places.Machine, tmp_path: Path
+) -> None:
+    packages.need("chromium", "chromium-driver")
+    seen = work(
+        machine,
+        *("work_in_jupyterlab.py", stack),
+        *("--screenshot", str(tmp_path / "jupyterlab.png")),
+        cell="import mlflow; print(6 * 7, mlflow.get_experiment_by_name('proxied').name)",
+    )
+    print(seen)
+    assert seen["asked"] == f"http://{HOST}/login?next=%2Flab"
+    assert seen["output"] == ["42 proxied"]
+    errors = [entry["message"] for entry in seen["console"] if entry["level"] == "SEVERE"]
+    assert errors == []
+
+
+def test_a_home_outlives_its_pod(stack: Stack) -> None:
+    stack.kubectl.python(POD, INSIDE / "keep_at_home.py")
+    delete_pod(stack.kubectl, "workspace")
+    wait_until(lambda: stack.kubectl.is_ready("workspace"), 120, "the workspace is ready again")
+    said = stack.kubectl("exec", POD, "--", "python", "-c", READ_HOME)
+    assert said.split() == ["written", "installed"]
+
+
+def test_a_notebook_writes_to_the_store_itself_where_a_setting_says_so(
+    stack: Stack, machine: places.Machine
+) -> None:
+    stack.set(artifactAccess="direct")
+    stack.change("up")
+    report = train(machine, stack, "direct")
+    root = STORE.root.format(namespace=stack.namespace)
+    assert report["artifacts_went_to"].startswith(f"{root}/")
+    assert report["by"] == REPOSITORY
+    said = stack.kubectl("exec", POD, "--", "python", "-c", READ_HOME)
+    assert said.split() == ["written", "installed"]
+
+
+def test_the_token_is_in_no_object_log_command_line_or_environment(stack: Stack) -> None:
+    token = {"token": stack.outputs()["workspace_token"]}
+    assert len(token["token"]) == 40
+    assert found_in(stack.kubectl("get", "secrets", "--output=yaml"), token) == ["token"]
+    assert found_in(everything_but_secrets(stack), token) == []
+    said = logs(stack)
+    assert "Jupyter Server" in said[POD]
+    assert found_in("".join(said.values()), token) == []
+    assert found_in("".join(stack.said), token) == []
+    for file in stack.state_files:
+        assert found_in(file.read_bytes().decode(errors="replace"), token) == [], file
+    inside = processes.visible_of_pod(stack.kubectl.pod("workspace"))
+    lines = "".join(processes.command_line(process) for process in inside)
+    variables = "".join(processes.environment(process) for process in inside)
+    assert "jupyter" in lines
+    assert "MLFLOW_TRACKING_URI" in variables
+    assert found_in(lines + variables, token) == []
+
+
+def test_destroy_leaves_nothing(stack: Stack, before: set[Object]) -> None:
+    stack.change("destroy")
+    assert stack.resources() == []
+    wait_for_nothing_more_than(stack.kubectl, before, 60)
