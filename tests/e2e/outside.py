@@ -26,7 +26,7 @@ _ENTER = """
 mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" || exit 1
 user=$1; shift
 chroot --userspec="$user" "$0" "$@"
-exit 1
+exit
 """
 
 
@@ -64,14 +64,16 @@ def running(folder: Path) -> Iterator[Outside]:
     settings = stacks.settings("minikube")
     password, key = secrets.token_hex(16), secrets.token_hex(16)
     with ExitStack() as stack:
-        postgres = stack.enter_context(_files(str(settings["postgresImage"]), folder / "postgres"))
+        postgres = stack.enter_context(
+            image_files(str(settings["postgresImage"]), folder / "postgres")
+        )
         (postgres / "docker-entrypoint-initdb.d" / "users.sql").write_text(
             f"create role mlflow login password '{password}';\n"
             f"create role reader login password '{password}';\n"
             "create database mlflow owner mlflow;\n"
             "create database old owner mlflow template template0 locale 'C' encoding SQL_ASCII;\n"
         )
-        minio = stack.enter_context(_files(str(settings["minioImage"]), folder / "minio"))
+        minio = stack.enter_context(image_files(str(settings["minioImage"]), folder / "minio"))
         ca = _certificate(minio / "certs")
         objects = minio / "data" / BUCKET
         for made in (minio / "dev", minio / "proc", objects):
@@ -80,28 +82,28 @@ def running(folder: Path) -> Iterator[Outside]:
         os.chown(objects, 1000, 1000)
 
         silent = stack.enter_context(socket.create_server((ADDRESS, 0)))
-        ports = (_free_port(), _free_port(), silent.getsockname()[1])
+        ports = (free_port(), free_port(), silent.getsockname()[1])
         outside = Outside(*ports, password, key, ca, objects)
         database = [
             *("docker-entrypoint.sh", "postgres", "-p", str(outside.database_port)),
             *("-c", f"listen_addresses={ADDRESS}"),
         ]
         variables = {"POSTGRES_PASSWORD": password, "PGPORT": str(outside.database_port)}
-        stack.enter_context(_program(postgres, 999, database, variables))
+        stack.enter_context(program(postgres, 999, database, variables))
         store = [
             *("minio", "server", "/data", "--certs-dir", "/certs"),
             *("--address", f"{ADDRESS}:{outside.bucket_port}"),
-            *("--console-address", f"{ADDRESS}:{_free_port()}"),
+            *("--console-address", f"{ADDRESS}:{free_port()}"),
         ]
         variables = {"MINIO_ROOT_USER": "mlflow", "MINIO_ROOT_PASSWORD": key, "HOME": "/tmp"}  # noqa: S108
-        stack.enter_context(_program(minio, 1000, store, variables))
+        stack.enter_context(program(minio, 1000, store, variables))
         for port in (outside.database_port, outside.bucket_port):
-            wait_until(partial(_listens, port), 60, f"port {port} is listened on")
+            wait_until(partial(listens, port), 60, f"port {port} is listened on")
         yield outside
 
 
 @contextmanager
-def _files(image: str, root: Path) -> Iterator[Path]:
+def image_files(image: str, root: Path) -> Iterator[Path]:
     """Have an image's files in a folder, to write in as well."""
     root.mkdir(parents=True)
     repository = image if "/" in image else f"library/{image}"
@@ -113,17 +115,16 @@ def _files(image: str, root: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _program(
+def program(
     root: Path, user: int, command: list[str], variables: Mapping[str, str]
 ) -> Iterator[None]:
     """Run a program of an image, as the image would, until the block ends."""
-    ids = f"{user}:{user}"
     search = "/usr/local/bin:/usr/lib/postgresql/18/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     official = {"LANG": "en_US.utf8", "PGDATA": "/var/lib/postgresql/18/docker"}
     environment = {"PATH": search, **official, **variables}
     with (root.parent / f"{root.name}.log").open("w") as log:
         process = subprocess.Popen(
-            [*_APART, "sh", "-c", _ENTER, str(root), ids, *command],
+            apart(root, user, command),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -134,6 +135,11 @@ def _program(
     finally:
         process.kill()
         process.wait()
+
+
+def apart(root: Path, user: int, command: list[str]) -> list[str]:
+    """Return the command of processes that have an image's files as their root."""
+    return [*_APART, "sh", "-c", _ENTER, str(root), f"{user}:{user}", *command]
 
 
 def _certificate(folder: Path) -> str:
@@ -154,13 +160,13 @@ def _certificate(folder: Path) -> str:
     return (folder / "public.crt").read_text()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as taken:
         taken.bind((ADDRESS, 0))
         port: int = taken.getsockname()[1]
         return port
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.create_connection((ADDRESS, port), timeout=1):
         return True

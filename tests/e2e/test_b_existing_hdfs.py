@@ -1,0 +1,108 @@
+"""An HDFS of somebody else's, whose nodes DNS does not know: used, refused in a line, left.
+
+It is this machine's own, so that the module runs where the cluster is the lab.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from commands import images
+from commands import stack as stacks
+from commands.cluster import Cluster
+from tests.e2e import outside_hdfs, places
+from tests.e2e.kubectl import Kubectl, inventory, restarts, wait_for_nothing_more_than
+from tests.e2e.outside import ADDRESS
+from tests.e2e.outside_hdfs import OutsideHdfs
+from tests.e2e.stack import Stack
+from tests.e2e.test_3_client import MEDIUM, SMALL, assert_all_came_back, job
+
+NAMESPACE = "mlflow-e2e-existing-hdfs"
+
+
+@pytest.fixture(scope="module")
+def hdfs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutsideHdfs]:
+    if cluster.kind != "lab":
+        pytest.skip("the cluster's pods may not reach this machine")
+    images.provide(cluster, stacks.settings("minikube") | {"artifactStore": "hdfs"})
+    with outside_hdfs.running(tmp_path_factory.mktemp("hdfs")) as hdfs:
+        yield hdfs
+
+
+@pytest.fixture(scope="module")
+def stack(
+    cluster: Cluster,
+    environment: dict[str, str],
+    hdfs: OutsideHdfs,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
+    kubectl = Kubectl(environment, NAMESPACE)
+    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", seconds=180)
+    before = inventory(kubectl)
+    stack = Stack.create(tmp_path_factory.mktemp("stack"), cluster.environment, NAMESPACE)
+    stack.set(
+        artifactStore="existing-hdfs",
+        hdfsUri=hdfs.uri,
+        hdfsUser=outside_hdfs.OWNER,
+        # DataNodes are asked for by name, and nobody but these pods knows the names.
+        hdfsConfiguration=json.dumps({"dfs.client.use.datanode.hostname": "true"}),
+        hdfsHostAliases=json.dumps({ADDRESS: [outside_hdfs.NAME_NODE, outside_hdfs.DATA_NODE]}),
+    )
+    try:
+        stack.change("up")
+        yield stack
+    finally:
+        stack.change("destroy")
+    assert stack.resources() == []
+    wait_for_nothing_more_than(kubectl, before, 60)
+
+
+@pytest.fixture(scope="module")
+def machine(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> places.Machine:
+    places.make_virtual_environment()
+    return places.Machine(tmp_path_factory.mktemp("home"), stack.outputs()["hosts_line"])
+
+
+def test_client_does_all_its_work(stack: Stack, machine: places.Machine, hdfs: OutsideHdfs) -> None:
+    stack.change("preview", "--expect-no-changes")
+    assert stack.outputs()["artifact_root"] == hdfs.uri
+    uri = stack.outputs()["client_env"]["MLFLOW_TRACKING_URI"]
+    report = job(machine, "hdfs", uri, SMALL, MEDIUM)
+    print(report["artifacts"])
+    assert_all_came_back(report, SMALL, MEDIUM)
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        (
+            {"hdfsUser": "stranger"},
+            "error: stranger cannot use {uri}: Cannot store {uri}/.mlflow-kubernetes-probe: "
+            "Permission denied: user=stranger, access=WRITE",
+        ),
+        (
+            {"hdfsUri": f"hdfs://{outside_hdfs.NAME_NODE}:9/ml/flow"},
+            f"error: hdfs://{outside_hdfs.NAME_NODE}:9/ml/flow did not answer within ",
+        ),
+    ],
+    ids=["a user without rights", "a closed port"],
+)
+def test_what_cannot_be_used_is_told_in_a_line_and_the_server_stays(
+    stack: Stack, hdfs: OutsideHdfs, changed: dict[str, str], line: str
+) -> None:
+    server = stack.kubectl.pod("mlflow")["metadata"]["uid"]
+    stack.set(**changed)
+    try:
+        start = time.monotonic()
+        said = stack.change("up", check=False)
+        seconds = time.monotonic() - start
+    finally:
+        stack.set(hdfsUri=hdfs.uri, hdfsUser=outside_hdfs.OWNER)
+    assert line.format(uri=hdfs.uri) in said
+    assert "Traceback" not in said
+    assert seconds < 60, "a mistake is told while its maker still looks"
+    pod = stack.kubectl.pod("mlflow")
+    assert (pod["metadata"]["uid"], restarts(pod)) == (server, 0)
+    stack.change("up")
