@@ -4,11 +4,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from commands import stack as stacks
 from components._hadoop import configuration_xml
-from tests.e2e.outside import ADDRESS, apart, free_port, image_files, program
+from tests.e2e.outside import ADDRESS, apart, free_port, image_files, listens, program
+from tests.e2e.waiting import wait_until
 
 NAME_NODE, DATA_NODE = "nn.outside", "dn1.outside"
 OWNER = "ml"
@@ -21,7 +23,7 @@ _VARIABLES = {
     "HADOOP_HOME": "/opt/hadoop",
     "HADOOP_LOG_DIR": "/tmp",  # noqa: S108 (in the image's files)
     "JAVA_HOME": "/opt/java",
-    "PATH": "/usr/bin:/bin",
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
 }
 
 
@@ -53,7 +55,7 @@ def running(folder: Path) -> Iterator[OutsideHdfs]:
         _run(names, "namenode", "-format", "-nonInteractive")
         stack.enter_context(program(names, _HADOOP_USER, [*_HDFS, "namenode"], _VARIABLES))
         stack.enter_context(program(blocks, _HADOOP_USER, [*_HDFS, "datanode"], _VARIABLES))
-        # They wait for the NameNode by themselves.
+        wait_until(partial(listens, hdfs.port), 90, "the NameNode listens")
         _run(blocks, "dfsadmin", "-safemode", "wait")
         _run(blocks, "dfs", "-mkdir", "-p", FOLDER)
         _run(blocks, "dfs", "-chown", OWNER, FOLDER)
