@@ -224,7 +224,7 @@ def _make(build: _Build) -> None:
     arguments: dict[str, str] = {}
     mounts: dict[Path, Path] = {}  # the machine's files, by where the build sees them
     source = build.source
-    if source.folder.parent == _STAND_INS:
+    if "apt-get" in (source.folder / "Dockerfile").read_text():
         mounts[Path("/etc/apt/apt.conf.d/99-machine")] = _apt_settings()
     for argument, base in build.bases.items():
         _make(base)

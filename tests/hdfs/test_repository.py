@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import images
+from lab import images, packages
 
 CLONE = Path(__file__).parents[2]
 INSIDE = Path(__file__).parent / "inside"
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="HDFS is started in it
 
 def test_the_repository_does_what_mlflow_asks_for_on_a_real_hdfs() -> None:
     make_virtual_environment()
+    packages.need("krb5-kdc", "krb5-admin-server", "libgssapi-krb5-2")
     environment = {
         **os.environ,
         "HADOOP_ROOT": str(images.unpack("apache/hadoop:3.4.2")),
@@ -37,7 +38,7 @@ def test_the_repository_does_what_mlflow_asks_for_on_a_real_hdfs() -> None:
         cwd=INSIDE,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -308,18 +308,25 @@ def _normal(path: str) -> str:
 
 def told(error: Exception) -> tuple[int, str]:
     """Return MLflow's code for what HDFS answered, and its words without Java's stack."""
-    if isinstance(error, TimeoutError):
-        return TEMPORARILY_UNAVAILABLE, str(error) or f"no answer within {PATIENCE:.0f} s"
     # hdfs-native gives most answers as Rust shows them: RPCError("<class>", "<text>").
-    parts = re.fullmatch(r'\w+\((?:"([\w.$]+)", )?"(.*)"\)', str(error), re.DOTALL)
+    parts = re.fullmatch(r'\w+\((?:"([\w.$]+)", |Gss.*, )?"(.*)"\)', str(error), re.DOTALL)
     text = parts[2].replace(r"\n", "\n").replace(r"\t", "\t") if parts else str(error)
     reason = " ".join(text.partition("\n\tat ")[0].split())
+    java_class = parts[1].rpartition(".")[2] if parts and parts[1] else None
+    if isinstance(error, FileNotFoundError) and reason.startswith("/"):
+        reason = "no such file"
+    return _code(error, java_class, reason), reason or f"no answer within {PATIENCE:.0f} s"
+
+
+def _code(error: Exception, java_class: str | None, reason: str) -> int:
     if reason.endswith(_BELOW_A_FILE):
-        return INVALID_PARAMETER_VALUE, reason
-    if parts and parts[1]:
-        return _CODES.get(parts[1].rpartition(".")[2], INTERNAL_ERROR), reason
+        return INVALID_PARAMETER_VALUE
+    if java_class:
+        return _CODES.get(java_class, INTERNAL_ERROR)
     if isinstance(error, FileNotFoundError):
-        return RESOURCE_DOES_NOT_EXIST, "no such file" if reason.startswith("/") else reason
+        return RESOURCE_DOES_NOT_EXIST
     if isinstance(error, FileExistsError | IsADirectoryError):
-        return INVALID_PARAMETER_VALUE, reason
-    return TEMPORARILY_UNAVAILABLE if isinstance(error, OSError) else INTERNAL_ERROR, reason
+        return INVALID_PARAMETER_VALUE
+    # Also where Kerberos gives no ticket, as when its servers are down.
+    passing = isinstance(error, OSError) or str(error).startswith("GSSAPIError(")
+    return TEMPORARILY_UNAVAILABLE if passing else INTERNAL_ERROR

@@ -1,12 +1,13 @@
 """One NameNode and one DataNode on loopback, run in Hadoop's image as a pod would run them."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 _ENTER = """\
@@ -23,6 +24,7 @@ root=$1
 shift 2
 exec chroot --userspec=1000:1000 "$root" env -i HADOOP_HOME=/opt/hadoop HADOOP_LOG_DIR=/tmp \
   JAVA_HOME=/opt/java HADOOP_HEAPSIZE_MAX=256 PATH=/usr/bin:/bin \
+  HADOOP_OPTS=-Djava.security.krb5.conf=/data/krb5.conf \
   /opt/hadoop/bin/hdfs --config /data/conf "$@"
 """
 
@@ -30,9 +32,9 @@ exec chroot --userspec=1000:1000 "$root" env -i HADOOP_HOME=/opt/hadoop HADOOP_L
 class Hdfs:
     """An HDFS whose data, settings and logs are in one folder."""
 
-    def __init__(self, image: Path, folder: Path) -> None:
+    def __init__(self, image: Path, folder: Path, more: Mapping[str, str] | None = None) -> None:
         self._image, self._folder = image, folder
-        self._ports = [_free_port() for _ in range(5)]
+        self._ports = [free_port() for _ in range(5)]
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self.url = f"hdfs://127.0.0.1:{self._ports[0]}"
         self.conf = folder / "conf"
@@ -54,6 +56,7 @@ class Hdfs:
                 "dfs.namenode.name.dir": "/data/names",
                 "dfs.namenode.safemode.extension": "0",
                 "dfs.replication": "1",
+                **(more or {}),
             },
         )
         subprocess.run(["chown", "--recursive", "1000:1000", str(folder)], check=True)
@@ -63,6 +66,13 @@ class Hdfs:
         one = "<property><name>{}</name><value>{}</value></property>\n"
         lines = "".join(one.format(*pair) for pair in properties.items())
         (self.conf / name).write_text(f"<configuration>\n{lines}</configuration>\n")
+
+    def add_file(self, name: str, content: bytes) -> None:
+        """Write a file that only the daemons may read."""
+        path = self._folder / name
+        path.write_bytes(content)
+        path.chmod(0o600)
+        os.chown(path, 1000, 1000)
 
     def start(self) -> None:
         """Format, start both, and wait until files can be written."""
@@ -128,7 +138,8 @@ def wait_until(true: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.2)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

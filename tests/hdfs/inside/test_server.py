@@ -1,0 +1,175 @@
+"""The server in front of HDFS: what passes through it is neither kept in memory nor in /tmp."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster import Hdfs, wait_until
+from conftest import Look
+from mlflow_kubernetes.hdfs import HdfsArtifactRepository
+
+SIZE = 256 * 1024 * 1024
+_BLOCK = os.urandom(1024 * 1024)
+_ROUTE = "/api/2.0/mlflow-artifacts/artifacts"
+
+
+class Server:
+    """One worker of the tracking server, started as its image does."""
+
+    def __init__(self, destination: str, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.folder = folder / "tmp"
+        self.folder.mkdir()
+        address = ("--host", "127.0.0.1", "--port", str(self.port), "--workers", "1")
+        with (folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mlflow_kubernetes.serve", *address],
+                env={
+                    **os.environ,
+                    "MALLOC_ARENA_MAX": "2",
+                    "MLFLOW_ARTIFACTS_DESTINATION": destination,
+                    "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/db",
+                    "TMPDIR": str(self.folder),
+                },
+                cwd=folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_until(self._answers, 120)
+
+    def stop(self) -> None:
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(10)
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
+    def peak(self) -> int:
+        """Return the most memory that any of its processes has had, in MiB."""
+        peaks = []
+        for status in Path("/proc").glob("[0-9]*/status"):
+            try:
+                if os.getpgid(int(status.parent.name)) == self._process.pid:
+                    lines = status.read_text().splitlines()
+                    peaks += [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        return max(peaks) // 1024
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None
+        try:
+            connection = self.connect()
+            connection.request("GET", "/health")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+
+
+@pytest.fixture
+def server(repository: HdfsArtifactRepository, tmp_path: Path) -> Iterator[Server]:
+    started = Server(repository.artifact_uri, tmp_path)
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+def ask(server: Server, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    connection = server.connect()
+    connection.request(method, f"{_ROUTE}/{path}", body)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def test_what_passes_through_the_server_is_not_kept_in_it(
+    server: Server, repository: HdfsArtifactRepository, look: Look, hdfs: Hdfs
+) -> None:
+    assert ask(server, "PUT", "warm/up", b"x")[0] == 200
+    assert ask(server, "GET", "warm/up") == (200, b"x")
+    before = server.peak()
+    largest_file = Largest(server.folder)
+    connection = server.connect()
+    connection.request("PUT", f"{_ROUTE}/a/big", (_BLOCK for _ in range(SIZE // len(_BLOCK))))
+    assert connection.getresponse().status == 200
+    connection = server.connect()
+    connection.request("GET", f"{_ROUTE}/a/big")
+    answer = connection.getresponse()
+    assert answer.headers["Content-Length"] == str(SIZE)
+    assert answer.headers["Content-Disposition"] == "attachment; filename=big"
+    for _ in range(SIZE // len(_BLOCK)):
+        assert answer.read(len(_BLOCK)) == _BLOCK
+    assert answer.read() == b""
+    assert largest_file.end() < 1024 * 1024
+    assert server.peak() - before <= 64
+
+    # What is wrong is told in one line.
+    status, told = ask(server, "GET", "missing")
+    assert (status, json.loads(told)["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
+    assert json.loads(told)["message"] == (
+        f"Cannot read {repository.artifact_uri}/missing: File does not exist:"
+        f" {repository.artifact_uri.removeprefix(hdfs.url)}/missing"
+    )
+    assert ask(server, "GET", "a")[0] == 404
+    assert ask(server, "GET", "../a")[0] in (400, 404)
+
+    # A client that goes away in the middle leaves nothing.
+    connection = server.connect()
+    connection.putrequest("PUT", f"{_ROUTE}/a/half")
+    connection.putheader("Content-Length", str(SIZE))
+    connection.endheaders()
+    for _ in range(16):
+        connection.send(_BLOCK)
+    wait_until(lambda: len(look.names("a")) == 2, 20)
+    connection.close()
+    wait_until(lambda: look.names("a") == ["big"], 20)
+
+    # One that breaks off in HDFS is not taken for a whole one.
+    connection = server.connect()
+    connection.request("GET", f"{_ROUTE}/a/big")
+    answer = connection.getresponse()
+    answer.read(len(_BLOCK))
+    repository.delete_artifacts("a")
+    hdfs.signal("datanode", signal.SIGKILL)
+    try:
+        with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+            answer.read()
+    finally:
+        hdfs.start_one("datanode")
+        hdfs.wait_until_ready()
+
+
+class Largest:
+    """The most bytes that a folder has held since."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._most = folder, 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def end(self) -> int:
+        self._over.set()
+        self._thread.join()
+        return self._most
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.05):
+            sizes = []
+            for file in self._folder.rglob("*"):
+                try:
+                    sizes.append(file.stat().st_size)
+                except FileNotFoundError:
+                    continue
+            self._most = max(self._most, sum(sizes))
