@@ -3,7 +3,7 @@
 MLflow's own S3 repository tells clients that the server can presign, and hands them URLs of the
 store's address: a name that only pods know, which a client outside retries for minutes.
 This one does the same work and offers no URL.
-It also takes uploads as a stream, so that a large one is never kept whole in /tmp.
+It also takes uploads and gives downloads in pieces, so that a large one is never kept in /tmp.
 """
 
 import asyncio
@@ -19,8 +19,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from mlflow.entities import FileInfo
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, TEMPORARILY_UNAVAILABLE
-from mlflow.store.artifact.artifact_repo import ArtifactRepository, StreamUploadMixin
+from mlflow.store.artifact.artifact_repo import (
+    ARTIFACT_STREAM_CHUNK_SIZE,
+    ArtifactRepository,
+    StreamUploadMixin,
+)
 from mlflow.store.artifact.s3_artifact_repo import BOTO_TO_MLFLOW_ERROR, S3ArtifactRepository
+
+from mlflow_kubernetes.streams import StreamDownloadMixin
 
 # Held in memory once per upload under way. S3 takes 10,000 parts: 160 GB.
 PART_SIZE = 16 * 1024 * 1024
@@ -28,7 +34,7 @@ PART_SIZE = 16 * 1024 * 1024
 _logger = logging.getLogger(__name__)
 
 
-class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin):
+class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownloadMixin):
     """S3 artifacts that are read and written by the server only."""
 
     def __init__(
@@ -57,6 +63,15 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin):
         """Return what is directly under the path."""
         with _told_in_one_line(f"list {path or self.artifact_uri}"):
             return self._s3.list_artifacts(path)
+
+    def open_artifact(self, path: str) -> tuple[int, Iterator[bytes]]:
+        """Return the size of an object and its content, in chunks."""
+        bucket, root = self._s3.parse_s3_compliant_uri(self.artifact_uri)
+        key = posixpath.join(root, path)
+        options = {"Bucket": bucket, "Key": key, **self._s3._bucket_owner_params}
+        with _told_in_one_line(f"read {key}"):
+            answer = self._s3._get_s3_client().get_object(**options)
+        return answer["ContentLength"], answer["Body"].iter_chunks(ARTIFACT_STREAM_CHUNK_SIZE)
 
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
         self._s3._download_file(remote_file_path, local_path)
