@@ -75,7 +75,7 @@ class _Build:
         """A name for the outcome: same key, same image."""
         digest = hashlib.sha256(_SLIM.encode())
         context = self.source.context
-        for file in sorted(context.rglob("*")):
+        for file in sorted(_sources(self.source)):
             if file.is_file() and "__pycache__" not in file.parts:
                 digest.update(f"{file.relative_to(context)}\0".encode() + file.read_bytes())
         for argument, base in sorted(self.bases.items()):
@@ -86,6 +86,16 @@ class _Build:
     def tag(self) -> str:
         """The name in the build store, which no registry answers to."""
         return f"localhost/{self.name}:{self.key}"
+
+
+def _sources(source: Source) -> set[Path]:
+    """Return the files that decide what a build makes: of a wider context, those it lets in."""
+    found = set(source.folder.rglob("*"))
+    if source.context != source.folder:
+        ignored = (source.context / ".dockerignore").read_text()
+        for pattern in re.findall(r"^!(.+)$", ignored, re.MULTILINE):
+            found |= set(source.context.glob(pattern))
+    return found
 
 
 def provide(references: Sequence[str], builds: Mapping[str, Source], mirror: str = "") -> None:

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from commands import images
+from commands import stack as stacks
 from commands.cluster import Cluster
-from lab import images as lab_images
 from tests.e2e.kubectl import Kubectl, ready
 from tests.e2e.programs import CLONE, run
 from tests.e2e.waiting import wait_until
 
 SCRIPTS = CLONE / "tests" / "e2e" / "client"
-_IMAGE_FOLDER = CLONE / "tests" / "e2e" / "client_image"
-IMAGE = "mlflow-kubernetes/e2e-client:3.17.2"
+_PACKAGES = CLONE / "tests" / "e2e" / "client_packages"
+_SETTINGS = stacks.settings("minikube") | {"clientWorkspace": True}
 _VENV = CLONE / ".venv-client"
 
 
@@ -70,7 +70,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod of the client image, in a namespace that is not the stack's."""
+    """A pod of the workspace's image, in a namespace that is not the stack's."""
 
     kubectl: Kubectl
 
@@ -99,7 +99,12 @@ def client_pod(environment: Mapping[str, str], namespace: str) -> Iterator[Pod]:
             "spec": {
                 "terminationGracePeriodSeconds": 0,
                 "containers": [
-                    {"name": "client", "image": IMAGE, "imagePullPolicy": "IfNotPresent"}
+                    {
+                        "name": "client",
+                        "image": _SETTINGS["workspaceImage"],
+                        "imagePullPolicy": "IfNotPresent",
+                        "command": ["sleep", "infinity"],
+                    }
                 ],
             },
         }
@@ -112,17 +117,13 @@ def client_pod(environment: Mapping[str, str], namespace: str) -> Iterator[Pod]:
 
 def provide_image(cluster: Cluster) -> None:
     """Put the image of the client pod into the cluster."""
-    source = lab_images.Source(_IMAGE_FOLDER, _IMAGE_FOLDER)
-    if cluster.kind == "lab":
-        lab_images.provide([IMAGE], {IMAGE: source})
-    else:
-        images.build_in_minikube(cluster, IMAGE, source)
+    images.provide(cluster, _SETTINGS)
 
 
 def make_virtual_environment() -> None:
     """Make the client's virtual environment, unless it is what its requirements ask for."""
-    requirements = _IMAGE_FOLDER / "requirements.txt"
-    constraints = _IMAGE_FOLDER / "constraints.txt"
+    requirements = _PACKAGES / "requirements.txt"
+    constraints = _PACKAGES / "constraints.txt"
     wanted = hashlib.sha256(requirements.read_bytes() + constraints.read_bytes()).hexdigest()
     made_for = _VENV / "made-for"
     if made_for.exists() and made_for.read_text() == wanted:

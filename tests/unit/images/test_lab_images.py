@@ -131,6 +131,8 @@ def test_an_image_is_made_again_when_its_wider_context_changes(tmp_path: Path) -
     context = Path(shutil.copytree(CLONE / "images", tmp_path / "images"))
     source = images.Source(context / "client", context)
     before = images._read(source).key
+    (context / "mlflow" / "mlflow_kubernetes" / "serve.py").write_text("not in it\n")
+    assert images._read(source).key == before
     (context / "mlflow" / "mlflow_kubernetes" / "__init__.py").write_text("other\n")
     assert images._read(source).key != before
 

@@ -70,6 +70,15 @@ def test_the_workspace_reaches_hdfs_by_the_servers_own_code_and_has_no_more_of_i
     assert sorted(re.findall(r"^!mlflow/.*/(\w+)\.py$", ignored, re.M)) == sorted(needed)
 
 
+def test_the_client_outside_and_the_one_in_the_workspace_are_the_same() -> None:
+    outside = constraints(CLONE / "tests" / "e2e" / "client_packages")
+    both = outside.keys() & constraints(CLIENT).keys()
+    assert {"mlflow", "scikit-learn"} <= both
+    assert {name: outside[name] for name in both} == {
+        name: version for name, version in constraints(CLIENT).items() if name in both
+    }
+
+
 def test_mlflow_gets_an_sqlalchemy_driver_that_it_can_use() -> None:
     """psycopg 3 is what SQLAlchemy 2.1 would choose, and what MLflow 3.17 fails on."""
     assert "psycopg2-binary" in constraints()
