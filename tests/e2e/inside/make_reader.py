@@ -1,4 +1,4 @@
-"""In the server's pod: make a key of the artifact store that may read, and nothing else."""
+"""In the server's pod: make a key of the artifact store that may list and read, and no more."""
 
 import os
 from urllib.parse import urlsplit
@@ -16,4 +16,9 @@ admin = MinioAdmin(
     http_client=PoolManager(ca_certs=os.environ["AWS_CA_BUNDLE"]),
 )
 admin.user_add("reader", os.environ["READER_KEY"])
-admin.policy_set("readonly", user="reader")
+statement = {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetObject"]}
+admin.policy_add(
+    "reading",
+    policy={"Version": "2012-10-17", "Statement": [{**statement, "Resource": ["arn:aws:s3:::*"]}]},
+)
+admin.policy_set("reading", user="reader")
