@@ -245,14 +245,14 @@ def python_job(
     )
 
 
-def once_done(job: k8s.batch.v1.Job, value: pulumi.Input[str]) -> pulumi.Output[str]:
-    """Return ``value`` when the Job has succeeded.
+def once_done(resource: pulumi.Resource, value: pulumi.Input[str]) -> pulumi.Output[str]:
+    """Return ``value`` when the resource is there, a Job when it has succeeded.
 
-    Whoever takes it is made after the Job, and does not depend on it in Pulumi's books: when a Job
-    is replaced, Pulumi first deletes what has a property that came from it, a running server.
+    Whoever takes it comes after the resource, and does not depend on it in Pulumi's books: when a
+    Job is replaced, Pulumi first deletes what has a property that came from it, a running server.
     """
     known = pulumi.Output.from_input(value)
-    waited = pulumi.Output.all(known, job.urn).apply(lambda both: str(both[0]))
+    waited = pulumi.Output.all(known, resource.urn).apply(lambda both: str(both[0]))
 
     async def when_done() -> str:
         return str(await waited.future())

@@ -6,6 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components._labels import PART_OF_THE_STACK, metadata
+from components._pods import once_done
 
 _VOLUMES = "mlflow-volumes"
 
@@ -21,7 +22,8 @@ def existing_namespace(name: str) -> pulumi.Output[str]:
     namespace = k8s.core.v1.Namespace.get(
         "namespace", name, opts=pulumi.ResourceOptions(depends_on=[found])
     )
-    return namespace.id.apply(lambda _: name)
+    # Not its id, which a preview does not know.
+    return once_done(namespace, name)
 
 
 def volumes_go_with_the_stack(

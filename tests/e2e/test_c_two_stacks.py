@@ -64,10 +64,11 @@ def test_a_missing_namespace_is_refused_in_one_line_that_says_how_to_make_it(
     second: Stack,
 ) -> None:
     said = second.change("preview", check=False)
-    wanted = f"must exist, by `kubectl create namespace {NAMESPACE}`"
-    (line,) = {line.strip() for line in said.splitlines() if wanted in line and "error" in line}
-    assert f"resource '{NAMESPACE}' does not exist" in said
-    print(line)
+    (line,) = (
+        line for line in said.splitlines() if "Namespace must exist" in line and "error: " in line
+    )
+    assert f"must exist, by `kubectl create namespace {NAMESPACE}`" in line
+    assert f"resource '{NAMESPACE}' does not exist" in line
     assert second.resources() == []
 
 
