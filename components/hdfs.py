@@ -147,7 +147,8 @@ class Hdfs(pulumi.ComponentResource):
         )
         credentials: Credentials = {
             "secret": secret.metadata.name,
-            "fingerprint": fingerprint(self.artifact_root),
+            # A client asks once how often blocks are kept, so that it restarts with the nodes.
+            "fingerprint": fingerprint(self.artifact_root, changes_with),
         }
         folder = python_job(
             f"{name}-folder",

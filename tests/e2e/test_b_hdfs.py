@@ -26,6 +26,7 @@ class TestOnPostgresAndHdfs(Pair):
     def test_blocks_are_kept_as_often_as_the_setting_says(
         self, stack: Stack, machine: places.Machine
     ) -> None:
+        job(machine, "once", stack.outputs()["tracking_uri"], SMALL)
         stack.set(hdfsDataNodes="2", hdfsReplication="2")
         stack.change("up")
         stack.change("preview", "--expect-no-changes")
