@@ -28,7 +28,7 @@ from mlflow.store.artifact.s3_artifact_repo import BOTO_TO_MLFLOW_ERROR, S3Artif
 
 from mlflow_kubernetes.streams import StreamDownloadMixin
 
-# Held in memory once per upload under way. S3 takes 10,000 parts: 160 GB.
+# Held in memory twice per upload under way. S3 takes 10,000 parts: 160 GB.
 PART_SIZE = 16 * 1024 * 1024
 
 _logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamD
         with _told_in_one_line(f"store {upload.key}"), upload:
             while chunk := stream.read(PART_SIZE):
                 if upload.add(chunk):
-                    upload.send_part()
+                    upload.send_part(upload.take())
             upload.finish()
 
     async def log_artifact_from_async_stream(
@@ -98,12 +98,20 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamD
         artifact_file_name: str,
         artifact_path: str | None = None,
     ) -> None:
-        """Store what an async stream yields; a thread is taken only while a part is sent."""
+        """Store what an async stream yields, and send each part while the next one arrives."""
         upload = self._upload(artifact_file_name, artifact_path)
         with _told_in_one_line(f"store {upload.key}"), upload:
-            async for chunk in chunks:
-                if upload.add(chunk):
-                    await asyncio.to_thread(upload.send_part)
+            sending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            sending.set_result(None)
+            try:
+                async for chunk in chunks:
+                    if upload.add(chunk):
+                        await sending
+                        sending = asyncio.ensure_future(
+                            asyncio.to_thread(upload.send_part, upload.take())
+                        )
+            finally:
+                await sending  # also before what failed is taken back
             await asyncio.to_thread(upload.finish)
 
     def _upload(self, file_name: str, artifact_path: str | None) -> "_Upload":
@@ -147,11 +155,15 @@ class _Upload:
         self._buffer += chunk
         return len(self._buffer) >= PART_SIZE
 
-    def send_part(self) -> None:
-        """Send what is kept."""
+    def take(self) -> bytearray:
+        """Return what is kept, and keep it no longer."""
+        part, self._buffer = self._buffer, bytearray()
+        return part
+
+    def send_part(self, part: bytearray) -> None:
+        """Send a part."""
         if self._id is None:
             self._id = self._call("create_multipart_upload")["UploadId"]
-        part, self._buffer = self._buffer, bytearray()
         number = len(self._parts) + 1
         sent = self._call("upload_part", UploadId=self._id, PartNumber=number, Body=part)
         # S3 wants each part's checksum again when it puts the object together.
@@ -164,7 +176,7 @@ class _Upload:
             self._call("put_object", Body=bytes(self._buffer))
             return
         if self._buffer:
-            self.send_part()
+            self.send_part(self.take())
         self._call(
             "complete_multipart_upload", UploadId=self._id, MultipartUpload={"Parts": self._parts}
         )
