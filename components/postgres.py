@@ -7,9 +7,10 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 from components._data_server import DATA_VOLUME, data_server
+from components._database import database_credentials
 from components._labels import labels, metadata
 from components._pods import Credentials, exec_probe, restricted_pod, secret_env
-from components._uris import database_uri, fingerprint, service_host
+from components._uris import fingerprint, service_host
 from components._validate import known_keys
 
 PORT = 5432
@@ -102,28 +103,18 @@ class Postgres(pulumi.ComponentResource):
         )
 
         self.host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))
-        credentials = k8s.core.v1.Secret(
-            f"{name}-credentials",
-            metadata=metadata(f"{name}-credentials", namespace, common),
-            string_data={
-                "MLFLOW_BACKEND_STORE_URI": pulumi.Output.all(password, self.host).apply(
-                    lambda known: database_uri(
-                        "postgresql+psycopg2",
-                        user=USER,
-                        password=known[0],
-                        host=known[1],
-                        port=PORT,
-                        database=DATABASE,
-                    )
-                )
-            },
+        self.credentials = database_credentials(
+            name,
+            namespace=namespace,
+            labels=common,
+            driver="postgresql+psycopg2",
+            user=USER,
+            password=password,
+            host=self.host,
+            port=PORT,
+            database=DATABASE,
             opts=child,
         )
-
-        self.credentials = {
-            "secret": credentials.metadata.name,
-            "fingerprint": fingerprint(password, self.host),
-        }
         self.register_outputs({"host": self.host, "credentials": self.credentials})
 
 

@@ -11,8 +11,9 @@ from commands import images
 from commands import stack as stacks
 from commands.cluster import Cluster
 from tests.e2e import places
+from tests.e2e.alone import alone, machine_of
 from tests.e2e.databases import Database
-from tests.e2e.kubectl import Kubectl, inventory, restarts, wait_for_nothing_more_than
+from tests.e2e.kubectl import restarts
 from tests.e2e.stack import Stack
 from tests.e2e.stores import Store
 from tests.e2e.test_3_client import MEDIUM, SMALL, assert_all_came_back, job
@@ -31,33 +32,23 @@ class Pair:
     def stack(
         cls,
         cluster: Cluster,
-        environment: dict[str, str],
         tmp_path_factory: pytest.TempPathFactory,
     ) -> Iterator[Stack]:
         """A stack that is told apart from any other by its names and two settings."""
         database, store = cls.database, cls.store
-        kubectl = Kubectl(environment, f"mlflow-e2e-{database.name}-{store.name}")
-        # A run that was killed may have left its namespace.
-        kubectl("delete", "namespace", kubectl.namespace, "--ignore-not-found", seconds=180)
-        before = inventory(kubectl)
         chosen = {"backendStore": database.name, "artifactStore": store.name}
         images.provide(cluster, stacks.settings("minikube") | chosen)
+        namespace = f"mlflow-e2e-{database.name}-{store.name}"
         folder = tmp_path_factory.mktemp("pair")
-        stack = Stack.create(folder, cluster.environment, kubectl.namespace, database)
-        stack.set(**chosen)
-        try:
+        with alone(cluster, folder, namespace, database) as stack:
+            stack.set(**chosen)
             stack.change("up")
             yield stack
-        finally:
-            stack.change("destroy")
-        assert stack.resources() == []
-        wait_for_nothing_more_than(kubectl, before, 60)
 
     @pytest.fixture(scope="class")
     @classmethod
     def machine(cls, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> places.Machine:
-        places.make_virtual_environment()
-        return places.Machine(tmp_path_factory.mktemp("home"), stack.outputs()["hosts_line"])
+        return machine_of(stack, tmp_path_factory.mktemp("home"))
 
     def test_there_is_nothing_more_to_do_and_nothing_was_restarted(self, stack: Stack) -> None:
         for command in ("up", "preview", "refresh"):

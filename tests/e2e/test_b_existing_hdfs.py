@@ -13,7 +13,8 @@ from commands import images
 from commands import stack as stacks
 from commands.cluster import Cluster
 from tests.e2e import outside_hdfs, places
-from tests.e2e.kubectl import Kubectl, inventory, restarts, wait_for_nothing_more_than
+from tests.e2e.alone import alone, machine_of
+from tests.e2e.kubectl import restarts
 from tests.e2e.outside import ADDRESS
 from tests.e2e.outside_hdfs import OutsideHdfs
 from tests.e2e.stack import Stack
@@ -34,35 +35,25 @@ def hdfs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(scope="module")
 def stack(
     cluster: Cluster,
-    environment: dict[str, str],
     hdfs: OutsideHdfs,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
-    kubectl = Kubectl(environment, NAMESPACE)
-    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", seconds=180)
-    before = inventory(kubectl)
-    stack = Stack.create(tmp_path_factory.mktemp("stack"), cluster.environment, NAMESPACE)
-    stack.set(
-        artifactStore="existing-hdfs",
-        hdfsUri=hdfs.uri,
-        hdfsUser=outside_hdfs.OWNER,
-        # DataNodes are asked for by name, and nobody but these pods knows the names.
-        hdfsConfiguration=json.dumps({"dfs.client.use.datanode.hostname": "true"}),
-        hdfsHostAliases=json.dumps({ADDRESS: [outside_hdfs.NAME_NODE, outside_hdfs.DATA_NODE]}),
-    )
-    try:
+    with alone(cluster, tmp_path_factory.mktemp("stack"), NAMESPACE) as stack:
+        stack.set(
+            artifactStore="existing-hdfs",
+            hdfsUri=hdfs.uri,
+            hdfsUser=outside_hdfs.OWNER,
+            # DataNodes are asked for by name, and nobody but these pods knows the names.
+            hdfsConfiguration=json.dumps({"dfs.client.use.datanode.hostname": "true"}),
+            hdfsHostAliases=json.dumps({ADDRESS: [outside_hdfs.NAME_NODE, outside_hdfs.DATA_NODE]}),
+        )
         stack.change("up")
         yield stack
-    finally:
-        stack.change("destroy")
-    assert stack.resources() == []
-    wait_for_nothing_more_than(kubectl, before, 60)
 
 
 @pytest.fixture(scope="module")
 def machine(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> places.Machine:
-    places.make_virtual_environment()
-    return places.Machine(tmp_path_factory.mktemp("home"), stack.outputs()["hosts_line"])
+    return machine_of(stack, tmp_path_factory.mktemp("home"))
 
 
 def test_client_does_all_its_work(stack: Stack, machine: places.Machine, hdfs: OutsideHdfs) -> None:

@@ -13,7 +13,7 @@ from commands import stack as stacks
 from commands.cluster import Cluster
 from lab import packages
 from tests.e2e import places, processes
-from tests.e2e.kubectl import Kubectl, Object, inventory, wait_for_nothing_more_than
+from tests.e2e.alone import alone, machine_of
 from tests.e2e.stack import Stack
 from tests.e2e.stores import HDFS
 from tests.e2e.test_5_traps import INSIDE
@@ -33,34 +33,21 @@ READ_HOME = (
 
 
 @pytest.fixture(scope="module")
-def before(environment: dict[str, str]) -> set[Object]:
-    """Everything that the cluster held before this stack was made."""
-    kubectl = Kubectl(environment, NAMESPACE)
-    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", seconds=180)
-    return inventory(kubectl)
-
-
-@pytest.fixture(scope="module")
 def stack(
     cluster: Cluster,
-    before: set[Object],  # noqa: ARG001 (taken before anything is made)
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """A stack with a workspace."""
     images.provide(cluster, stacks.settings("minikube") | CHOSEN)
-    stack = Stack.create(tmp_path_factory.mktemp("workspace"), cluster.environment, NAMESPACE)
-    stack.set(workspaceHost=HOST, **CHOSEN)
-    try:
+    with alone(cluster, tmp_path_factory.mktemp("workspace"), NAMESPACE) as stack:
+        stack.set(workspaceHost=HOST, **CHOSEN)
         stack.change("up")
         yield stack
-    finally:
-        stack.change("destroy")
 
 
 @pytest.fixture(scope="module")
 def machine(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> places.Machine:
-    places.make_virtual_environment()
-    return places.Machine(tmp_path_factory.mktemp("home"), stack.outputs()["hosts_line"])
+    return machine_of(stack, tmp_path_factory.mktemp("home"))
 
 
 def work(machine: places.Machine, script: str, stack: Stack, *arguments: str, **given: Any) -> Any:
@@ -200,9 +187,3 @@ def test_the_token_is_in_no_object_log_command_line_or_environment(stack: Stack)
     assert "jupyter" in lines
     assert "MLFLOW_TRACKING_URI" in variables
     assert found_in(lines + variables, token) == []
-
-
-def test_destroy_leaves_nothing(stack: Stack, before: set[Object]) -> None:
-    stack.change("destroy")
-    assert stack.resources() == []
-    wait_for_nothing_more_than(stack.kubectl, before, 60)

@@ -1,0 +1,35 @@
+"""A stack that has a namespace to itself, and leaves nothing of it anywhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from commands.cluster import Cluster
+from tests.e2e import places
+from tests.e2e.databases import POSTGRES, Database
+from tests.e2e.kubectl import Kubectl, inventory, wait_for_nothing_more_than
+from tests.e2e.stack import Stack
+
+
+@contextmanager
+def alone(
+    cluster: Cluster, folder: Path, namespace: str, database: Database = POSTGRES
+) -> Iterator[Stack]:
+    """Have a stack that is not up yet; destroy it at the end, and look whether nothing is left."""
+    kubectl = Kubectl(cluster.environment, namespace)
+    # A run that was killed may have left its namespace.
+    kubectl("delete", "namespace", namespace, "--ignore-not-found", seconds=180)
+    before = inventory(kubectl)
+    stack = Stack.create(folder, cluster.environment, namespace, database)
+    try:
+        yield stack
+    finally:
+        stack.change("destroy")
+    assert stack.resources() == []
+    wait_for_nothing_more_than(kubectl, before, 60)
+
+
+def machine_of(stack: Stack, home: Path) -> places.Machine:
+    """Return this machine as a client of a stack that is up."""
+    places.make_virtual_environment()
+    return places.Machine(home, stack.outputs()["hosts_line"])
