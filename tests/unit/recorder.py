@@ -34,6 +34,8 @@ class Recorded(pulumi.runtime.Mocks):
         outputs = dict(args.inputs)
         if args.typ == "random:index/randomPassword:RandomPassword":
             outputs["result"] = password(args.name)
+        if args.typ.startswith("kubernetes:") and "metadata" in args.inputs:
+            outputs["metadata"] = {**args.inputs["metadata"], "uid": f"uid-of-{args.name}"}
         if args.typ == "kubernetes:networking.k8s.io/v1:Ingress":
             outputs["status"] = {"loadBalancer": {"ingress": [{"hostname": ADDRESS}]}}
         return f"{args.name}-id", outputs

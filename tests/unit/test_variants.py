@@ -1,0 +1,28 @@
+"""The variants that everything is judged on: that none is missing."""
+
+from itertools import combinations
+
+from tests.unit.recorder import settings
+from tests.variants import AXES, VARIANTS, objects
+
+
+def test_every_two_choices_occur_together() -> None:
+    together = {pair for variant in VARIANTS for pair in combinations(variant.choices, 2)}
+    for one, other in combinations(AXES.values(), 2):
+        assert {(a, b) for a in one for b in other} <= together
+    assert str(VARIANTS[0]) == "default"
+
+
+def test_every_switch_is_in_some_variant() -> None:
+    """A new choice of a backend, or a new switch, is to be judged as well."""
+    given = settings()
+    seen = {key for axis in AXES.values() for choice in axis.values() for key in choice}
+    switches = {key for key, value in given.items() if value in ("true", "false")}
+    assert {key.removeprefix("mlflow:") for key in switches} <= seen
+
+
+def test_objects_are_plain_manifests() -> None:
+    for found in objects(VARIANTS[0].render()):
+        assert {"apiVersion", "kind", "metadata"} <= found.keys()
+        if found["kind"] == "Secret":
+            assert all(isinstance(value, str) for value in found["stringData"].values())

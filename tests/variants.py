@@ -1,0 +1,130 @@
+"""The variants of the stack that are rendered to be judged: validated, scanned, reached."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import combinations, product
+from typing import Any
+
+from tests.unit.recorder import Recorded, run_stack
+
+# Each choice's settings; the first of each axis is the default.
+AXES: dict[str, dict[str, dict[str, object]]] = {
+    "backend store": {
+        "postgres": {},
+        "mysql": {"backendStore": "mysql"},
+        "external": {
+            "backendStore": "external",
+            "databaseUri": "postgresql+psycopg2://ml:chosen-by-a-person@db.example:5432/mlflow",
+        },
+        "external by Secret": {"backendStore": "external", "databaseSecret": "their-database"},
+    },
+    "artifact store": {
+        "minio": {},
+        "hdfs": {"artifactStore": "hdfs", "hdfsDataNodes": 3, "hdfsReplication": 2},
+        "s3": {
+            "artifactStore": "s3",
+            "s3Bucket": "mlflow",
+            "s3Prefix": "team/a",
+            "s3Endpoint": "https://s3.example:9000",
+            "s3AccessKeyId": "key-id",
+            "s3SecretAccessKey": "chosen-by-somebody",
+            "s3Ca": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+        },
+        "s3 by Secret": {"artifactStore": "s3", "s3Bucket": "mlflow", "s3Secret": "their-key"},
+        "s3 by service account": {
+            "artifactStore": "s3",
+            "s3Bucket": "mlflow",
+            "s3ServiceAccount": "mlflow",
+        },
+        "existing hdfs": {
+            "artifactStore": "existing-hdfs",
+            "hdfsUri": "hdfs://prod/ml/flow",
+            "hdfsConfiguration": {"dfs.nameservices": "prod", "dfs.ha.namenodes.prod": "a,b"},
+            "hdfsHostAliases": {"192.0.2.7": ["dn1.corp"]},
+            "hdfsKerberosSecret": "ticket",
+        },
+    },
+    "artifact access": {"proxied": {}, "direct": {"artifactAccess": "direct"}},
+    "workspace": {"no workspace": {}, "workspace": {"clientWorkspace": True}},
+    "namespace": {"own namespace": {}, "their namespace": {"createNamespace": False}},
+    "size": {
+        "small": {},
+        "large": {"replicas": 3, "workers": 4, "serverMemory": "4Gi", "jobExecution": True},
+    },
+    "cluster": {
+        "minikube": {},
+        "another": {
+            "storageClass": "fast",
+            "ingressClass": "",
+            "ingressWaitSeconds": 0,
+            "ingressAnnotations": {"example.com/a": "b"},
+            "imageRegistry": "registry.example:5000/mirror",
+            "protectData": True,
+        },
+    },
+}
+_ENCRYPTED = ("databaseUri", "s3SecretAccessKey")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One choice of each axis."""
+
+    choices: tuple[str, ...]
+    settings: dict[str, object] = field(hash=False)
+
+    def __str__(self) -> str:
+        defaults = {next(iter(choices)) for choices in AXES.values()}
+        return ", ".join(one for one in self.choices if one not in defaults) or "default"
+
+    def render(self, **changed: object) -> Recorded:
+        """Return all that the program asks for, with some more settings changed."""
+        settings = {**self.settings, **changed}
+        return run_stack(*(key for key in _ENCRYPTED if key in settings), **settings)
+
+
+def _pairs(choices: tuple[str, ...]) -> set[tuple[str, str]]:
+    return set(combinations(choices, 2))
+
+
+def _covering() -> Iterator[Variant]:
+    """Yield variants until every two choices of two axes were together in one of them.
+
+    All combinations are some hundreds, and say nothing more: no part asks for three of them.
+    """
+    every = list(product(*AXES.values()))
+    missing = set[tuple[str, str]]().union(*map(_pairs, every))
+    while missing:
+        choices = max(every, key=lambda one: len(_pairs(one) & missing))
+        missing -= _pairs(choices)
+        settings: dict[str, object] = {}
+        for axis, choice in zip(AXES.values(), choices, strict=True):
+            settings |= axis[choice]
+        yield Variant(choices, settings)
+
+
+VARIANTS = list(_covering())
+"""The default, and what it takes for every two choices to occur together."""
+
+
+def objects(recorded: Recorded) -> list[dict[str, Any]]:
+    """Return what was asked for as manifests, as Kubernetes would get them."""
+    # What is only read (a namespace of somebody else's) has no inputs.
+    return [plain(inputs) for inputs in recorded.kubernetes().values() if inputs]
+
+
+def plain(value: Any) -> Any:
+    """Return a value as it was before it went over the wire: whole numbers, no mark of secrets."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if _SECRET in value:
+        return plain(value["value"])
+    return {key: plain(one) for key, one in value.items()}
+
+
+# How the SDK marks a secret on the wire (sdk/python/lib/pulumi/runtime/rpc.py).
+_SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 (the mark itself)
