@@ -29,7 +29,7 @@ else:
 # Changed Secrets are updated in place, and the pods that read them restart.
 cluster = k8s.Provider(
     "cluster",
-    context=pulumi.Config("kubernetes").get("context"),
+    context=settings.context,
     upsert_existing_objects=settings.create_namespace,
     enable_secret_mutable=True,
     enable_config_map_mutable=True,
@@ -63,6 +63,8 @@ tracking = TrackingServer(
         "replicas": settings.replicas,
         "workers": settings.workers,
         "memory": settings.server_memory,
+        "auth": settings.auth == "basic",
+        "users": ["workspace"] if settings.client_workspace else [],
         "job_execution": settings.job_execution,
         "allowed_hosts": settings.allowed_hosts,
         "ingress": settings.ingress,
@@ -75,6 +77,7 @@ if settings.client_workspace:
         {
             "namespace": namespace,
             "tracking_uri": tracking.tracking_uri_in_cluster,
+            "tracking_user": tracking.logins.get("workspace"),
             "artifact_store": artifacts.credentials if direct else None,
             "image": settings.workspace_image,
             "host": settings.workspace_host,
@@ -93,10 +96,13 @@ pulumi.export("tracking_uri_in_cluster", tracking.tracking_uri_in_cluster)
 pulumi.export("artifact_root", artifacts.artifact_root)
 pulumi.export("s3_endpoint_url", artifacts.endpoint_url)
 pulumi.export("hosts_line", settings.hosts_line(tracking.address))
-# Where artifacts go through the server, one variable is all that a client needs.
+# Where artifacts go through the server, a client needs no more than its address and a login.
 pulumi.export(
     "client_env",
-    pulumi.Output.all(tracking.tracking_uri, artifacts.client_env if direct else {}).apply(
-        lambda known: pulumi.Output.secret({"MLFLOW_TRACKING_URI": known[0], **known[1]})
+    pulumi.Output.all(tracking.client_env, artifacts.client_env if direct else {}).apply(
+        lambda known: pulumi.Output.secret({**known[0], **known[1]})
     ),
 )
+if settings.auth == "basic":
+    # Followed by a name, it makes a user.
+    pulumi.export("add_user", pulumi.Output.concat(settings.kubectl, " ", tracking.add_user))

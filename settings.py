@@ -30,7 +30,7 @@ _DATABASE_URI = re.compile(
     r"(/(?P<database>[^/?\s]+))?(\?\S*)?"
 )
 _DRIVERS = ("postgresql+psycopg2", "mysql+pymysql")
-_SECRETS = ("databaseUri", "s3SecretAccessKey")
+_SECRETS = ("databaseUri", "authDatabaseUri", "s3SecretAccessKey")
 """Settings that are refused in clear."""
 _SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
@@ -308,6 +308,8 @@ class Settings:
     hdfs_host_aliases: dict[str, list[str]]
     hdfs_kerberos_secret: str | None
     protect_data: bool
+    auth: str
+    auth_database_uri: str | None = field(repr=False)
     database_uri: str | None = field(repr=False)
     database_secret: str | None
     database_connections: int
@@ -372,6 +374,16 @@ class Settings:
         return settings
 
     @property
+    def context(self) -> str | None:
+        """Context of the kubeconfig; the current one unless the stack file names one."""
+        return pulumi.Config("kubernetes").get("context")
+
+    @property
+    def kubectl(self) -> str:
+        """How kubectl is called to reach the stack's cluster."""
+        return f"kubectl --context={self.context}" if self.context else "kubectl"
+
+    @property
     def ingress(self) -> IngressArgs:
         """How host names are published."""
         return {
@@ -394,7 +406,9 @@ class Settings:
             return {
                 "server_image": self.server_image,
                 "uri": self.database_uri,
+                "auth_uri": self.auth_database_uri,
                 "secret": self.database_secret,
+                "auth": self.auth == "basic",
                 "connections": self.database_connections,
             }
         return {
@@ -492,7 +506,9 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "hdfsHostAliases": _host_aliases,
     "hdfsKerberosSecret": _object_name("Secret"),
     "protectData": _boolean,
+    "auth": _choice("basic", "none"),
     "databaseUri": _database_uri,
+    "authDatabaseUri": _database_uri,
     "databaseSecret": _object_name("Secret"),
     "databaseConnections": _integer(1, 100000),
     "s3Endpoint": _endpoint,
@@ -565,7 +581,8 @@ def _contradictions(settings: Settings) -> list[str]:
             f"{settings.hdfs_data_nodes}, or less"
         )
     try:
-        pool_size(settings.connections, settings.replicas, settings.workers)
+        auth = settings.auth == "basic"
+        pool_size(settings.connections, settings.replicas, settings.workers, auth=auth)
     except pulumi.RunError as error:
         found.append(str(error))
     return [
@@ -589,14 +606,28 @@ def _database_contradictions(settings: Settings) -> list[str]:
     where = _given(settings, "databaseUri", "databaseSecret")
     if settings.backend_store != "external":
         accepted = "only with backendStore: external, or they are two databases at once"
-        return [_refusal(settings, key, accepted) for key in where]
+        given = [*where, *_given(settings, "authDatabaseUri")]
+        return [_refusal(settings, key, accepted) for key in given]
     if not where:
         accepted = "an address, or a Secret's name in databaseSecret"
         return [_refusal(settings, "databaseUri", accepted)]
     if len(where) > 1:
         accepted = "nothing beside databaseUri: two databases at once"
         return [_refusal(settings, "databaseSecret", accepted)]
-    return []
+    return _users_contradictions(settings)
+
+
+def _users_contradictions(settings: Settings) -> list[str]:
+    """Return a line where the database of users is missing or too much."""
+    users = settings.auth_database_uri
+    accepted = None
+    if settings.auth == "none" and users:
+        accepted = "nothing with auth: none, which has no users"
+    elif settings.database_secret and users:
+        accepted = "nothing beside databaseSecret, whose key MLFLOW_AUTH_DATABASE_URI is read"
+    elif settings.auth == "basic" and not (users or settings.database_secret):
+        accepted = "the address of a database for users, which may be databaseUri's; or auth: none"
+    return [_refusal(settings, "authDatabaseUri", accepted)] if accepted else []
 
 
 def _hdfs_contradictions(settings: Settings) -> list[str]:

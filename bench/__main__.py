@@ -92,8 +92,8 @@ def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
     found[UP].append(time.monotonic() - start)
     outputs = stack.outputs()
     client = places.Machine(home, outputs["hosts_line"])
-    uri = outputs["tracking_uri"]
-    client.run("first_run.py", tracking_uri=uri, seconds=120)
+    client_env = stack.client_env()
+    client.run("first_run.py", client_env=client_env, seconds=120)
     found[FIRST_RUN].append(time.monotonic() - start)
 
     found[NO_OP].append(timed(lambda: stack.change("up", "--expect-no-changes")))
@@ -109,7 +109,7 @@ def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
 
     size = 600_000_000
     (artifact,) = client.run(
-        *("training_job.py", "bench", "--artifact", str(size)), tracking_uri=uri, seconds=600
+        *("training_job.py", "bench", "--artifact", str(size)), client_env=client_env, seconds=600
     )["artifacts"]
     found[UPLOAD].append(size / 1e6 / artifact["upload_seconds"])
     found[DOWNLOAD].append(size / 1e6 / artifact["download_seconds"])

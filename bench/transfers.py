@@ -87,11 +87,8 @@ def measure(stack: Stack, store: str) -> Transfers:
 
 
 def _move(stack: Stack, size: int, root: str) -> dict[str, float]:
-    answer = stack.kubectl(
-        *("exec", "-i", _POD, "--", "python", "-", str(size), root),
-        stdin=_SCRIPT.read_text(),
-        seconds=600,
-    )
+    client_env = stack.client_env_in_cluster()
+    answer = stack.kubectl.python(_POD, _SCRIPT, str(size), root, seconds=600, **client_env)
     found: dict[str, float] = json.loads(answer.splitlines()[-1])
     return found
 
@@ -108,7 +105,6 @@ def _start_pod(kubectl: Kubectl, server: dict[str, Any], store: str) -> None:
                 "name": "transfer",
                 "image": container["image"],
                 "command": ["sleep", "infinity"],
-                "env": [{"name": "MLFLOW_TRACKING_URI", "value": "http://mlflow:5000"}],
                 "envFrom": [{"secretRef": {"name": f"{store}-credentials"}}],
                 "securityContext": container["securityContext"],
                 "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 (in the pod)

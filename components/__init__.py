@@ -23,7 +23,8 @@ class BackendStore(Protocol):
     """What every backend store publishes, wherever it runs."""
 
     credentials: Credentials
-    """The Secret with key ``MLFLOW_BACKEND_STORE_URI``; known once the store takes queries."""
+    """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and, where there are users,
+    ``MLFLOW_AUTH_DATABASE_URI``; known once the store takes queries."""
     connections: int
     """How many connections MLflow may hold at once."""
 

@@ -1,4 +1,4 @@
-"""What a database of the stack publishes: one Secret with the address that MLflow reads."""
+"""What a database server of the stack publishes: a Secret with the addresses that MLflow reads."""
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -6,6 +6,10 @@ import pulumi_kubernetes as k8s
 from components._labels import metadata
 from components._pods import Credentials
 from components._uris import database_uri, fingerprint
+
+DATABASE = "mlflow"
+AUTH_DATABASE = "mlflow_auth"
+"""Users and what each may do; made in any case, so that a login can be switched on later."""
 
 
 def database_credentials(
@@ -18,26 +22,30 @@ def database_credentials(
     password: pulumi.Input[str],
     host: pulumi.Input[str],
     port: int,
-    database: str,
     opts: pulumi.ResourceOptions,
     **options: str,
 ) -> Credentials:
     """Make the Secret ``<name>-credentials``; ``options`` are the driver's own."""
+
+    def uri(database: str) -> pulumi.Output[str]:
+        return pulumi.Output.all(password, host).apply(
+            lambda known: database_uri(
+                driver,
+                user=user,
+                password=known[0],
+                host=known[1],
+                port=port,
+                database=database,
+                **options,
+            )
+        )
+
     secret = k8s.core.v1.Secret(
         f"{name}-credentials",
         metadata=metadata(f"{name}-credentials", namespace, labels),
         string_data={
-            "MLFLOW_BACKEND_STORE_URI": pulumi.Output.all(password, host).apply(
-                lambda known: database_uri(
-                    driver,
-                    user=user,
-                    password=known[0],
-                    host=known[1],
-                    port=port,
-                    database=database,
-                    **options,
-                )
-            )
+            "MLFLOW_BACKEND_STORE_URI": uri(DATABASE),
+            "MLFLOW_AUTH_DATABASE_URI": uri(AUTH_DATABASE),
         },
         opts=opts,
     )

@@ -30,6 +30,8 @@ class ClientWorkspaceArgs(TypedDict):
     caller."""
     tracking_uri: pulumi.Input[str]
     """Where pods find the tracking server. Required: it is what a workspace is for."""
+    tracking_user: NotRequired[Credentials | None]
+    """The name and password that it has there. Defaults to none: there is no login."""
     artifact_store: NotRequired[Credentials | None]
     """What a client needs to reach the artifact store itself. Defaults to nothing: the tracking
     server does it."""
@@ -71,8 +73,8 @@ class ClientWorkspace(pulumi.ComponentResource):
             string_data={"token": self.token},
             opts=child,
         )
-        store = args.get("artifact_store")
-        backends: list[Credentials] = [store] if store else []
+        reached = (args.get("tracking_user"), args.get("artifact_store"))
+        backends = [one for one in reached if one]
         server = data_server(
             name,
             app="jupyterlab",

@@ -21,9 +21,13 @@ class ExternalDatabaseArgs(TypedDict):
     uri: NotRequired[pulumi.Input[str] | None]
     """SQLAlchemy URI that names the driver. Defaults to the one in ``secret``; one of both is
     required, because nothing else says where the database is."""
+    auth_uri: NotRequired[pulumi.Input[str] | None]
+    """The same for the database of users. Defaults to the one in ``secret``."""
     secret: NotRequired[pulumi.Input[str] | None]
-    """Name of a Secret of the namespace with key ``MLFLOW_BACKEND_STORE_URI``. Defaults to one that
-    is made of ``uri``."""
+    """Name of a Secret of the namespace with keys ``MLFLOW_BACKEND_STORE_URI`` and
+    ``MLFLOW_AUTH_DATABASE_URI``. Defaults to one that is made of the URIs."""
+    auth: bool
+    """Whether there is a database of users. Required because a Secret's keys are not known here."""
     connections: int
     """How many connections MLflow may hold at once. Required because only its owner knows."""
 
@@ -32,8 +36,8 @@ class ExternalDatabase(pulumi.ComponentResource):
     """A PostgreSQL or MySQL database outside the stack."""
 
     credentials: Credentials
-    """The Secret with key ``MLFLOW_BACKEND_STORE_URI``; known once MLflow's user has made, used and
-    dropped tables there."""
+    """The Secret with key ``MLFLOW_BACKEND_STORE_URI`` and, where there are users,
+    ``MLFLOW_AUTH_DATABASE_URI``; known once tables were made, used and dropped there."""
     connections: int
     """How many connections MLflow may hold at once."""
 
@@ -46,16 +50,26 @@ class ExternalDatabase(pulumi.ComponentResource):
         if (uri is None) == (secret is None):
             raise pulumi.RunError(f"{name}: expected either uri or secret, and not both")
         self.connections = args["connections"]
-        known = pulumi.Output.secret(uri).apply(lambda one: with_connect_timeout(one or ""))
+        uris = {
+            key: pulumi.Output.secret(given).apply(with_connect_timeout)
+            for key, given in (
+                ("MLFLOW_BACKEND_STORE_URI", uri),
+                ("MLFLOW_AUTH_DATABASE_URI", args.get("auth_uri")),
+            )
+            if given is not None
+        }
         self.credentials = checked_credentials(
             f"{name}-database",
             module="mlflow_kubernetes.check_database",
             namespace=args["namespace"],
             role="backend-store",
             image=args["server_image"],
-            variables={"MLFLOW_BACKEND_STORE_URI": known} if uri else {},
+            variables=uris,
             existing=[secret] if secret else [],
-            environment={"CONNECTIONS": str(self.connections)},
+            environment={
+                "CONNECTIONS": str(self.connections),
+                **({"AUTHENTICATION": "true"} if args["auth"] else {}),
+            },
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({"credentials": self.credentials, "connections": self.connections})

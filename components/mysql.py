@@ -7,19 +7,26 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 from components._data_server import DATA_VOLUME, data_server
-from components._database import database_credentials
+from components._database import AUTH_DATABASE, DATABASE, database_credentials
 from components._labels import labels, metadata
 from components._pods import Credentials, exec_probe, restricted_pod, secret_env
 from components._uris import fingerprint, service_host
 from components._validate import known_keys
 
 PORT = 3306
-DATABASE = "mlflow"
 USER = "mlflow"
 MYSQL_USER = 999
 """User id of the official image (docker-library/mysql)."""
 
 MAX_CONNECTIONS = 200
+
+# An underscore alone would stand for any letter.
+_AUTH_DATABASES = AUTH_DATABASE.replace("_", "\\_")
+FIRST_START = f"""\
+CREATE DATABASE {AUTH_DATABASE};
+GRANT ALL ON `{_AUTH_DATABASES}`.* TO '{USER}'@'%';
+"""
+"""Run once by the image, on an empty volume, which makes the first database and the user itself."""
 
 
 class MysqlArgs(TypedDict):
@@ -37,12 +44,13 @@ class MysqlArgs(TypedDict):
 
 
 class Mysql(pulumi.ComponentResource):
-    """A single MySQL server on a volume of its own, with one database for MLflow."""
+    """A single MySQL server on a volume of its own, with two databases for MLflow."""
 
     host: pulumi.Output[str]
     """DNS name of the service, valid inside the cluster."""
     credentials: Credentials
-    """The Secret with key ``MLFLOW_BACKEND_STORE_URI``; known once the server takes queries."""
+    """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and ``MLFLOW_AUTH_DATABASE_URI``; known
+    once the server takes queries."""
     connections: int = MAX_CONNECTIONS - 10
     """How many connections MLflow may hold at once; the rest is left for the probes, the
     migration, and a person. MySQL keeps one more for root."""
@@ -69,13 +77,19 @@ class Mysql(pulumi.ComponentResource):
             string_data={"MYSQL_ROOT_PASSWORD": root_password, "MYSQL_PASSWORD": password},
             opts=child,
         )
+        first_start = k8s.core.v1.ConfigMap(
+            f"{name}-first-start",
+            metadata=metadata(f"{name}-first-start", namespace, common),
+            data={"auth-database.sql": FIRST_START},
+            opts=child,
+        )
         server = data_server(
             name,
             app="mysql",
             namespace=namespace,
             labels=common,
             ports={"mysql": PORT},
-            pod=_pod(args["image"], server_secret.metadata.name),
+            pod=_pod(args["image"], server_secret.metadata.name, first_start.metadata.name),
             restarts_with=fingerprint(root_password, password),
             storage=args["storage"],
             storage_class=args.get("storage_class"),
@@ -92,14 +106,15 @@ class Mysql(pulumi.ComponentResource):
             password=password,
             host=self.host,
             port=PORT,
-            database=DATABASE,
             charset="utf8mb4",
             opts=child,
         )
         self.register_outputs({"host": self.host, "credentials": self.credentials})
 
 
-def _pod(image: pulumi.Input[str], secret: pulumi.Input[str]) -> k8s.core.v1.PodSpecArgs:
+def _pod(
+    image: pulumi.Input[str], secret: pulumi.Input[str], first_start: pulumi.Input[str]
+) -> k8s.core.v1.PodSpecArgs:
     """Return the pod of the server, on the contract of the official image."""
     container = k8s.core.v1.ContainerArgs(
         name="mysql",
@@ -150,9 +165,16 @@ def _pod(image: pulumi.Input[str], secret: pulumi.Input[str]) -> k8s.core.v1.Pod
         mounts=[
             k8s.core.v1.VolumeMountArgs(name=DATA_VOLUME, mount_path="/var/lib/mysql"),
             k8s.core.v1.VolumeMountArgs(name="socket", mount_path="/var/run/mysqld"),
+            k8s.core.v1.VolumeMountArgs(
+                name="first-start", mount_path="/docker-entrypoint-initdb.d"
+            ),
         ],
         volumes=[
-            k8s.core.v1.VolumeArgs(name="socket", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())
+            k8s.core.v1.VolumeArgs(name="socket", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs()),
+            k8s.core.v1.VolumeArgs(
+                name="first-start",
+                config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=first_start),
+            ),
         ],
     )
 

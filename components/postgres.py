@@ -7,14 +7,13 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 from components._data_server import DATA_VOLUME, data_server
-from components._database import database_credentials
+from components._database import AUTH_DATABASE, DATABASE, database_credentials
 from components._labels import labels, metadata
 from components._pods import Credentials, exec_probe, restricted_pod, secret_env
 from components._uris import fingerprint, service_host
 from components._validate import known_keys
 
 PORT = 5432
-DATABASE = "mlflow"
 USER = "mlflow"
 POSTGRES_USER = 999
 """User id of the official image (docker-library/postgres, Debian variant)."""
@@ -27,10 +26,12 @@ SET log_min_error_statement = 'panic';
 \\getenv application_user APPLICATION_USER
 \\getenv application_password APPLICATION_PASSWORD
 \\getenv application_database APPLICATION_DATABASE
+\\getenv auth_database AUTH_DATABASE
 CREATE ROLE :"application_user" LOGIN PASSWORD :'application_password';
 CREATE DATABASE :"application_database" OWNER :"application_user";
+CREATE DATABASE :"auth_database" OWNER :"application_user";
 """
-"""Run once by the image, on an empty volume: MLflow owns its database, and nothing beyond it."""
+"""Run once by the image, on an empty volume: MLflow owns its databases, and nothing beyond them."""
 
 
 class PostgresArgs(TypedDict):
@@ -48,12 +49,13 @@ class PostgresArgs(TypedDict):
 
 
 class Postgres(pulumi.ComponentResource):
-    """A single PostgreSQL server on a volume of its own, with one database for MLflow."""
+    """A single PostgreSQL server on a volume of its own, with two databases for MLflow."""
 
     host: pulumi.Output[str]
     """DNS name of the service, valid inside the cluster."""
     credentials: Credentials
-    """The Secret with key ``MLFLOW_BACKEND_STORE_URI``; known once the server takes queries."""
+    """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and ``MLFLOW_AUTH_DATABASE_URI``; known
+    once the server takes queries."""
     connections: int = MAX_CONNECTIONS - 10
     """How many connections MLflow may hold at once; the rest is left for the superuser (3 by
     PostgreSQL's default), the probes, the migration, and a person."""
@@ -112,7 +114,6 @@ class Postgres(pulumi.ComponentResource):
             password=password,
             host=self.host,
             port=PORT,
-            database=DATABASE,
             opts=child,
         )
         self.register_outputs({"host": self.host, "credentials": self.credentials})
@@ -131,6 +132,7 @@ def _pod(
             secret_env("APPLICATION_PASSWORD", secret, "APPLICATION_PASSWORD"),
             k8s.core.v1.EnvVarArgs(name="APPLICATION_USER", value=USER),
             k8s.core.v1.EnvVarArgs(name="APPLICATION_DATABASE", value=DATABASE),
+            k8s.core.v1.EnvVarArgs(name="AUTH_DATABASE", value=AUTH_DATABASE),
         ],
         ports=[k8s.core.v1.ContainerPortArgs(name="postgres", container_port=PORT)],
         # Until its first start is over the server listens on its socket alone, so asking over TCP

@@ -7,6 +7,7 @@ import pulumi_kubernetes as k8s
 
 from components._ingress import IngressArgs, http_ingress
 from components._labels import labels, metadata, selector
+from components._login import ADMIN, Login
 from components._pods import (
     SERVER_USER,
     Credentials,
@@ -47,6 +48,10 @@ class TrackingServerArgs(TypedDict):
     """Server processes in each pod. Required because the pools are shared among them."""
     memory: pulumi.Input[str]
     """Memory of each pod, as a Kubernetes quantity. Required because it follows the workers."""
+    auth: NotRequired[bool]
+    """Whether clients need a user's name and password. Defaults to ``True``."""
+    users: NotRequired[list[str]]
+    """Names of users with a generated password, beside the admin. Defaults to none."""
     job_execution: NotRequired[bool]
     """Whether MLflow's own job runners run. Defaults to ``False``: they take 1.4 GB."""
     allowed_hosts: NotRequired[list[str]]
@@ -62,6 +67,13 @@ class TrackingServer(pulumi.ComponentResource):
     """Where clients outside the cluster find it."""
     tracking_uri_in_cluster: pulumi.Output[str]
     """Where pods find it, from any namespace."""
+    logins: dict[str, Credentials]
+    """A Secret with ``MLFLOW_TRACKING_USERNAME`` and ``MLFLOW_TRACKING_PASSWORD`` for each of the
+    users asked for; none where there is no login."""
+    client_env: pulumi.Output[dict[str, str]]
+    """The environment of a client outside the cluster, as the admin: secret."""
+    add_user: pulumi.Output[str]
+    """What kubectl is told to make a user; the user's name is to be added."""
     address: pulumi.Output[str]
     """Address that the ingress controller published; empty when it was not waited for."""
 
@@ -76,13 +88,16 @@ class TrackingServer(pulumi.ComponentResource):
 
         # The server would make its tables itself when it starts, but takes no lock: two replicas
         # on an empty database race (mlflow/mlflow#19943). So one Job does it, before any server.
+        auth = args.get("auth", True)
+        login = Login(name, namespace, [ADMIN, *args.get("users", [])] if auth else [], child)
+        backends = [args["backend_store"], args["artifact_store"], login.keys]
         migration = python_job(
             f"{name}-migration",
             module="mlflow_kubernetes.migrate",
             namespace=namespace,
             labels=labels(f"{name}-migration", "mlflow", "migration"),
             image=args["image"],
-            backends=[args["backend_store"]],
+            backends=[args["backend_store"], *login.passwords],
             seconds=MIGRATION_SECONDS,
             opts=child,
         )
@@ -116,9 +131,9 @@ class TrackingServer(pulumi.ComponentResource):
                 template=k8s.core.v1.PodTemplateSpecArgs(
                     metadata=k8s.meta.v1.ObjectMetaArgs(
                         labels=common,
-                        annotations=restarts_with(args["backend_store"], args["artifact_store"]),
+                        annotations=restarts_with(*backends),
                     ),
-                    spec=_pod(name, args),
+                    spec=_pod(name, args, backends),
                 ),
             ),
             opts=pulumi.ResourceOptions.merge(
@@ -145,27 +160,41 @@ class TrackingServer(pulumi.ComponentResource):
             lambda ns: f"http://{service_host(name, ns)}:{PORT}"
         )
         self.address = ingress.status.apply(_published_address)
+        self.logins = {user: login.credentials(user) for user in args.get("users", []) if auth}
+        self.client_env = pulumi.Output.secret(
+            pulumi.Output.all(
+                MLFLOW_TRACKING_URI=self.tracking_uri, **(login.variables(ADMIN) if auth else {})
+            )
+        )
+        self.add_user = service.metadata.namespace.apply(
+            lambda ns: (
+                f"exec --namespace={ns} deployment/{name} -- python -m mlflow_kubernetes.users"
+            )
+        )
         self.register_outputs(
             {
                 "tracking_uri": self.tracking_uri,
                 "tracking_uri_in_cluster": self.tracking_uri_in_cluster,
+                "logins": self.logins,
+                "client_env": self.client_env,
+                "add_user": self.add_user,
                 "address": self.address,
             }
         )
 
 
-def pool_size(connections: int, replicas: int, workers: int) -> int:
+def pool_size(connections: int, replicas: int, workers: int, *, auth: bool) -> int:
     """Return the size of one SQLAlchemy pool, so that all of them fit into ``connections``.
 
-    Each of the workers, and MLflow's own process before them, keeps two pools (of the tracking and
-    the registry store; mlflow/store/db/utils.py), each of which may overflow by one; and a rolling
-    update runs one pod more. More than 20 in a pool is never used: a worker has 40 threads at most,
-    which wait for the database far less than half of their time.
+    Each of the workers, and MLflow's own process before them, keeps a pool for each of the tracking
+    and the registry store (mlflow/store/db/utils.py), and with ``auth`` one for users; each may
+    overflow by one; and a rolling update runs one pod more. More than 20 in a pool is never used: a
+    worker has 40 threads at most, which wait for the database far less than half of their time.
 
     Raises:
         pulumi.RunError: if not even a pool of one fits.
     """
-    pools = 2 * (workers + 1) * (replicas + 1)
+    pools = (3 if auth else 2) * (workers + 1) * (replicas + 1)
     size = min(connections // pools - 1, 20)
     if size < 1:
         raise pulumi.RunError(
@@ -196,9 +225,12 @@ def allowed_origins(host: str) -> list[str]:
     return [f"http://{host}", f"https://{host}"]
 
 
-def _pod(name: str, args: TrackingServerArgs) -> k8s.core.v1.PodSpecArgs:
+def _pod(
+    name: str, args: TrackingServerArgs, backends: list[Credentials]
+) -> k8s.core.v1.PodSpecArgs:
     """Return the pod of the server."""
-    pool = pool_size(args["backend_connections"], args["replicas"], args["workers"])
+    auth = args.get("auth", True)
+    pool = pool_size(args["backend_connections"], args["replicas"], args["workers"], auth=auth)
     hosts = pulumi.Output.from_input(args["namespace"]).apply(
         lambda ns: ",".join(allowed_hosts(name, ns, args["host"], args.get("allowed_hosts", [])))
     )
@@ -226,15 +258,18 @@ def _pod(name: str, args: TrackingServerArgs) -> k8s.core.v1.PodSpecArgs:
         # the time (images/mlflow). The stores come from the environment alone: an argument could
         # be read by anyone who may list pods. Artifacts are proxied because a destination is set.
         command=["python", "-m", "mlflow_kubernetes.serve"],
-        args=["--host=0.0.0.0", f"--port={PORT}", f"--workers={args['workers']}"],
+        args=[
+            "--host=0.0.0.0",
+            f"--port={PORT}",
+            f"--workers={args['workers']}",
+            *(["--app-name=basic-auth"] if auth else []),
+        ],
         env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
         ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
         # MLflow's imports take their time: 19 to 31 s on a busy machine of two cores.
         startup_probe=_probe("/health", period=1, failures=240),
-        # /health never looks at the database; this is the cheapest call that does.
-        readiness_probe=_probe(
-            "/api/2.0/mlflow/experiments/search?max_results=1", period=5, failures=2
-        ),
+        # /health never looks at the database; this does (images/mlflow, readiness.py).
+        readiness_probe=_probe("/health/ready", period=5, failures=2),
         # A dead database must not restart servers: they recover by themselves.
         liveness_probe=_probe("/health", period=10, failures=6),
         # Endpoints are withdrawn while it sleeps, so nobody is sent to a closed socket.
@@ -249,7 +284,7 @@ def _pod(name: str, args: TrackingServerArgs) -> k8s.core.v1.PodSpecArgs:
     return restricted_pod(
         container,
         user=SERVER_USER,
-        backends=[args["backend_store"], args["artifact_store"]],
+        backends=backends,
         grace_seconds=60,
     )
 

@@ -57,13 +57,16 @@ class Kubectl:
         """Say whether the one pod of a component is ready."""
         return ready(self.pod(app))
 
-    def python(self, target: str, script: Path, seconds: float = 60, **environment: str) -> str:
+    def python(
+        self, target: str, script: Path, *arguments: str, seconds: float = 60, **environment: str
+    ) -> str:
         """Run a script in a pod; it and its environment travel through standard input.
 
         An argument could be read by others in the meantime.
         """
         source = f"import os\nos.environ |= {environment!r}\n{script.read_text()}"
-        return self("exec", "-i", target, "--", "python", "-", stdin=source, seconds=seconds)
+        command = ["python", "-", *arguments]
+        return self("exec", "-i", target, "--", *command, stdin=source, seconds=seconds)
 
     @contextmanager
     def forwarded(self, target: str, port: int) -> Iterator[int]:

@@ -71,6 +71,7 @@ def running(folder: Path) -> Iterator[Outside]:
             f"create role mlflow login password '{password}';\n"
             f"create role reader login password '{password}';\n"
             "create database mlflow owner mlflow;\n"
+            "create database users owner mlflow;\n"
             "create database old owner mlflow template template0 locale 'C' encoding SQL_ASCII;\n"
         )
         minio = stack.enter_context(image_files(str(settings["minioImage"]), folder / "minio"))

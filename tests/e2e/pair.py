@@ -61,14 +61,12 @@ class Pair:
         assert stack.outputs()["artifact_root"] == root
 
     def test_client_does_all_its_work(self, stack: Stack, machine: places.Machine) -> None:
-        uri = stack.outputs()["client_env"]["MLFLOW_TRACKING_URI"]
-        report = job(machine, "pair", uri, SMALL, MEDIUM)
+        report = job(machine, "pair", stack.client_env(), SMALL, MEDIUM)
         print(report["artifacts"])
         assert_all_came_back(report, SMALL, MEDIUM)
 
     def test_nothing_acknowledged_is_lost(self, stack: Stack, machine: places.Machine) -> None:
-        uri = stack.outputs()["tracking_uri"]
-        process = machine.start("log_until_told.py", tracking_uri=uri)
+        process = machine.start("log_until_told.py", client_env=stack.client_env())
         try:
             logger = Logger(process)
             for app in (self.database.name, *self.store.pods, "mlflow"):

@@ -1,4 +1,4 @@
-"""Where MLflow clients run: on this machine, and in a pod; each gets a tracking URI and no more."""
+"""Where MLflow clients run: on this machine, or in a pod, with what the stack tells clients."""
 
 import hashlib
 import json
@@ -26,7 +26,9 @@ _VENV = CLONE / ".venv-client"
 class Place(Protocol):
     """Somewhere a client script can run."""
 
-    def run(self, script: str, *arguments: str, tracking_uri: str, seconds: float) -> Any:
+    def run(
+        self, script: str, *arguments: str, client_env: Mapping[str, str], seconds: float
+    ) -> Any:
         """Run a script to its end and return its last line, which is JSON."""
 
 
@@ -39,24 +41,31 @@ class Machine:
     """Lines as in a hosts file."""
 
     def run(
-        self, script: str, *arguments: str, tracking_uri: str, seconds: float, stdin: str = ""
+        self,
+        script: str,
+        *arguments: str,
+        client_env: Mapping[str, str],
+        seconds: float,
+        stdin: str = "",
     ) -> Any:
         """Run a script to its end and return its last line, which is JSON."""
         command = [str(_VENV / "bin" / "python"), str(SCRIPTS / script), *arguments]
-        answer = run(command, self._environment(tracking_uri), seconds=seconds, stdin=stdin)
+        answer = run(command, self._environment(client_env), seconds=seconds, stdin=stdin)
         return json.loads(answer.stdout.splitlines()[-1])
 
-    def start(self, script: str, *arguments: str, tracking_uri: str) -> subprocess.Popen[str]:
+    def start(
+        self, script: str, *arguments: str, client_env: Mapping[str, str]
+    ) -> subprocess.Popen[str]:
         """Start a script that is told what to do, and answers, through pipes."""
         return subprocess.Popen(
             [str(_VENV / "bin" / "python"), str(SCRIPTS / script), *arguments],
-            env=self._environment(tracking_uri),
+            env=self._environment(client_env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def _environment(self, tracking_uri: str) -> dict[str, str]:
+    def _environment(self, client_env: Mapping[str, str]) -> dict[str, str]:
         # The whole of it: what the tests' own shell has set must not help.
         return {
             "PATH": "/usr/bin:/bin",
@@ -64,7 +73,7 @@ class Machine:
             "TMPDIR": str(self.home),
             "PYTHONPATH": str(SCRIPTS / "names"),
             "E2E_HOSTS": self.hosts,
-            "MLFLOW_TRACKING_URI": tracking_uri,
+            **client_env,
         }
 
 
@@ -74,14 +83,12 @@ class Pod:
 
     kubectl: Kubectl
 
-    def run(self, script: str, *arguments: str, tracking_uri: str, seconds: float) -> Any:
+    def run(
+        self, script: str, *arguments: str, client_env: Mapping[str, str], seconds: float
+    ) -> Any:
         """Run a script to its end and return its last line, which is JSON."""
-        answer = self.kubectl(
-            *("exec", "-i", "client", "--", "env", f"MLFLOW_TRACKING_URI={tracking_uri}"),
-            *("python", "-", *arguments),
-            stdin=(SCRIPTS / script).read_text(),
-            seconds=seconds,
-        )
+        path = SCRIPTS / script
+        answer = self.kubectl.python("client", path, *arguments, seconds=seconds, **client_env)
         return json.loads(answer.splitlines()[-1])
 
 

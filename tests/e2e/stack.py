@@ -3,6 +3,7 @@
 It is a copy of the program with a state file, a passphrase, a namespace and host names of its own.
 """
 
+import base64
 import json
 import os
 import secrets
@@ -130,6 +131,15 @@ class Stack:
         found: dict[str, Any] = json.loads(answer.stdout)
         return found
 
+    def client_env(self, **changed: str) -> dict[str, str]:
+        """Return the environment of a client, with some of it changed."""
+        found: dict[str, str] = self.outputs()["client_env"]
+        return found | changed
+
+    def client_env_in_cluster(self) -> dict[str, str]:
+        """Return the environment of a client in another pod."""
+        return self.client_env(MLFLOW_TRACKING_URI=self.outputs()["tracking_uri_in_cluster"])
+
     def resources(self, *arguments: str) -> list[dict[str, Any]]:
         """Return the resources in the state."""
         answer = self.pulumi("stack", "export", "--stack", "minikube", *arguments)
@@ -143,6 +153,12 @@ class Stack:
             for resource in self.resources("--show-secrets")
             if resource["type"].startswith("random:") and "result" in resource.get("outputs", {})
         }
+
+
+def basic_login(client_env: Mapping[str, str]) -> str:
+    """Return the Authorization header of a client."""
+    user, password = (client_env[f"MLFLOW_TRACKING_{part}"] for part in ("USERNAME", "PASSWORD"))
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def plain(value: Any) -> Any:

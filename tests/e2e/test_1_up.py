@@ -14,7 +14,11 @@ def test_up_from_nothing_gives_every_output(stack: Stack) -> None:
         "tracking_uri_in_cluster": f"http://mlflow.{stack.namespace}.svc:5000",
         "artifact_root": "s3://mlflow",
         "s3_endpoint_url": f"http://{stack.namespace}-minio.local",
-        "client_env": {"MLFLOW_TRACKING_URI": f"http://{stack.namespace}-server.local"},
+        "client_env": {
+            "MLFLOW_TRACKING_URI": f"http://{stack.namespace}-server.local",
+            "MLFLOW_TRACKING_USERNAME": "admin",
+            "MLFLOW_TRACKING_PASSWORD": stack.generated_secrets()["mlflow-admin-password"],
+        },
     }
     assert {key: stack.outputs()[key] for key in expected} == expected
 

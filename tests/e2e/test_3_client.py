@@ -21,18 +21,19 @@ def pod(cluster: Cluster) -> Iterator[places.Pod]:
         yield pod
 
 
-def job(place: places.Place, name: str, uri: str, *sizes: int) -> Any:
+def job(place: places.Place, name: str, client_env: Mapping[str, str], *sizes: int) -> Any:
     artifacts = [part for size in sizes for part in ("--artifact", str(size))]
     return place.run(
         "training_job.py",
         *(name, "--limit", str(LIMIT), *artifacts),
-        tracking_uri=uri,
+        client_env=client_env,
         seconds=600,
     )
 
 
 def assert_all_came_back(report: Mapping[str, Any], *sizes: int) -> None:
-    assert report["given"] == ["MLFLOW_TRACKING_URI"]
+    login = ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME"]
+    assert report["given"] == login
     assert report["metrics_logged"] == 1000
     assert report["metrics_equal"]
     assert report["params_equal"]
@@ -45,20 +46,19 @@ def assert_all_came_back(report: Mapping[str, Any], *sizes: int) -> None:
 
 
 def test_through_the_ingress(stack: Stack, machine: places.Machine) -> None:
-    uri = stack.outputs()["client_env"]["MLFLOW_TRACKING_URI"]
-    report = job(machine, "outside", uri, SMALL, MEDIUM, LARGE)
+    report = job(machine, "outside", stack.client_env(), SMALL, MEDIUM, LARGE)
     print(report["artifacts"])
     assert_all_came_back(report, SMALL, MEDIUM, LARGE)
 
 
 def test_through_a_forwarded_port(stack: Stack, machine: places.Machine) -> None:
     with stack.kubectl.forwarded("service/mlflow", 5000) as port:
-        report = job(machine, "forwarded", f"http://localhost:{port}", SMALL, MEDIUM)
+        forwarded = stack.client_env(MLFLOW_TRACKING_URI=f"http://localhost:{port}")
+        report = job(machine, "forwarded", forwarded, SMALL, MEDIUM)
     assert_all_came_back(report, SMALL, MEDIUM)
 
 
 def test_in_a_pod_of_another_namespace(stack: Stack, pod: places.Pod) -> None:
-    uri = stack.outputs()["tracking_uri_in_cluster"]
-    report = job(pod, "inside", uri, SMALL, MEDIUM, LARGE)
+    report = job(pod, "inside", stack.client_env_in_cluster(), SMALL, MEDIUM, LARGE)
     print(report["artifacts"])
     assert_all_came_back(report, SMALL, MEDIUM, LARGE)

@@ -4,35 +4,41 @@ import http.client
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from tests.e2e.kubectl import Kubectl, ready, restarts
 from tests.e2e.programs import CLONE
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, basic_login
 from tests.e2e.waiting import wait_until
 
 SERVER = "deployment/mlflow"
 INSIDE = CLONE / "tests" / "e2e" / "inside"
 
 
+@dataclass(frozen=True)
+class Direct:
+    """The server, without an ingress in between."""
+
+    port: int
+    login: str
+
+    def ask(self, host: str, *, method: str = "GET", origin: str = "") -> int:
+        """Return the status of an API call made under a Host header, and from a page's origin."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        call = "search?max_results=1" if method == "GET" else "create"
+        headers = {"Host": host, "Authorization": self.login, "Content-Type": "application/json"}
+        headers |= {"Origin": origin} if origin else {}
+        connection.request(method, f"/api/2.0/mlflow/experiments/{call}", "{}", headers)
+        return connection.getresponse().status
+
+
 @pytest.fixture(scope="module")
-def port(stack: Stack) -> Iterator[int]:
-    """A local port that leads to the server without an ingress in between."""
+def direct(stack: Stack) -> Iterator[Direct]:
     with stack.kubectl.forwarded("service/mlflow", 5000) as port:
-        yield port
-
-
-def ask(port: int, host: str, *, method: str = "GET", origin: str = "") -> int:
-    """Return the status of an API call made under a Host header, and from a page's origin."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    call = "search?max_results=1" if method == "GET" else "create"
-    headers = {"Host": host, "Content-Type": "application/json"} | (
-        {"Origin": origin} if origin else {}
-    )
-    connection.request(method, f"/api/2.0/mlflow/experiments/{call}", body="{}", headers=headers)
-    return connection.getresponse().status
+        yield Direct(port, basic_login(stack.client_env()))
 
 
 @pytest.mark.parametrize(
@@ -52,22 +58,22 @@ def ask(port: int, host: str, *, method: str = "GET", origin: str = "") -> int:
         "192.168.49.2:31234",  # a NodePort of minikube
     ],
 )
-def test_server_answers_to_its_own_names(stack: Stack, port: int, host: str) -> None:
-    assert ask(port, host.format(namespace=stack.namespace, port=port)) == 200
+def test_server_answers_to_its_own_names(stack: Stack, direct: Direct, host: str) -> None:
+    assert direct.ask(host.format(namespace=stack.namespace, port=direct.port)) == 200
 
 
 @pytest.mark.parametrize(
     "host",
     ["evil.example", "evil.example:5000", "{namespace}-server.local.evil.example", "mlflow.evil"],
 )
-def test_server_refuses_a_forged_name(stack: Stack, port: int, host: str) -> None:
-    assert ask(port, host.format(namespace=stack.namespace)) == 403
+def test_server_refuses_a_forged_name(stack: Stack, direct: Direct, host: str) -> None:
+    assert direct.ask(host.format(namespace=stack.namespace)) == 403
 
 
-def test_server_refuses_changes_from_a_foreign_page(stack: Stack, port: int) -> None:
+def test_server_refuses_changes_from_a_foreign_page(stack: Stack, direct: Direct) -> None:
     own = f"{stack.namespace}-server.local"
-    assert ask(port, own, method="POST", origin="http://evil.example") == 403
-    assert ask(port, own, method="POST", origin=f"http://{own}") == 400, "no name was given"
+    assert direct.ask(own, method="POST", origin="http://evil.example") == 403
+    assert direct.ask(own, method="POST", origin=f"http://{own}") == 400, "no name was given"
 
 
 def test_service_called_mlflow_does_not_reach_the_servers_environment(stack: Stack) -> None:

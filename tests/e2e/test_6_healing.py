@@ -61,8 +61,7 @@ class Logger:
 
 @pytest.fixture
 def logger(stack: Stack, machine: places.Machine) -> Iterator[Logger]:
-    uri = stack.outputs()["tracking_uri"]
-    process = machine.start("log_until_told.py", tracking_uri=uri)
+    process = machine.start("log_until_told.py", client_env=stack.client_env())
     yield Logger(process)
     process.kill()
     process.wait()

@@ -33,6 +33,5 @@ def test_destroy_leaves_nothing_and_up_works_again(
     assert [folder for folder in folders if folder.exists()] == []
 
     stack.change("up")
-    uri = stack.outputs()["tracking_uri"]
-    report = machine.run("first_run.py", tracking_uri=uri, seconds=60)
+    report = machine.run("first_run.py", client_env=stack.client_env(), seconds=60)
     assert report == {"answer": 42.0, "greeting": "hello"}

@@ -122,8 +122,7 @@ def test_killed_up_is_finished_by_the_next(
     assert {name: secret_objects(kubectl)[name] for name in kept} == kept
     assert in_cluster(kubectl) == in_state(stack)
     stack.change("preview", "--expect-no-changes")
-    uri = stack.outputs()["tracking_uri"]
-    report = machine.run("first_run.py", tracking_uri=uri, seconds=60)
+    report = machine.run("first_run.py", client_env=stack.client_env(), seconds=60)
     assert report == {"answer": 42.0, "greeting": "hello"}
 
 

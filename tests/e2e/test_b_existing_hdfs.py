@@ -59,8 +59,7 @@ def machine(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> places.Ma
 def test_client_does_all_its_work(stack: Stack, machine: places.Machine, hdfs: OutsideHdfs) -> None:
     stack.change("preview", "--expect-no-changes")
     assert stack.outputs()["artifact_root"] == hdfs.uri
-    uri = stack.outputs()["client_env"]["MLFLOW_TRACKING_URI"]
-    report = job(machine, "hdfs", uri, SMALL, MEDIUM)
+    report = job(machine, "hdfs", stack.client_env(), SMALL, MEDIUM)
     print(report["artifacts"])
     assert_all_came_back(report, SMALL, MEDIUM)
 

@@ -60,7 +60,12 @@ def stack(
 def point(stack: Stack, servers: Outside) -> None:
     """Point the stack at both servers, with what they accept."""
     stack.set(s3Endpoint=servers.endpoint(), s3AccessKeyId="mlflow", databaseSecret="", s3Secret="")
-    stack.set_secret(databaseUri=servers.uri(), s3SecretAccessKey=servers.key, s3Ca=servers.ca)
+    stack.set_secret(
+        databaseUri=servers.uri(),
+        authDatabaseUri=servers.uri(name="users"),
+        s3SecretAccessKey=servers.key,
+        s3Ca=servers.ca,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +105,7 @@ def test_checks_leave_nothing_behind(stack: Stack, servers: Outside) -> None:
 
 
 def test_client_does_all_its_work(stack: Stack, machine: places.Machine, servers: Outside) -> None:
-    uri = stack.outputs()["client_env"]["MLFLOW_TRACKING_URI"]
-    report = job(machine, "external", uri, SMALL, MEDIUM)
+    report = job(machine, "external", stack.client_env(), SMALL, MEDIUM)
     print(report["artifacts"])
     assert_all_came_back(report, SMALL, MEDIUM)
     assert list((servers.objects / "team" / "mlflow").iterdir())
@@ -131,7 +135,8 @@ def nobody_there(stack: Stack, servers: Outside) -> list[str]:
 def missing_rights(stack: Stack, servers: Outside) -> list[str]:
     stack.kubectl.python(SERVER, INSIDE / "make_reader.py", READER_KEY=servers.key)
     stack.set(s3Endpoint=servers.endpoint(), s3AccessKeyId="reader")
-    stack.set_secret(databaseUri=servers.uri("reader"))
+    # The second database is tried as the first one is.
+    stack.set_secret(databaseUri=servers.uri(), authDatabaseUri=servers.uri("reader", name="users"))
     return [
         f"error: the database at {outside.ADDRESS}:{servers.database_port} does not let MLflow's "
         "user create tables: permission denied for schema public",
@@ -141,7 +146,7 @@ def missing_rights(stack: Stack, servers: Outside) -> list[str]:
 
 def wrong_places(stack: Stack, servers: Outside) -> list[str]:
     stack.set(s3AccessKeyId="mlflow", s3Bucket="not-made")
-    stack.set_secret(databaseUri=servers.uri(name="old"))
+    stack.set_secret(databaseUri=servers.uri(name="old"), authDatabaseUri=servers.uri(name="users"))
     return [
         f"error: the database at {outside.ADDRESS}:{servers.database_port} does not let MLflow's "
         r"user keep any letter \(its encoding must be UTF-8",
@@ -156,7 +161,7 @@ def missing_secrets(stack: Stack, servers: Outside) -> list[str]:
         databaseSecret="not-there",
         s3Secret="neither-there",
     )
-    for key in ("databaseUri", "s3SecretAccessKey"):
+    for key in ("databaseUri", "authDatabaseUri", "s3SecretAccessKey"):
         stack.pulumi("config", "rm", "--stack", "minikube", key)
     return [
         "error: MLFLOW_BACKEND_STORE_URI is not set: there is no such key in Secret not-there",
@@ -200,21 +205,27 @@ def test_secrets_of_somebody_else_are_used_and_left(
 ) -> None:
     kubectl = stack.kubectl
     theirs = {
-        "their-database": {"MLFLOW_BACKEND_STORE_URI": servers.uri()},
+        "their-database": {
+            "MLFLOW_BACKEND_STORE_URI": servers.uri(),
+            "MLFLOW_AUTH_DATABASE_URI": servers.uri(name="users"),
+        },
         "their-key": {"AWS_ACCESS_KEY_ID": "mlflow", "AWS_SECRET_ACCESS_KEY": servers.key},
     }
     for name, content in theirs.items():
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
         kubectl("apply", "--filename=-", stdin=json.dumps({**secret, "stringData": content}))
     stack.set(databaseSecret="their-database", s3Secret="their-key")
-    stack.pulumi("config", "rm", "--stack", "minikube", "databaseUri")
+    for key in ("databaseUri", "authDatabaseUri"):
+        stack.pulumi("config", "rm", "--stack", "minikube", key)
     stack.change("up")
-    report = machine.run("first_run.py", tracking_uri=stack.outputs()["tracking_uri"], seconds=60)
+    report = machine.run("first_run.py", client_env=stack.client_env(), seconds=60)
     assert report == {"answer": 42.0, "greeting": "hello"}
     stack.change("preview", "--expect-no-changes")
     names = {secret["metadata"]["name"] for secret in kubectl.items("secrets")}
     assert names == {
         *theirs,
+        "mlflow-keys",
+        "mlflow-users",
         "s3-check",
         "s3-check-files",
         "s3-credentials",

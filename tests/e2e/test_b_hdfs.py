@@ -26,11 +26,11 @@ class TestOnPostgresAndHdfs(Pair):
     def test_blocks_are_kept_as_often_as_the_setting_says(
         self, stack: Stack, machine: places.Machine
     ) -> None:
-        job(machine, "once", stack.outputs()["tracking_uri"], SMALL)
+        job(machine, "once", stack.client_env(), SMALL)
         stack.set(hdfsDataNodes="2", hdfsReplication="2")
         stack.change("up")
         stack.change("preview", "--expect-no-changes")
-        report = job(machine, "twice", stack.outputs()["tracking_uri"], SMALL)
+        report = job(machine, "twice", stack.client_env(), SMALL)
         assert_all_came_back(report, SMALL)
         # What was there before is found again as it was, and what is new is there twice.
         listing = (*HADOOP, "dfs", "-ls", "-R", "/mlflow")

@@ -39,7 +39,7 @@ def second(
     """A stack that is not up yet."""
     images.provide(cluster, stacks.settings("minikube") | {"imageRegistry": REGISTRY})
     stack = Stack.create(tmp_path_factory.mktemp("second"), cluster.environment, inside.namespace)
-    stack.set(createNamespace="false", imageRegistry=REGISTRY)
+    stack.set(createNamespace="false", imageRegistry=REGISTRY, auth="none")
     try:
         yield stack
     finally:
@@ -48,7 +48,7 @@ def second(
 
 def work(stack: Stack, machine: places.Machine) -> None:
     """Log a run and read it back."""
-    report = machine.run("first_run.py", tracking_uri=stack.outputs()["tracking_uri"], seconds=60)
+    report = machine.run("first_run.py", client_env=stack.client_env(), seconds=60)
     assert report == {"answer": 42.0, "greeting": "hello"}
 
 
@@ -89,6 +89,7 @@ def test_both_work_side_by_side(
 ) -> None:
     second.change("up")
     second.change("preview", "--expect-no-changes")
+    assert list(second.client_env()) == ["MLFLOW_TRACKING_URI"]
     work(second, theirs(second, machine))
     work(stack, machine)
     used = {
@@ -112,7 +113,8 @@ def test_a_replaced_server_finds_its_data(
     kept = claims(inside)
     before: dict[str, Any] = inside.json("get", "statefulset", "postgres")["metadata"]
     # A size is in the template of the claims, which cannot be changed: the StatefulSet is replaced.
-    second.set(databaseStorage="2Gi")
+    # And from now on people have to log in.
+    second.set(databaseStorage="2Gi", auth="basic")
     second.change("up")
     assert inside.json("get", "statefulset", "postgres")["metadata"]["uid"] != before["uid"]
     assert claims(inside) == kept

@@ -54,7 +54,7 @@ def work(machine: places.Machine, script: str, stack: Stack, *arguments: str, **
     """Run a client's script that is told on its standard input how to reach the workspace."""
     outputs = stack.outputs()
     told = {"url": outputs["workspace_url"], "token": outputs["workspace_token"], **given}
-    return machine.run(script, *arguments, tracking_uri="", seconds=300, stdin=json.dumps(told))
+    return machine.run(script, *arguments, client_env={}, seconds=300, stdin=json.dumps(told))
 
 
 def train(machine: places.Machine, stack: Stack, experiment: str) -> Any:

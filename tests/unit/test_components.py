@@ -99,15 +99,21 @@ def test_backend_stores_are_interchangeable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("replicas", "workers", "size"), [(1, 2, 14), (2, 2, 9), (3, 4, 3), (1, 1, 20), (5, 8, 0)]
+    ("replicas", "workers", "auth", "size"),
+    [
+        *((1, 2, False, 14), (2, 2, False, 9), (3, 4, False, 3), (1, 1, False, 20)),
+        *((1, 2, True, 9), (3, 4, True, 2), (5, 8, False, 0), (4, 8, True, 0)),
+    ],
 )
-def test_all_pools_fit_into_the_database(replicas: int, workers: int, size: int) -> None:
+def test_all_pools_fit_into_the_database(
+    replicas: int, workers: int, auth: bool, size: int
+) -> None:
     if not size:
         with pytest.raises(pulumi.RunError, match="database connections"):
-            pool_size(190, replicas, workers)
+            pool_size(190, replicas, workers, auth=auth)
         return
-    assert pool_size(190, replicas, workers) == size
-    assert 2 * (workers + 1) * (replicas + 1) * (size + 1) <= 190
+    assert pool_size(190, replicas, workers, auth=auth) == size
+    assert (3 if auth else 2) * (workers + 1) * (replicas + 1) * (size + 1) <= 190
 
 
 def test_every_legitimate_name_is_answered_with_and_without_port() -> None:

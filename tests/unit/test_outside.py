@@ -15,6 +15,7 @@ from tests.unit.recorder import Recorded, record, run_stack
 from tests.unit.test_program import content
 
 URI = "mysql+pymysql://ml:chosen-by-a-person@db.example:3306/mlflow"
+USERS = "postgresql+psycopg2://ml:chosen-by-another@users.example:5432/users?sslmode=require"
 KEY = "chosen-by-somebody"
 CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 BUCKET: S3Args = {
@@ -28,9 +29,10 @@ BUCKET: S3Args = {
 @pytest.fixture(scope="module")
 def stack() -> Recorded:
     return run_stack(
-        *("databaseUri", "s3SecretAccessKey"),
+        *("databaseUri", "authDatabaseUri", "s3SecretAccessKey"),
         backendStore="external",
         databaseUri=URI,
+        authDatabaseUri=USERS,
         databaseConnections=60,
         artifactStore="s3",
         s3Endpoint="https://s3.example:9000",
@@ -69,6 +71,8 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "Namespace namespace",
         "Secret external-database-check",
         "Secret external-database-credentials",
+        "Secret mlflow-keys",
+        "Secret mlflow-users",
         "Secret s3-check",
         "Secret s3-check-files",
         "Secret s3-credentials",
@@ -80,19 +84,27 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
 def test_the_check_reads_what_is_new_and_the_server_what_was_accepted(stack: Recorded) -> None:
     assert environment(stack, "Job external-database-check") == ["external-database-check"]
     assert environment(stack, "Job s3-check") == ["s3-check"]
-    assert environment(stack, "Job mlflow-migration") == ["external-database-credentials"]
+    assert environment(stack, "Job mlflow-migration") == [
+        "external-database-credentials",
+        "mlflow-users",
+    ]
+    # Two databases: each is tried.
+    (check,) = stack.pods()["Job external-database-check"]["containers"]
+    assert {"name": "AUTHENTICATION", "value": "true"} in check["env"]
     assert environment(stack, "Deployment mlflow-server") == [
         "external-database-credentials",
         "s3-credentials",
+        "mlflow-keys",
     ]
     for backend in ("external-database", "s3"):
         assert content(stack, f"{backend}-check") == content(stack, f"{backend}-credentials")
 
 
 def test_the_address_and_the_key_are_in_secrets_alone(stack: Recorded) -> None:
-    expected = f"{URI}?connect_timeout=5"
-    found = content(stack, "external-database-credentials")
-    assert found == {"MLFLOW_BACKEND_STORE_URI": expected}
+    assert content(stack, "external-database-credentials") == {
+        "MLFLOW_BACKEND_STORE_URI": f"{URI}?connect_timeout=5",
+        "MLFLOW_AUTH_DATABASE_URI": f"{USERS}&connect_timeout=5",
+    }
     for name, inputs in stack.kubernetes().items():
         if not name.startswith("Secret"):
             assert "chosen-by" not in json.dumps(inputs), name
@@ -124,7 +136,7 @@ def test_the_server_finds_the_bucket_and_trusts_its_certificate(stack: Recorded)
 def test_pools_fit_what_the_owner_allows(stack: Recorded) -> None:
     (server,) = stack.pods()["Deployment mlflow-server"]["containers"]
     variables = {one["name"]: one["value"] for one in server["env"]}
-    assert variables["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"] == "4"
+    assert variables["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"] == "2"
     (check,) = stack.pods()["Job external-database-check"]["containers"]
     assert {"name": "CONNECTIONS", "value": "60"} in check["env"]
 
@@ -142,7 +154,8 @@ def test_a_check_is_told_within_a_minute(stack: Recorded) -> None:
 
 def test_pods_restart_when_the_address_changes_and_nobody_can_guess_it_from_that() -> None:
     def fingerprint(uri: str) -> str:
-        stack = run_stack("databaseUri", backendStore="external", databaseUri=uri)
+        external = {"backendStore": "external", "databaseUri": uri, "auth": "none"}
+        stack = run_stack("databaseUri", **external)
         template = stack.inputs("Job mlflow-migration")["spec"]["template"]
         found: str = template["metadata"]["annotations"]["mlflow-kubernetes/secrets"]
         return found
@@ -155,12 +168,18 @@ def test_pods_restart_when_the_address_changes_and_nobody_can_guess_it_from_that
 
 def test_existing_secrets_are_read_and_left_alone(on_existing_secrets: Recorded) -> None:
     secrets = [name for name in on_existing_secrets.kubernetes() if name.startswith("Secret")]
-    assert sorted(secrets) == ["Secret s3-check", "Secret s3-credentials"]
+    assert sorted(secrets) == [
+        "Secret mlflow-keys",
+        "Secret mlflow-users",
+        "Secret s3-check",
+        "Secret s3-credentials",
+    ]
     assert environment(on_existing_secrets, "Job external-database-check") == ["their-database"]
     assert environment(on_existing_secrets, "Deployment mlflow-server") == [
         "their-database",
         "s3-credentials",
         "their-key",
+        "mlflow-keys",
     ]
     found = content(on_existing_secrets, "s3-credentials")
     assert found == {
@@ -190,7 +209,8 @@ def test_a_database_without_address_is_refused() -> None:
     with pytest.raises(pulumi.RunError, match=r"^db: expected either uri or secret"):
         record(
             lambda: ExternalDatabase(
-                "db", {"namespace": "ns", "server_image": "server:1", "connections": 90}
+                "db",
+                {"namespace": "ns", "server_image": "server:1", "connections": 90, "auth": True},
             )
         )
 

@@ -37,6 +37,13 @@ def either(request: pytest.FixtureRequest) -> Recorded:
     return recorded
 
 
+LOGIN = {
+    "MLFLOW_TRACKING_USERNAME": "admin",
+    "MLFLOW_TRACKING_PASSWORD": password("mlflow-admin-password"),
+}
+"""What a client needs beside an address."""
+
+
 def content(stack: Recorded, secret: str) -> dict[str, str]:
     """Return what a Secret holds; the SDK marks it as secret on the wire, and so it must be."""
     marked = stack.inputs(f"Secret {secret}")["stringData"]
@@ -56,6 +63,8 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "Namespace namespace",
         "Secret minio-credentials",
         "Secret minio-root",
+        "Secret mlflow-keys",
+        "Secret mlflow-users",
         "Secret postgres-credentials",
         "Secret postgres-server",
         "Service minio-service",
@@ -76,6 +85,7 @@ def test_another_database_changes_nothing_else(stack: Recorded, on_mysql: Record
     assert others(on_mysql) == others(stack)
     assert on_mysql.exports == stack.exports
     assert sorted(name for name in on_mysql.kubernetes() if "mysql" in name) == [
+        "ConfigMap mysql-first-start",
         "Secret mysql-credentials",
         "Secret mysql-server",
         "Service mysql-service",
@@ -184,6 +194,7 @@ def test_the_database_dns_name_and_password_flow_into_the_server(stack: Recorded
     assert [source["secretRef"]["name"] for source in server["envFrom"]] == [
         "postgres-credentials",
         "minio-credentials",
+        "mlflow-keys",
     ]
 
 
@@ -238,7 +249,11 @@ def test_exports_are_what_clients_need(stack: Recorded) -> None:
         "hosts_line": (
             f"{ADDRESS} mlflow-server.local mlflow-minio.local mlflow-minio-console.local"
         ),
-        "client_env": {"MLFLOW_TRACKING_URI": "http://mlflow-server.local"},
+        "client_env": {"MLFLOW_TRACKING_URI": "http://mlflow-server.local", **LOGIN},
+        "add_user": (
+            "kubectl --context=minikube exec --namespace=mlflow deployment/mlflow "
+            "-- python -m mlflow_kubernetes.users"
+        ),
     }
     assert stack.secret_exports == {"client_env"}
 
@@ -251,6 +266,7 @@ def test_clients_with_direct_access_get_the_stores_own_root_and_a_key(stack: Rec
     assert [one for one in server["env"] if one not in proxied["env"]] == [root]
     assert direct.exports["client_env"] == {
         "MLFLOW_TRACKING_URI": "http://mlflow-server.local",
+        **LOGIN,
         "MLFLOW_S3_ENDPOINT_URL": "http://mlflow-minio.local",
         "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "path",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -286,7 +302,7 @@ def test_every_server_has_three_probes_and_a_memory_limit(either: Recorded) -> N
 
 def test_readiness_asks_the_database_and_liveness_does_not(stack: Recorded) -> None:
     (server,) = stack.pods()["Deployment mlflow-server"]["containers"]
-    assert "experiments/search" in server["readinessProbe"]["httpGet"]["path"]
+    assert server["readinessProbe"]["httpGet"]["path"] == "/health/ready"
     assert server["livenessProbe"]["httpGet"]["path"] == "/health"
 
 
@@ -297,7 +313,7 @@ def test_traps_of_the_images_and_of_mlflow_are_stepped_around(
     environment = {one["name"]: one["value"] for one in server["env"]}
     # Job runners take 1.4 GB; a pool that overflows reconnects; idle connections end in 502.
     assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
-    assert environment["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"] == "14"
+    assert environment["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"] == "9"
     assert "--timeout-keep-alive=75" in environment["MLFLOW_UVICORN_OPTS"].split()
     assert environment["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] == (
         "http://mlflow-server.local,https://mlflow-server.local"
@@ -327,11 +343,16 @@ def test_a_workspace_adds_these_objects_and_changes_no_other(
     before, after = stack.kubernetes(), with_workspace.kubernetes()
     assert sorted(after.keys() - before.keys()) == [
         "Ingress workspace",
+        "Secret mlflow-user-workspace",
         "Secret workspace-token",
         "Service workspace-service",
         "StatefulSet workspace-server",
     ]
-    assert {name: after[name] for name in before} == before
+    # It is a user: in the Secret with everybody's password, and in its fingerprint.
+    one_more = ("Secret mlflow-users", "Job mlflow-migration")
+    assert {name: after[name] for name in before if name not in one_more} == {
+        name: one for name, one in before.items() if name not in one_more
+    }
     assert after["Ingress workspace"]["spec"]["rules"][0]["host"] == "mlflow-workspace.local"
     (claim,) = after["StatefulSet workspace-server"]["spec"]["volumeClaimTemplates"]
     assert claim["spec"]["resources"] == {"requests": {"storage": "7Gi"}}
@@ -359,7 +380,8 @@ def test_a_workspace_knows_the_server_and_its_token_is_in_a_file_alone(
     (volume,) = [one for one in pod["volumes"] if one["name"] == mounts[folder]]
     assert volume["secret"] == {"secretName": "workspace-token"}
     assert name == "token"
-    assert "envFrom" not in container, "artifacts go through the server"
+    # Artifacts go through the server.
+    assert [one["secretRef"]["name"] for one in container["envFrom"]] == ["mlflow-user-workspace"]
     assert mounts[environment["HOME"]] == "data"
     assert container["resources"]["limits"] == {"memory": "3Gi"}
     assert token not in json.dumps(pod)
@@ -375,7 +397,10 @@ def test_a_workspace_answers_to_its_own_names_only(with_workspace: Recorded) -> 
 def test_a_workspace_with_direct_access_holds_the_stores_key() -> None:
     direct = run_stack(clientWorkspace=True, artifactAccess="direct")
     (container,) = direct.pods()["StatefulSet workspace-server"]["containers"]
-    assert [one["secretRef"]["name"] for one in container["envFrom"]] == ["minio-credentials"]
+    assert [one["secretRef"]["name"] for one in container["envFrom"]] == [
+        "mlflow-user-workspace",
+        "minio-credentials",
+    ]
 
 
 def test_settings_reach_the_objects() -> None:
@@ -398,7 +423,12 @@ def test_settings_reach_the_objects() -> None:
     deployment = changed.inputs("Deployment mlflow-server")["spec"]
     assert deployment["replicas"] == 3
     (server,) = deployment["template"]["spec"]["containers"]
-    assert server["args"] == ["--host=0.0.0.0", "--port=5000", "--workers=4"]
+    assert server["args"] == [
+        "--host=0.0.0.0",
+        "--port=5000",
+        "--workers=4",
+        "--app-name=basic-auth",
+    ]
     assert server["resources"]["limits"] == {"memory": "2Gi"}
     environment = {one["name"]: one["value"] for one in server["env"]}
     hosts = environment["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")

@@ -133,13 +133,13 @@ CONTRADICTIONS = [
     ({"jobExecution": True}, "serverMemory: '1Gi'; accepted: 1920Mi or more"),
     (
         {"workers": 16, "replicas": 4, "serverMemory": "8Gi"},
-        "replicas: 4 with workers: 16 need 340 database connections at least; accepted",
+        "replicas: 4 with workers: 16 need 510 database connections at least; accepted",
     ),
     ({"databaseSecret": "db"}, "databaseSecret: 'db'; accepted: only with backendStore: external"),
     ({"backendStore": "external"}, "databaseUri: [secret]; accepted: an address, or a Secret's"),
     (
         {"backendStore": "external", "databaseSecret": "db", "databaseConnections": 10},
-        "need 24 database connections at least; accepted: as many as 10 allow",
+        "need 36 database connections at least; accepted: as many as 10 allow",
     ),
     ({"s3Bucket": "b-1"}, "s3Bucket: 'b-1'; accepted: only with artifactStore: s3"),
     ({"s3Endpoint": "https://s3.example"}, "s3Endpoint: 'https://s3.example'; accepted: only with"),
@@ -209,7 +209,8 @@ def test_a_wrong_address_is_refused_without_showing_it(uri: str, offer: str) -> 
     ],
 )
 def test_an_encrypted_address_is_taken(uri: str) -> None:
-    loaded = load("databaseUri", backendStore="external", databaseUri=uri, databaseConnections=50)
+    external = {"backendStore": "external", "databaseUri": uri, "auth": "none"}
+    loaded = load("databaseUri", **external, databaseConnections=50)
     assert loaded.database["uri"] == uri
     assert loaded.connections == 50
     assert HIDDEN not in repr(loaded)
@@ -231,7 +232,7 @@ def test_a_secret_in_clear_is_refused_without_showing_it(
 
 
 def test_two_databases_or_two_stores_at_once_are_refused() -> None:
-    both = {"databaseUri": GOOD_URI, "databaseSecret": "db"}
+    both = {"databaseUri": GOOD_URI, "databaseSecret": "db", "auth": "none"}
     line = refusal("databaseUri", backendStore="external", **both)
     assert line == (
         "mlflow:databaseSecret: 'db'; accepted: nothing beside databaseUri: two databases at once"

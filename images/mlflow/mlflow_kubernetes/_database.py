@@ -7,7 +7,8 @@ from sqlalchemy.pool import NullPool
 
 from mlflow_kubernetes._environment import fail, one_line, required, wait
 
-_URI = "MLFLOW_BACKEND_STORE_URI"
+URI = "MLFLOW_BACKEND_STORE_URI"
+"""Names the address of the database in which runs are kept."""
 # A server that says one of these is up, and will say it again.
 _FINAL = (
     *("password authentication failed", "no pg_hba.conf entry", "permission denied"),
@@ -15,19 +16,19 @@ _FINAL = (
 )
 
 
-def engine() -> Engine:
-    """Return an engine on the database that the environment names."""
+def engine(variable: str) -> Engine:
+    """Return an engine on the database that a variable of the environment names."""
     try:
         # None is used twice: what a job does is short, and some of it locks. The time limit wins
         # over one in the address.
         return sqlalchemy.create_engine(
-            required(_URI), poolclass=NullPool, connect_args={"connect_timeout": 5}
+            required(variable), poolclass=NullPool, connect_args={"connect_timeout": 5}
         )
     except (ArgumentError, ValueError):
         # Their messages may quote a part of the address, and with it the password.
-        fail(f"{_URI} is not an address that SQLAlchemy reads: expected dialect+driver://...")
+        fail(f"{variable} is not an address that SQLAlchemy reads: expected dialect+driver://...")
     except ModuleNotFoundError as error:
-        fail(f"{_URI} names a driver that this image lacks: {error.name}")
+        fail(f"{variable} names a driver that this image lacks: {error.name}")
 
 
 def place(engine: Engine) -> str:

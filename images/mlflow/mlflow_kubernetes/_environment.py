@@ -45,8 +45,11 @@ def wait(what: str, problem: Callable[[], str | None]) -> None:
         time.sleep(1)
 
 
-def limit(what: str) -> None:
-    """End the job when a server takes its connection and then never answers: not all drivers do."""
+def limit(what: str) -> threading.Timer:
+    """End the job when a server takes its connection and then never answers: not all drivers do.
+
+    What is returned can be cancelled.
+    """
     seconds = timeout() + _BEYOND_SECONDS
 
     def late() -> None:
@@ -56,6 +59,7 @@ def limit(what: str) -> None:
     timer = threading.Timer(seconds, late)
     timer.daemon = True
     timer.start()
+    return timer
 
 
 def one_line(error: object) -> str:

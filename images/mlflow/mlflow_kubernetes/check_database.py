@@ -3,13 +3,14 @@
 Tries there what migrations and servers do, on tables of its own, and takes all of it back.
 """
 
+import os
 import secrets
 from contextlib import suppress
 
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from mlflow_kubernetes import _database
+from mlflow_kubernetes import _database, auth
 from mlflow_kubernetes._environment import fail, limit, required
 
 # Nobody else's table has this name, and no statement holds anything that somebody typed.
@@ -43,10 +44,15 @@ _CONNECTIONS = {"postgresql": "SHOW max_connections", "mysql": "SELECT @@max_con
 
 
 def main() -> None:
-    """Wait for the database, then try it."""
-    engine = _database.engine()
+    """Wait for the databases of runs and, if there is one, of users; try each of them."""
+    _try(_database.engine(_database.URI))
+    if os.environ.get("AUTHENTICATION"):
+        _try(_database.engine(auth.URI))
+
+
+def _try(engine: Engine) -> None:
     where = _database.place(engine)
-    limit(where)
+    alarm = limit(where)
     _database.wait_for(engine)
     kind = engine.dialect.name
     if kind not in _CONNECTIONS:
@@ -61,6 +67,7 @@ def main() -> None:
                 _do(connection, where, action, statement)
     except SQLAlchemyError as error:
         fail(f"{where} fails: {_database.reason(error)}")
+    alarm.cancel()
     print(f"{where}: MLflow may make, use and drop tables there")
 
 

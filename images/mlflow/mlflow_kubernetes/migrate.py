@@ -1,52 +1,56 @@
-"""Bring the database's tables to what this MLflow expects, before any server starts.
+"""Bring the databases' tables to what this MLflow expects, before any server starts.
 
 Does what `mlflow db upgrade` does, on an address that never shows in a list of processes.
 The servers themselves migrate only an empty database, and two of them doing so at once fail.
+Where people have to log in, it does the same for the database of users, and makes those of the
+stack.
 """
 
+import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import mlflow
 import sqlalchemy
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from mlflow.store.db import utils
-from mlflow.store.db.base_sql_model import Base
-from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 from sqlalchemy.engine import CursorResult, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from mlflow_kubernetes import _database
+from mlflow_kubernetes import _database, _schemas, auth
 from mlflow_kubernetes._database import reason
 from mlflow_kubernetes._environment import fail
+from mlflow_kubernetes._schemas import Schema
 
 _LOCK = {
     "postgresql": "SELECT pg_advisory_lock(hashtext('mlflow_kubernetes.migrate'))",
     "mysql": "SELECT GET_LOCK('mlflow_kubernetes.migrate', -1)",
 }
-# Every table that a migration makes: what it renames or drops again, no version of MLflow has made.
-_TABLES = Base.metadata.tables.keys() | InitialBase.metadata.tables.keys() | {"alembic_version"}
-# The rows that migrations and servers make by themselves.
-_NO_DATA = {
-    "alembic_version": "true",
-    "experiments": "(experiment_id = 0 AND name = 'Default')",
-    "workspaces": "name = 'default'",
-}
 
 
 def main() -> None:
-    """Wait for the database, then migrate it."""
-    engine = _database.engine()
+    """Wait for each database, then migrate it."""
+    _bring_up_to_date(_database.engine(_database.URI), _schemas.RUNS)
+    if passwords := os.environ.get("USERS"):
+        _bring_up_to_date(_database.engine(auth.URI), _schemas.users())
+        from mlflow_kubernetes import users  # noqa: PLC0415 (seconds, and all of a server)
+
+        users.make(json.loads(passwords))
+
+
+def _bring_up_to_date(engine: Engine, schema: Schema) -> None:
     where = _database.place(engine)
     _database.wait_for(engine)
     try:
         with _alone(engine):
-            before, after = _migrate(engine, where)
+            before, after = _migrate(engine, where, schema)
     except (SQLAlchemyError, CommandError) as error:
         fail(f"cannot migrate {where}: {reason(error)}")
-    print(f"schema {after}: " + ("as expected" if before == after else f"was {before or 'empty'}"))
+    said = "as expected" if before == after else f"was {before or 'empty'}"
+    print(f"{where}: schema {after}, {said}", flush=True)
 
 
 @contextmanager
@@ -59,10 +63,16 @@ def _alone(engine: Engine) -> Iterator[None]:
         yield  # closing the connection gives the lock back
 
 
-def _migrate(engine: Engine, where: str) -> tuple[str | None, str | None]:
-    before = utils._get_schema_version(engine)
+def _version(engine: Engine, schema: Schema) -> str | None:
+    with engine.connect() as connection:
+        options = {"version_table": schema.version_table}
+        return MigrationContext.configure(connection, opts=options).get_current_revision()
+
+
+def _migrate(engine: Engine, where: str, schema: Schema) -> tuple[str | None, str | None]:
+    before = _version(engine, schema)
     if before is not None:
-        known = ScriptDirectory.from_config(utils._get_alembic_config(""))
+        known = ScriptDirectory.from_config(schema.config(""))
         if before not in {script.revision for script in known.walk_revisions()}:
             fail(
                 f"the database has schema {before}, which MLflow {mlflow.__version__} does not"
@@ -71,25 +81,25 @@ def _migrate(engine: Engine, where: str) -> tuple[str | None, str | None]:
     try:
         if before is None:
             # Also right for a first migration that was cut short: it makes what is missing.
-            utils._initialize_tables(engine)
+            schema.make(engine)
         else:
-            utils._upgrade_db(engine)
+            schema.upgrade(engine)
     except (SQLAlchemyError, CommandError) as error:
         if engine.dialect.name != "mysql":
             raise
         # MySQL undoes no DDL, so that a migration which was cut short meets its own tables, and
         # fails on them for ever (mlflow/mlflow#23721).
         print(f"the migration of {where} stopped half-way: {reason(error)}", flush=True)
-        _drop_tables_without_data(engine, where, error)
-        utils._initialize_tables(engine)
-    return before, utils._get_schema_version(engine)
+        _drop_tables_without_data(engine, where, schema, error)
+        schema.make(engine)
+    return before, _version(engine, schema)
 
 
-def _drop_tables_without_data(engine: Engine, where: str, error: Exception) -> None:
+def _drop_tables_without_data(engine: Engine, where: str, schema: Schema, error: Exception) -> None:
     """Make room for a migration from the start, or end the job where that would lose data."""
     quote = engine.dialect.identifier_preparer.quote
     known = sqlalchemy.inspect(engine).get_sorted_table_and_fkc_names()
-    there = [table for table, _ in reversed(known) if table in _TABLES]
+    there = [table for table, _ in reversed(known) if table in schema.tables]
     if not there:
         raise error
     with engine.connect() as connection:
@@ -101,7 +111,7 @@ def _drop_tables_without_data(engine: Engine, where: str, error: Exception) -> N
         execute("SET lock_wait_timeout = 30")
         execute("LOCK TABLES " + ", ".join(f"{quote(table)} WRITE" for table in there))
         for table in there:
-            data = f"FROM {quote(table)} WHERE NOT {_NO_DATA.get(table, 'false')}"
+            data = f"FROM {quote(table)} WHERE NOT {schema.no_data.get(table, 'false')}"
             if execute(f"SELECT 1 {data} LIMIT 1").first():
                 fail(
                     f"cannot migrate {where}: {reason(error)}; MySQL keeps what a migration did"

@@ -3,7 +3,8 @@
 MLflow starts uvicorn as a child, and uvicorn starts each worker as a new interpreter: every one of
 them, and MLflow's own process, imports the same 160 MB again. Here MLflow becomes uvicorn instead
 of waiting for it, and uvicorn forks its workers after the import (workers.py).
-The command line and the environment stay those of `mlflow server`.
+The command line and the environment stay those of `mlflow server`, but for the address of the
+database of users, for which MLflow has no variable.
 """
 
 import os
@@ -13,13 +14,18 @@ from typing import Any
 from mlflow import cli, server
 from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
 
+from mlflow_kubernetes import auth
+
 _start_child = server._exec_cmd
 
 
 def main() -> None:
     """Check and prepare as MLflow does, then serve."""
     server._exec_cmd = _start
-    cli.cli(["server", *sys.argv[1:]], prog_name="mlflow")
+    arguments = sys.argv[1:]
+    if "--app-name=basic-auth" in arguments:
+        auth.configure()
+    cli.cli(["server", *arguments], prog_name="mlflow")
 
 
 def _start(command: list[str], *, extra_env: dict[str, str], **options: Any) -> Any:

@@ -16,7 +16,7 @@ import psycopg2  # noqa: F401 (like boto3 in s3.py: MLflow would import it in ea
 import uvicorn
 from sqlalchemy import orm
 
-from mlflow_kubernetes import downloads
+from mlflow_kubernetes import auth, downloads, readiness
 from mlflow_kubernetes.supervise import SOCKET
 
 
@@ -60,7 +60,9 @@ _bind: Any = uvicorn.Config.bind_socket
 def main() -> None:
     """Take the arguments of uvicorn's own command."""
     downloads.install()
+    readiness.install()
     importlib.import_module(sys.argv[-1].partition(":")[0])
+    auth.close()
     orm.configure_mappers()
     # A collection would write to all that was imported, and each worker would get its own copy.
     gc.collect()

@@ -47,6 +47,12 @@ def open_browser(profile: str) -> webdriver.Chrome:
     return webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
 
 
+def _with_login(url: str) -> str:
+    """Return the address with the name and password that a user would type."""
+    login = f"{os.environ['MLFLOW_TRACKING_USERNAME']}:{os.environ['MLFLOW_TRACKING_PASSWORD']}"
+    return url.replace("://", f"://{login}@", 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
@@ -57,7 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as profile:
         browser = open_browser(profile)
         try:
-            browser.get(arguments.url)
+            browser.get(_with_login(arguments.url))
 
             def text() -> str:
                 return str(browser.find_element(By.TAG_NAME, "body").text)

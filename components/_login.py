@@ -1,0 +1,84 @@
+"""The login of the tracking server: its users' passwords, and the keys that all servers share."""
+
+import json
+from collections.abc import Sequence
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pulumi_random as random
+
+from components._labels import labels, metadata
+from components._pods import Credentials
+from components._uris import fingerprint
+
+ADMIN = "admin"
+"""The user who may do anything (images/mlflow/mlflow_kubernetes/auth.py)."""
+
+
+class Login:
+    """Generated passwords and keys, as children of the tracking server ``name``."""
+
+    keys: Credentials
+    """What every server has in common with every other, and with itself after years."""
+    passwords: list[Credentials]
+    """The one Secret with everybody's password, for the migration alone; none without users."""
+
+    def __init__(
+        self,
+        name: str,
+        namespace: pulumi.Input[str],
+        users: Sequence[str],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        self._name = name
+        self._namespace = namespace
+        self._opts = opts
+        # MLflow signs its pages with it, and refuses to start without.
+        page_key = self._generated("page-key", 64)
+        # Keys of model providers are encrypted with it in the database. Without, MLflow takes one
+        # that everybody knows (mlflow/utils/crypto.py).
+        passphrase = self._generated("passphrase", 64)
+        self.keys = self._secret(
+            "keys",
+            {
+                "MLFLOW_FLASK_SERVER_SECRET_KEY": page_key,
+                "MLFLOW_CRYPTO_KEK_PASSPHRASE": passphrase,
+            },
+            fingerprint(page_key, passphrase),
+        )
+        # Letters and digits are valid wherever a password is written: a URL, a shell, an ini file.
+        self._passwords = {user: self._generated(f"{user}-password", 32) for user in users}
+        self.passwords = []
+        if users:
+            everybody = pulumi.Output.all(**self._passwords).apply(json.dumps)
+            known = fingerprint(*self._passwords.values())
+            self.passwords.append(self._secret("users", {"USERS": everybody}, known))
+
+    def variables(self, user: str) -> dict[str, pulumi.Input[str]]:
+        """Return what MLflow's client reads to be this user."""
+        return {
+            "MLFLOW_TRACKING_USERNAME": user,
+            "MLFLOW_TRACKING_PASSWORD": self._passwords[user],
+        }
+
+    def credentials(self, user: str) -> Credentials:
+        """Make a Secret with what a client in the cluster reads to be this user."""
+        known = fingerprint(self._passwords[user])
+        return self._secret(f"user-{user}", self.variables(user), known)
+
+    def _generated(self, what: str, length: int) -> pulumi.Output[str]:
+        return random.RandomPassword(
+            f"{self._name}-{what}", length=length, special=False, opts=self._opts
+        ).result
+
+    def _secret(
+        self, what: str, content: dict[str, pulumi.Input[str]], known: pulumi.Input[str]
+    ) -> Credentials:
+        name = f"{self._name}-{what}"
+        secret = k8s.core.v1.Secret(
+            name,
+            metadata=metadata(name, self._namespace, labels(self._name, "mlflow", "login")),
+            string_data=content,
+            opts=self._opts,
+        )
+        return {"secret": secret.metadata.name, "fingerprint": known}
