@@ -1,5 +1,7 @@
 """MLflow tracking on Kubernetes: settings, backends, tracking server, and what clients need."""
 
+from datetime import UTC, datetime
+
 import pulumi
 import pulumi_kubernetes as k8s
 
@@ -8,6 +10,7 @@ from components import (
     BACKEND_STORES,
     NAMESPACE_LABELS,
     ClientWorkspace,
+    LocalCertificate,
     TrackingServer,
     existing_namespace,
     volumes_go_with_the_stack,
@@ -39,6 +42,20 @@ if not settings.create_namespace:
     belong = volumes_go_with_the_stack(namespace, pulumi.ResourceOptions.merge(inside, data))
     inside = pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(transformations=[belong]))
 
+ingress = settings.ingress
+if settings.tls == "generated":
+    certificate = LocalCertificate(
+        "ingress",
+        {
+            "namespace": namespace,
+            "hosts": list(settings.hosts.values()),
+            "scope": settings.possible_hosts,
+            "year": datetime.now(UTC).year,
+        },
+        opts=inside,
+    )
+    ingress["tls_secret"] = certificate.secret
+    pulumi.export("ca_certificate", certificate.authority)
 database = BACKEND_STORES[settings.backend_store](
     settings.backend_store,
     {"namespace": namespace, **settings.database},
@@ -46,7 +63,7 @@ database = BACKEND_STORES[settings.backend_store](
 )
 artifacts = ARTIFACT_STORES[settings.artifact_store](
     settings.artifact_store,
-    {"namespace": namespace, **settings.artifacts},
+    {"namespace": namespace, **settings.artifacts(ingress)},
     opts=pulumi.ResourceOptions.merge(inside, data),
 )
 direct = settings.artifact_access == "direct"
@@ -67,7 +84,7 @@ tracking = TrackingServer(
         "users": ["workspace"] if settings.client_workspace else [],
         "job_execution": settings.job_execution,
         "allowed_hosts": settings.allowed_hosts,
-        "ingress": settings.ingress,
+        "ingress": ingress,
     },
     opts=inside,
 )
@@ -84,7 +101,7 @@ if settings.client_workspace:
             "storage": settings.workspace_storage,
             "storage_class": settings.storage_class,
             "memory": settings.workspace_memory,
-            "ingress": settings.ingress,
+            "ingress": ingress,
         },
         opts=pulumi.ResourceOptions.merge(inside, data),
     )

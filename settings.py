@@ -144,7 +144,7 @@ def _database_uri(text: str) -> str | None:
 def _object_name(kind: str) -> Callable[[str], str | None]:
     def parse(text: str) -> str | None:
         if text and not re.fullmatch(_NAME, text):
-            raise Refused(f"the name of a {kind} of the namespace: small letters, digits, dashes")
+            raise Refused(f"the name of a {kind}: small letters, digits, dashes")
         return text or None
 
     return parse
@@ -237,6 +237,12 @@ def _names(value: object) -> list[str]:
     if not names or not all(re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", name) for name in names):
         raise ValueError(names)
     return names
+
+
+def _gateway(text: str) -> str | None:
+    if text and not re.fullmatch(rf"{_LABEL}/{_NAME}(/{_NAME})?", text):
+        raise Refused("<namespace>/<name> of a Gateway, and /<listener> if it has several")
+    return text or None
 
 
 def _class_name(text: str) -> str | None:
@@ -336,6 +342,10 @@ class Settings:
     ingress_class: str | None
     ingress_annotations: dict[str, str]
     ingress_wait_seconds: int
+    tls: str
+    tls_secret: str | None
+    tls_issuer: str | None
+    gateway: str | None
 
     @classmethod
     def load(cls) -> Self:
@@ -390,6 +400,10 @@ class Settings:
             "class_name": self.ingress_class,
             "annotations": self.ingress_annotations,
             "wait_seconds": self.ingress_wait_seconds,
+            "gateway": self.gateway,
+            "tls": self.tls != "none",
+            "tls_secret": self.tls_secret,
+            "tls_issuer": self.tls_issuer,
         }
 
     @property
@@ -419,9 +433,8 @@ class Settings:
             "storage_class": self.storage_class,
         }
 
-    @property
-    def artifacts(self) -> dict[str, Any]:
-        """Inputs of the chosen artifact store, but for the namespace."""
+    def artifacts(self, ingress: IngressArgs) -> dict[str, Any]:
+        """Return the inputs of the chosen artifact store, but for the namespace."""
         if self.artifact_store == "s3":
             return {
                 "server_image": self.server_image,
@@ -461,7 +474,7 @@ class Settings:
             "image": self.minio_image,
             "host": self.artifact_host,
             "console_host": self.artifact_console_host,
-            "ingress": self.ingress,
+            "ingress": ingress,
         }
 
     @property
@@ -475,10 +488,21 @@ class Settings:
             hosts["workspaceHost"] = self.workspace_host
         return hosts
 
+    @property
+    def possible_hosts(self) -> list[str]:
+        """Every host name that is ever on the ingress, whichever of its parts the stack has."""
+        return [
+            self.tracking_host,
+            self.artifact_host,
+            self.artifact_console_host,
+            self.workspace_host,
+        ]
+
     def hosts_line(self, address: pulumi.Output[str]) -> pulumi.Output[str]:
         """Return the line of a hosts file that makes the host names known on one machine."""
         names = " ".join(self.hosts.values())
-        return address.apply(lambda known: f"{known or '<address of the ingress>'} {names}")
+        missing = f"<address of the {'gateway' if self.gateway else 'ingress'}>"
+        return address.apply(lambda known: f"{known or missing} {names}")
 
 
 PARSERS: dict[str, Callable[[str], object]] = {
@@ -534,6 +558,10 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "ingressClass": _class_name,
     "ingressAnnotations": _annotations,
     "ingressWaitSeconds": _integer(0, 600),
+    "tls": _choice("none", "generated", "secret", "cert-manager", "gateway"),
+    "tlsSecret": _object_name("Secret"),
+    "tlsIssuer": _object_name("ClusterIssuer"),
+    "gateway": _gateway,
 }
 """How each setting is read; its keys are those of Pulumi.yaml, which a test compares."""
 
@@ -590,6 +618,7 @@ def _contradictions(settings: Settings) -> list[str]:
         *_database_contradictions(settings),
         *_hdfs_contradictions(settings),
         *_s3_contradictions(settings),
+        *_tls_contradictions(settings),
     ]
 
 
@@ -669,4 +698,30 @@ def _s3_contradictions(settings: Settings) -> list[str]:
     if settings.s3_ca and not (settings.s3_endpoint or "").startswith("https://"):
         accepted = "nothing, unless s3Endpoint is an https:// address"
         found.append(_refusal(settings, "s3Ca", accepted))
+    return found
+
+
+def _tls_contradictions(settings: Settings) -> list[str]:
+    """Return a line for each setting of the certificate that is missing or too much."""
+    found: list[str] = []
+    for way, key, accepted in (
+        ("secret", "tlsSecret", "the name of a Secret of type kubernetes.io/tls"),
+        ("cert-manager", "tlsIssuer", "the name of a ClusterIssuer"),
+    ):
+        given = _given(settings, key)
+        if given and settings.tls != way:
+            found.append(_refusal(settings, key, f"only with tls: {way}"))
+        if not given and settings.tls == way:
+            found.append(_refusal(settings, key, f"with tls: {way}, {accepted}"))
+    if settings.gateway:
+        if settings.tls not in ("none", "gateway"):
+            accepted = "none or gateway, where a gateway is set: its listener has the certificate"
+            found.append(_refusal(settings, "tls", accepted))
+        if settings.ingress_annotations:
+            accepted = "nothing beside gateway: there is no Ingress"
+            found.append(_refusal(settings, "ingressAnnotations", accepted))
+    # A route without a listener is on all of them, and so on the one for plain HTTP.
+    if settings.tls == "gateway" and (settings.gateway or "").count("/") < 2:
+        accepted = "with tls: gateway, <namespace>/<name>/<listener>, the listener that has TLS"
+        found.append(_refusal(settings, "gateway", accepted))
     return found

@@ -12,6 +12,7 @@ from components.existing_hdfs import ExistingHdfs, ExistingHdfsArgs
 from components.existing_namespace import existing_namespace, volumes_go_with_the_stack
 from components.external_database import ExternalDatabase, ExternalDatabaseArgs
 from components.hdfs import Hdfs, HdfsArgs
+from components.local_certificate import LocalCertificate, LocalCertificateArgs
 from components.minio import Minio, MinioArgs
 from components.mysql import Mysql, MysqlArgs
 from components.postgres import Postgres, PostgresArgs
@@ -82,6 +83,8 @@ __all__ = [
     "Hdfs",
     "HdfsArgs",
     "IngressArgs",
+    "LocalCertificate",
+    "LocalCertificateArgs",
     "Minio",
     "MinioArgs",
     "Mysql",

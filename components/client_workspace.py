@@ -7,7 +7,7 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 from components._data_server import DATA_VOLUME, data_server
-from components._ingress import IngressArgs, http_ingress
+from components._ingress import IngressArgs, public_url, publish
 from components._labels import labels, metadata
 from components._pods import Credentials, http_probe, restricted_pod
 from components._uris import fingerprint, service_host
@@ -87,18 +87,18 @@ class ClientWorkspace(pulumi.ComponentResource):
             storage_class=args.get("storage_class"),
             opts=child,
         )
-        http_ingress(
+        publish(
             name,
             args.get("ingress", {}),
             namespace=namespace,
             labels=common,
             host=args["host"],
             service=server.spec.service_name,
-            port="http",
+            port=PORT,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[server])),
         )
 
-        self.url = pulumi.Output.from_input(f"http://{args['host']}")
+        self.url = pulumi.Output.from_input(public_url(args.get("ingress", {}), args["host"]))
         self.register_outputs({"url": self.url, "token": self.token})
 
 
@@ -120,6 +120,7 @@ def _pod(
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "HOME": HOME,
     }
+    ingress = args.get("ingress", {})
     service = pulumi.Output.from_input(args["namespace"]).apply(lambda ns: service_host(name, ns))
     container = k8s.core.v1.ContainerArgs(
         name="jupyterlab",
@@ -140,6 +141,8 @@ def _pod(
             f"--ServerApp.local_hostnames={name}-0",
             # Not by ports, which anything in the pod's network could reach.
             "--KernelManager.transport=ipc",
+            # The login's cookie stays off plain HTTP, although the ingress speaks that to us.
+            *(["--IdentityProvider.secure_cookie=True"] if ingress.get("tls") else []),
             # It could not install anything under a read-only root.
             "--LabApp.extension_manager=readonly",
         ],

@@ -7,7 +7,7 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 from components._data_server import DATA_VOLUME, data_server
-from components._ingress import IngressArgs, http_ingress
+from components._ingress import IngressArgs, public_url, publish
 from components._labels import labels, metadata
 from components._pods import (
     Credentials,
@@ -78,6 +78,8 @@ class Minio(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         namespace = args["namespace"]
         common = labels(name, "minio", "artifact-store")
+        ingress = args.get("ingress", {})
+        console_url = public_url(ingress, args["console_host"])
 
         root_password = random.RandomPassword(
             f"{name}-root-password", length=40, special=False, opts=child
@@ -98,7 +100,7 @@ class Minio(pulumi.ComponentResource):
             namespace=namespace,
             labels=common,
             ports={"s3": API_PORT, "console": CONSOLE_PORT},
-            pod=_pod(args["image"], root.metadata.name, args["console_host"]),
+            pod=_pod(args["image"], root.metadata.name, console_url),
             restarts_with=fingerprint(root_password),
             storage=args["storage"],
             storage_class=args.get("storage_class"),
@@ -133,12 +135,12 @@ class Minio(pulumi.ComponentResource):
         )
 
         for suffix, public_host, port in (
-            ("s3", args["host"], "s3"),
-            ("console", args["console_host"], "console"),
+            ("s3", args["host"], API_PORT),
+            ("console", args["console_host"], CONSOLE_PORT),
         ):
-            http_ingress(
+            publish(
                 f"{name}-{suffix}",
-                args.get("ingress", {}),
+                ingress,
                 namespace=namespace,
                 labels=common,
                 host=public_host,
@@ -149,7 +151,7 @@ class Minio(pulumi.ComponentResource):
                 ),
             )
 
-        self.endpoint_url = pulumi.Output.from_input(f"http://{args['host']}")
+        self.endpoint_url = pulumi.Output.from_input(public_url(ingress, args["host"]))
         # Whoever reads the Secret comes after the bucket.
         self.credentials = {
             "secret": once_done(bucket, credentials.metadata.name),
@@ -173,7 +175,7 @@ class Minio(pulumi.ComponentResource):
 
 
 def _pod(
-    image: pulumi.Input[str], root_secret: pulumi.Input[str], console_host: str
+    image: pulumi.Input[str], root_secret: pulumi.Input[str], console_url: str
 ) -> k8s.core.v1.PodSpecArgs:
     """Return the pod of the server, on the contract of MinIO's own image."""
     container = k8s.core.v1.ContainerArgs(
@@ -189,9 +191,7 @@ def _pod(
         ],
         env=[
             # A browser that opens the S3 endpoint is sent here.
-            k8s.core.v1.EnvVarArgs(
-                name="MINIO_BROWSER_REDIRECT_URL", value=f"http://{console_host}"
-            ),
+            k8s.core.v1.EnvVarArgs(name="MINIO_BROWSER_REDIRECT_URL", value=console_url),
             # MinIO would look for a newer release of itself on the internet.
             k8s.core.v1.EnvVarArgs(name="MINIO_UPDATE", value="off"),
             k8s.core.v1.EnvVarArgs(name="HOME", value="/tmp"),  # noqa: S108 (in the pod)

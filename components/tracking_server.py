@@ -5,7 +5,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components._ingress import IngressArgs, http_ingress
+from components._ingress import IngressArgs, public_url, publish
 from components._labels import labels, metadata, selector
 from components._login import ADMIN, Login
 from components._pods import (
@@ -144,22 +144,23 @@ class TrackingServer(pulumi.ComponentResource):
                 ),
             ),
         )
-        ingress = http_ingress(
+        self.address = publish(
             name,
             args.get("ingress", {}),
             namespace=namespace,
             labels=common,
             host=args["host"],
             service=service.metadata.name,
-            port="http",
+            port=PORT,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[server])),
         )
 
-        self.tracking_uri = pulumi.Output.from_input(f"http://{args['host']}")
+        self.tracking_uri = pulumi.Output.from_input(
+            public_url(args.get("ingress", {}), args["host"])
+        )
         self.tracking_uri_in_cluster = service.metadata.namespace.apply(
             lambda ns: f"http://{service_host(name, ns)}:{PORT}"
         )
-        self.address = ingress.status.apply(_published_address)
         self.logins = {user: login.credentials(user) for user in args.get("users", []) if auth}
         self.client_env = pulumi.Output.secret(
             pulumi.Output.all(
@@ -220,9 +221,11 @@ def allowed_hosts(name: str, namespace: str, host: str, more: list[str]) -> list
     return [*names, *(f"{known}:*" for known in names), *private, *more]
 
 
-def allowed_origins(host: str) -> list[str]:
+def allowed_origins(host: str, ingress: IngressArgs) -> list[str]:
     """Return the origins whose pages may change things; MLflow adds localhost by itself."""
-    return [f"http://{host}", f"https://{host}"]
+    # Without TLS of ours there may be somebody else's in front. With it, a page that came by plain
+    # HTTP is nobody's: what we serve there is a redirect.
+    return sorted({public_url(ingress, host), f"https://{host}"})
 
 
 def _pod(
@@ -236,7 +239,9 @@ def _pod(
     )
     environment: dict[str, pulumi.Input[str]] = {
         "MLFLOW_SERVER_ALLOWED_HOSTS": hosts,
-        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(allowed_origins(args["host"])),
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(
+            allowed_origins(args["host"], args.get("ingress", {}))
+        ),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": str(args.get("job_execution", False)).lower(),
         "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(pool),
         # MLflow reads 0 as "not set", which means 10 (mlflow/store/db/utils.py).
@@ -292,12 +297,3 @@ def _pod(
 def _probe(path: str, *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
     # The kubelet would send the pod's address as Host, which is refused where it is not private.
     return http_probe(path, "http", period=period, failures=failures, host="localhost")
-
-
-def _published_address(status: k8s.networking.v1.outputs.IngressStatus | None) -> str:
-    """Return the first address in an Ingress's status, or nothing if there is none yet."""
-    balancer = status.load_balancer if status else None
-    for entry in (balancer.ingress if balancer else None) or []:
-        if address := entry.ip or entry.hostname:
-            return address
-    return ""

@@ -34,7 +34,16 @@ MINIO: MinioArgs = {
 
 @pytest.mark.parametrize(
     "name",
-    ["ClientWorkspace", "ExternalDatabase", "Minio", "Mysql", "Postgres", "S3", "TrackingServer"],
+    [
+        "ClientWorkspace",
+        "ExternalDatabase",
+        "LocalCertificate",
+        "Minio",
+        "Mysql",
+        "Postgres",
+        "S3",
+        "TrackingServer",
+    ],
 )
 def test_token_and_docstrings_follow_the_class(name: str) -> None:
     component = getattr(components, name)

@@ -73,6 +73,13 @@ WRONG = [
     ("ingressAnnotations", {"a b": "c"}, "annotation names"),
     ("ingressAnnotations", {"a": 1}, "annotation names"),
     ("ingressWaitSeconds", 601, "a whole number from 0 to 600"),
+    ("tls", "self-signed", "none or generated or secret or cert-manager or gateway"),
+    ("tls", "true", "none or generated"),
+    ("tlsSecret", "corp/tls", "the name of a Secret"),
+    ("tlsIssuer", "Let's Encrypt", "the name of a ClusterIssuer"),
+    ("gateway", "public", "<namespace>/<name> of a Gateway"),
+    ("gateway", "infra/public/https/443", "<namespace>/<name> of a Gateway"),
+    ("gateway", "https://gateway.example", "<namespace>/<name> of a Gateway"),
     ("createNamespace", "no", "true or false"),
     ("databaseSecret", "My_Secret", "the name of a Secret"),
     ("databaseConnections", 0, "a whole number from 1 to 100000"),
@@ -155,6 +162,30 @@ CONTRADICTIONS = [
     (
         {"artifactStore": "s3", "s3Bucket": "b-1", "s3Ca": CERTIFICATE},
         "accepted: nothing, unless s3Endpoint is an https:// address",
+    ),
+    ({"tls": "secret"}, "tlsSecret: ''; accepted: with tls: secret, the name of a Secret of type"),
+    ({"tlsSecret": "corp"}, "tlsSecret: 'corp'; accepted: only with tls: secret"),
+    (
+        {"tls": "generated", "tlsSecret": "corp"},
+        "tlsSecret: 'corp'; accepted: only with tls: secret",
+    ),
+    ({"tls": "cert-manager"}, "tlsIssuer: ''; accepted: with tls: cert-manager, the name of a"),
+    (
+        {"tls": "generated", "tlsIssuer": "letsencrypt"},
+        "tlsIssuer: 'letsencrypt'; accepted: only with tls: cert-manager",
+    ),
+    ({"tls": "gateway"}, "gateway: ''; accepted: with tls: gateway, <namespace>/<name>/<listener>"),
+    (
+        {"tls": "gateway", "gateway": "infra/public"},
+        "gateway: 'infra/public'; accepted: with tls: gateway, <namespace>/<name>/<listener>",
+    ),
+    (
+        {"tls": "generated", "gateway": "infra/public"},
+        "tls: 'generated'; accepted: none or gateway, where a gateway is set",
+    ),
+    (
+        {"gateway": "infra/public", "ingressAnnotations": {"example.com/a": "b"}},
+        "ingressAnnotations: {'example.com/a': 'b'}; accepted: nothing beside gateway",
     ),
 ]
 

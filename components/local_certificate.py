@@ -1,0 +1,192 @@
+"""A certificate for the stack's own host names, from an authority that is its own."""
+
+import ipaddress
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import NamedTuple, TypedDict
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pulumi_random as random
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from components._labels import labels, metadata
+from components._validate import known_keys
+
+_FIRST_YEAR, _LAST_YEAR = 2026, 2056
+"""The authority's years: it is fixed, so that who trusts it need not do so again."""
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Order of the curve P-256 (FIPS 186-4, D.1.2.3)."""
+_EVERY_ADDRESS = [x509.IPAddress(ipaddress.ip_network(net)) for net in ("0.0.0.0/0", "::/0")]
+
+
+class Certificate(NamedTuple):
+    """A certificate, its private key, and the authority to trust, as PEM."""
+
+    certificate: str
+    key: str
+    authority: str
+
+
+class LocalCertificateArgs(TypedDict):
+    """Inputs of :class:`LocalCertificate`."""
+
+    namespace: pulumi.Input[str]
+    """Namespace that receives the Secret. Required because nothing belongs in ``default``."""
+    hosts: list[str]
+    """Host names in the certificate. Required because it is for nothing else."""
+    scope: list[str]
+    """Host names that the authority may ever speak for. Required because whoever trusts it trusts
+    it for these."""
+    year: int
+    """Year in which the certificate begins. Required because the next one renews it."""
+
+
+class LocalCertificate(pulumi.ComponentResource):
+    """An authority that can speak for the stack's host names alone, and its one certificate.
+
+    Nothing of it is kept but a seed, encrypted in the state: keys and certificates follow from it,
+    so that an ``up`` with nothing to do changes nothing. The first ``up`` of a year renews the
+    certificate, which is valid for two; the authority stays. Its key is in no cluster.
+    """
+
+    secret: pulumi.Output[str]
+    """Name of the Secret that an Ingress reads."""
+    authority: pulumi.Output[str]
+    """The authority's certificate, which clients have to trust: PEM, no secret."""
+
+    def __init__(
+        self, name: str, args: LocalCertificateArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mlflow-k8s:index:LocalCertificate", name, {**args}, opts)
+        known_keys(name, args, LocalCertificateArgs)
+        child = pulumi.ResourceOptions(parent=self)
+        seed = random.RandomPassword(f"{name}-seed", length=48, special=False, opts=child).result
+        made = seed.apply(lambda known: certify(known, args["hosts"], args["scope"], args["year"]))
+        secret = k8s.core.v1.Secret(
+            f"{name}-certificate",
+            metadata=metadata(
+                f"{name}-certificate", args["namespace"], labels(name, "mlflow", "certificate")
+            ),
+            type="kubernetes.io/tls",
+            string_data={
+                "tls.crt": made.apply(lambda known: known.certificate),
+                "tls.key": made.apply(lambda known: known.key),
+            },
+            opts=child,
+        )
+        self.secret = secret.metadata.apply(lambda made: made.name or "")
+        self.authority = pulumi.Output.unsecret(made.apply(lambda known: known.authority))
+        self.register_outputs({"secret": self.secret, "authority": self.authority})
+
+
+def certify(seed: str, hosts: list[str], scope: list[str], year: int) -> Certificate:
+    """Return the certificate that follows from a seed: always the same one for the same inputs."""
+    authority_key = _key(seed, "authority")
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "mlflow-kubernetes"),
+            # Of its own for each stack: browsers mix up authorities that are called the same.
+            x509.NameAttribute(
+                NameOID.COMMON_NAME, f"local authority {_public(authority_key).hex()[:16]}"
+            ),
+        ]
+    )
+    # Names are all it can speak for, and of these only the stack's: to trust it costs nothing.
+    limits = x509.NameConstraints(
+        permitted_subtrees=[x509.DNSName(host) for host in sorted(set(scope))],
+        excluded_subtrees=_EVERY_ADDRESS,
+    )
+    authority = _signed(
+        _certificate(name, authority_key, _FIRST_YEAR, _LAST_YEAR)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(certificates=True), critical=True)
+        .add_extension(limits, critical=True),
+        name,
+        authority_key,
+    )
+    key = _key(seed, f"certificate of {year}")
+    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "mlflow-kubernetes")])
+    certificate = _signed(
+        # Two years are what every platform takes: Apple's refuse 826 days (HT210176).
+        _certificate(subject, key, year, year + 2)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(certificates=False), critical=True)
+        .add_extension(x509.SubjectAlternativeName(map(x509.DNSName, hosts)), critical=False),
+        name,
+        authority_key,
+    )
+    return Certificate(_pem(certificate), _private_pem(key), _pem(authority))
+
+
+def _key(seed: str, purpose: str) -> ec.EllipticCurvePrivateKey:
+    # 64 bits more than the order has, so that no key is likelier than another (FIPS 186-5, A.2.1).
+    material = HKDF(hashes.SHA256(), 40, salt=None, info=purpose.encode()).derive(seed.encode())
+    return ec.derive_private_key(int.from_bytes(material) % (_ORDER - 1) + 1, ec.SECP256R1())
+
+
+def _certificate(
+    subject: x509.Name, key: ec.EllipticCurvePrivateKey, first: int, end: int
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .public_key(key.public_key())
+        .not_valid_before(datetime(first, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(end, 1, 1, tzinfo=UTC))
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _signed(
+    builder: x509.CertificateBuilder,
+    issuer: x509.Name,
+    authority: ec.EllipticCurvePrivateKey,
+) -> x509.Certificate:
+    """Sign a certificate; its number follows from all that is in it."""
+    complete = builder.issuer_name(issuer).add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False
+    )
+
+    def sign(number: int) -> x509.Certificate:
+        # Without `ecdsa_deterministic` (RFC 6979) each `up` would sign, and so change, it anew.
+        return complete.serial_number(number).sign(
+            authority, hashes.SHA256(), ecdsa_deterministic=True
+        )
+
+    return sign(int.from_bytes(sha256(sign(1).tbs_certificate_bytes).digest()[:16]))
+
+
+def _public(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest
+
+
+def _usage(*, certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not certificates,
+        key_cert_sign=certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
