@@ -47,6 +47,11 @@ AXES: dict[str, dict[str, dict[str, object]]] = {
     "artifact access": {"proxied": {}, "direct": {"artifactAccess": "direct"}},
     "workspace": {"no workspace": {}, "workspace": {"clientWorkspace": True}},
     "namespace": {"own namespace": {}, "their namespace": {"createNamespace": False}},
+    "certificate": {
+        "plain HTTP": {},
+        "generated certificate": {"tls": "generated"},
+        "cert-manager": {"tls": "cert-manager", "tlsIssuer": "letsencrypt"},
+    },
     "size": {
         "small": {},
         "large": {"replicas": 3, "workers": 4, "serverMemory": "4Gi", "jobExecution": True},
