@@ -3,6 +3,7 @@
 import http.client
 import ipaddress
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -30,18 +31,21 @@ def command() -> None:
     uri, hosts_line = str(outputs["tracking_uri"]), str(outputs["hosts_line"])
     if found.kind == "lab":
         hosts.put(hosts_line)
-    wait(uri, address_in(hosts_line))
+    wait(uri, address_in(hosts_line), outputs.get("ca_certificate"))
     print(_summary(chosen.name, outputs, time.monotonic() - started))
 
 
-def wait(uri: str, address: str | None) -> None:
-    """Wait until the server answers through the ingress, as a client outside will reach it."""
+def wait(uri: str, address: str | None, authority: str | None = None) -> None:
+    """Wait until the server answers through the ingress, as a client outside will reach it.
+
+    Where its certificate is by an authority of the stack's own, it must be that one's.
+    """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     host = urlsplit(uri).hostname or ""
     problem = "no address is known for it"
     while time.monotonic() < deadline:
         for target in filter(None, (_resolve(host), address)):
-            problem = _ask(uri, target)
+            problem = _ask(uri, target, authority)
             if not problem:
                 return
         time.sleep(1)
@@ -52,11 +56,19 @@ def wait(uri: str, address: str | None) -> None:
     )
 
 
-def _ask(uri: str, target: str) -> str:
+def _ask(uri: str, target: str, authority: str | None) -> str:
     """Ask the server for its health at an address; return what is wrong, or nothing."""
     parts = urlsplit(uri)
-    connection = http.client.HTTPConnection(target, parts.port or 80, timeout=10)
+    secure = parts.scheme == "https"
+    connection = http.client.HTTPConnection(
+        target, parts.port or (443 if secure else 80), timeout=10
+    )
     try:
+        connection.connect()
+        if secure:
+            connection.sock = _context(authority).wrap_socket(
+                connection.sock, server_hostname=parts.hostname
+            )
         connection.request("GET", f"{parts.path}/health", headers={"Host": parts.netloc})
         answer = connection.getresponse()
         answer.read()
@@ -65,6 +77,14 @@ def _ask(uri: str, target: str) -> str:
     finally:
         connection.close()
     return "" if answer.status == http.client.OK else f"{target}: HTTP {answer.status}"
+
+
+def _context(authority: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=authority)
+    if not authority:
+        # Whom to trust is known to clients alone; nothing that is secret is sent or believed here.
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def address_in(hosts_line: str) -> str | None:

@@ -1,14 +1,21 @@
 """Waiting for the server, and the closing words."""
 
 import re
+import ssl
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
 from commands import up
 from commands._main import CommandError
+from components.local_certificate import certify
+
+HOSTS = ["known.invalid"]
+MADE = certify("seed", HOSTS, HOSTS, datetime.now(UTC).year)
 
 
 class _Ingress(BaseHTTPRequestHandler):
@@ -34,6 +41,34 @@ def port() -> Iterator[int]:
 
 def test_a_name_that_nothing_resolves_is_asked_at_the_ingress_address(port: int) -> None:
     up.wait(f"http://known.invalid:{port}", "127.0.0.1")
+
+
+@pytest.fixture
+def secure_port(tmp_path: Path) -> Iterator[int]:
+    server = HTTPServer(("127.0.0.1", 0), _Ingress)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    file = tmp_path / "server.pem"
+    file.write_text(MADE.certificate + MADE.key)
+    context.load_cert_chain(file)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("authority", [None, MADE.authority])
+def test_a_server_with_tls_is_asked_by_https(secure_port: int, authority: str | None) -> None:
+    up.wait(f"https://known.invalid:{secure_port}", "127.0.0.1", authority)
+
+
+def test_a_certificate_of_another_authority_is_not_the_servers(
+    secure_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(up, "_PATIENCE_SECONDS", 0.1)
+    other = certify("other", HOSTS, HOSTS, 2026).authority
+    with pytest.raises(CommandError, match="CERTIFICATE_VERIFY_FAILED"):
+        up.wait(f"https://known.invalid:{secure_port}", "127.0.0.1", other)
 
 
 def test_a_server_that_never_answers_is_one_line_with_the_reason(
