@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography import x509
+
 from commands import hosts, images, stack
 from commands._main import CommandError, main, say
 from lab.progress import duration
@@ -38,7 +40,7 @@ def command() -> None:
 def wait(uri: str, address: str | None, authority: str | None = None) -> None:
     """Wait until the server answers through the ingress, as a client outside will reach it.
 
-    Where its certificate is by an authority of the stack's own, it must be that one's.
+    Its certificate must be for its name, and by the stack's own authority where there is one.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     host = urlsplit(uri).hostname or ""
@@ -59,20 +61,23 @@ def wait(uri: str, address: str | None, authority: str | None = None) -> None:
 def _ask(uri: str, target: str, authority: str | None) -> str:
     """Ask the server for its health at an address; return what is wrong, or nothing."""
     parts = urlsplit(uri)
-    secure = parts.scheme == "https"
+    host, secure = parts.hostname or "", parts.scheme == "https"
     connection = http.client.HTTPConnection(
         target, parts.port or (443 if secure else 80), timeout=10
     )
     try:
         connection.connect()
         if secure:
-            connection.sock = _context(authority).wrap_socket(
-                connection.sock, server_hostname=parts.hostname
+            connection.sock = secured = _context(authority).wrap_socket(
+                connection.sock, server_hostname=host
             )
+            names = _names(secured)
+            if not {host, f"*.{host.partition('.')[2]}"} & names:
+                return f"{target}: its certificate is for {', '.join(sorted(names)) or 'nothing'}"
         connection.request("GET", f"{parts.path}/health", headers={"Host": parts.netloc})
         answer = connection.getresponse()
         answer.read()
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return f"{target}: {error}"
     finally:
         connection.close()
@@ -82,9 +87,20 @@ def _ask(uri: str, target: str, authority: str | None) -> str:
 def _context(authority: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=authority)
     if not authority:
-        # Whom to trust is known to clients alone; nothing that is secret is sent or believed here.
+        # Whom to trust is known to clients alone, and nothing secret is sent. But names are
+        # compared: a controller shows a certificate of its own until it has the right one.
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
+
+
+def _names(connection: ssl.SSLSocket) -> set[str]:
+    """Return the names in the certificate that the other side shows."""
+    shown = x509.load_der_x509_certificate(connection.getpeercert(binary_form=True) or b"")
+    try:
+        names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    return set(names.get_values_for_type(x509.DNSName))
 
 
 def address_in(hosts_line: str) -> str | None:

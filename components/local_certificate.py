@@ -79,7 +79,7 @@ class LocalCertificate(pulumi.ComponentResource):
             },
             opts=child,
         )
-        self.secret = secret.metadata.apply(lambda made: made.name or "")
+        self.secret = secret.metadata.name
         self.authority = pulumi.Output.unsecret(made.apply(lambda known: known.authority))
         self.register_outputs({"secret": self.secret, "authority": self.authority})
 

@@ -71,6 +71,14 @@ def test_a_certificate_of_another_authority_is_not_the_servers(
         up.wait(f"https://known.invalid:{secure_port}", "127.0.0.1", other)
 
 
+def test_a_certificate_for_another_name_is_not_the_servers(
+    secure_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(up, "_PATIENCE_SECONDS", 0.1)
+    with pytest.raises(CommandError, match=r"its certificate is for known\.invalid"):
+        up.wait(f"https://other.invalid:{secure_port}", "127.0.0.1")
+
+
 def test_a_server_that_never_answers_is_one_line_with_the_reason(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
