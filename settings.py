@@ -240,7 +240,8 @@ def _names(value: object) -> list[str]:
 
 
 def _gateway(text: str) -> str | None:
-    if text and not re.fullmatch(rf"{_LABEL}/{_NAME}(/{_NAME})?", text):
+    short = all(len(part) <= 253 for part in text.split("/"))
+    if text and not (short and re.fullmatch(rf"{_LABEL}/{_NAME}(/{_NAME})?", text)):
         raise Refused("<namespace>/<name> of a Gateway, and /<listener> if it has several")
     return text or None
 

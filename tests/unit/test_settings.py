@@ -262,6 +262,12 @@ def test_a_secret_in_clear_is_refused_without_showing_it(
     assert line == f"mlflow:{key}: [secret]; accepted: an encrypted value, by {command}"
 
 
+def test_a_name_that_kubernetes_would_not_take_is_refused() -> None:
+    name = f"infra/{'a.' * 126}a"
+    assert load(gateway=name).gateway == name
+    assert "accepted: <namespace>/<name> of a Gateway" in refusal(gateway=f"{name}a")
+
+
 def test_two_databases_or_two_stores_at_once_are_refused() -> None:
     both = {"databaseUri": GOOD_URI, "databaseSecret": "db", "auth": "none"}
     line = refusal("databaseUri", backendStore="external", **both)
