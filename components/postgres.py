@@ -30,6 +30,8 @@ SET log_min_error_statement = 'panic';
 CREATE ROLE :"application_user" LOGIN PASSWORD :'application_password';
 CREATE DATABASE :"application_database" OWNER :"application_user";
 CREATE DATABASE :"auth_database" OWNER :"application_user";
+-- Unless it is revoked, everybody may connect to every database.
+REVOKE ALL ON DATABASE postgres, template1, :"application_database", :"auth_database" FROM PUBLIC;
 """
 """Run once by the image, on an empty volume: MLflow owns its databases, and nothing beyond them."""
 

@@ -10,7 +10,7 @@ import pytest
 from commands import images
 from commands import stack as stacks
 from commands.cluster import Cluster
-from tests.e2e import places
+from tests.e2e import places, rights
 from tests.e2e.alone import alone, machine_of
 from tests.e2e.databases import Database
 from tests.e2e.kubectl import restarts
@@ -64,6 +64,13 @@ class Pair:
         report = job(machine, "pair", stack.client_env(), SMALL, MEDIUM)
         print(report["artifacts"])
         assert_all_came_back(report, SMALL, MEDIUM)
+
+    def test_servers_user_and_key_may_do_what_the_server_needs_and_no_more(
+        self, stack: Stack
+    ) -> None:
+        for backend in (self.database.name, self.store.name):
+            rights.assert_least(stack, backend)
+        rights.assert_holds_no_more(stack)
 
     def test_nothing_acknowledged_is_lost(self, stack: Stack, machine: places.Machine) -> None:
         process = machine.start("log_until_told.py", client_env=stack.client_env())
