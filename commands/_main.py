@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lab.progress import LabError
 
+_LOOK_SECONDS = 3
+
 CLONE = Path(__file__).resolve().parent.parent
 
 
@@ -40,23 +42,36 @@ def main(command: Callable[[], int | None]) -> None:
     sys.exit(status)
 
 
-def stream(command: Sequence[str], environment: Mapping[str, str]) -> int:
+def stream(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    hopeless: Callable[[], bool] = lambda: False,
+) -> int:
     """Run a program that the user watches, and pass an interruption on to it.
+
+    It is interrupted once as well when it is ``hopeless``, which is asked every few seconds.
 
     The program gets a process group of its own: a terminal sends Ctrl-C to a whole group, and
     Pulumi takes a second SIGINT, ours after the terminal's, as the order to stop without saving.
     """
-    interrupted = False
+    interrupted = given_up = False
     with subprocess.Popen(
         command, env=environment, cwd=CLONE, stdin=subprocess.DEVNULL, process_group=0
     ) as process:
         while True:
             try:
-                status = process.wait()
-                break
+                try:
+                    status = process.wait(_LOOK_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    if not (interrupted or given_up) and hopeless():
+                        given_up = True
+                        process.send_signal(signal.SIGINT)
             except KeyboardInterrupt:
+                # The first one after ours is the same wish.
+                if interrupted or not given_up:
+                    process.send_signal(signal.SIGINT)
                 interrupted = True
-                process.send_signal(signal.SIGINT)
     if interrupted:
         raise KeyboardInterrupt
     return status

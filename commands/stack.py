@@ -22,6 +22,7 @@ from commands._main import (
     stream,
 )
 from commands.cluster import Cluster, find
+from commands.failures import Watch
 
 # What Pulumi itself writes into a stack file: how to decrypt the secrets in it.
 _ENCRYPTION = ("secretsprovider", "encryptionsalt", "encryptedkey")
@@ -54,8 +55,10 @@ class Stack:
         self._unlock()
         self._create()
         self._take_up_namespace()
+        known = settings(self.name)
+        watch = Watch(self.environment, str(known["namespace"]), known)
         # The refresh notices what went away behind Pulumi's back, a whole cluster for instance.
-        self._change("up", "--refresh")
+        self._change("up", "--refresh", watch=watch)
 
     def destroy(self) -> None:
         """Remove everything that the stack made."""
@@ -160,13 +163,18 @@ class Stack:
         folder = Path(backend.removeprefix("file://")).expanduser() / ".pulumi" / "locks"
         return sorted((folder / "organization" / project / self.name).glob("*.json"))
 
-    def _change(self, command: str, *arguments: str) -> None:
+    def _change(self, command: str, *arguments: str, watch: Watch | None = None) -> None:
         """Run an update that the user watches."""
         where = ["--stack", self.name, "--config-file", str(self._config_file())]
         quietly = ["--yes", "--skip-preview", "--suppress-permalink=true"]
-        status = stream(["pulumi", command, *where, *quietly, *arguments], self.environment)
+        whole = ["pulumi", command, *where, *quietly, *arguments]
+        status = stream(whole, self.environment, watch or (lambda: False))
         if status:
+            if watch and (explanation := watch.explanation()):
+                say(f"\nwhat stands in the way:\n\n{explanation}\n")
             why = f"was killed by signal {-status}" if status < 0 else "failed, as told above"
+            if watch and watch.hopeless:
+                why = "was stopped, for it would have waited in vain"
             raise CommandError(f"`pulumi {command}` {why}; the same command goes on from here")
 
     def _capture(self, *arguments: str) -> subprocess.CompletedProcess[str]:

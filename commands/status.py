@@ -2,10 +2,11 @@
 
 from commands import stack
 from commands._main import capture, main
+from commands.failures import Watch
 
 
 def command() -> None:
-    """Print the cluster, the stack's outputs, its pods and its volumes."""
+    """Print the cluster, the stack's outputs, its pods and volumes, and what is wrong with them."""
     chosen = stack.chosen()
     found = chosen.cluster
     if not chosen.exists():
@@ -17,10 +18,13 @@ def command() -> None:
     print(f"Stack {chosen.name} on {found.describe()}\n")
     for name, value in chosen.outputs().items():
         print(f"  {name:<26}{value}")
-    namespace = str(stack.settings(chosen.name)["namespace"])
+    settings = stack.settings(chosen.name)
+    namespace = str(settings["namespace"])
     for kinds in ("pods", "persistentvolumeclaims"):
         shown = capture(["kubectl", "get", kinds, f"--namespace={namespace}"], found.environment)
         print(f"\n{shown.stdout or shown.stderr}", end="")
+    if wrong := Watch(found.environment, namespace, settings).everything():
+        print(f"\n{wrong}")
 
 
 if __name__ == "__main__":

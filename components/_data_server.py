@@ -21,7 +21,6 @@ def data_server(
     storage: pulumi.Input[str],
     storage_class: pulumi.Input[str] | None,
     replicas: int = 1,
-    independent: bool = False,
     headless: bool = False,
     reached_unready: bool = False,
     opts: pulumi.ResourceOptions,
@@ -29,9 +28,8 @@ def data_server(
     """Make the Service ``name`` and, behind it, pods that keep their data when they are replaced.
 
     ``ports`` maps the names of the container's ports to the Service's, and ``restarts_with`` is the
-    fingerprint of what the pods read when they start. Pods that are ``independent`` do not wait for
-    each other. A ``headless`` Service has names for the pods and no address; one that is
-    ``reached_unready`` does not wait for them.
+    fingerprint of what the pods read when they start. A ``headless`` Service has names for the pods
+    and no address; one that is ``reached_unready`` does not wait for them.
 
     Every object has a fixed name. A StatefulSet that is replaced finds its volumes again by name;
     and an ``up`` that was killed finds what it had made, which random names would leave behind. The
@@ -74,7 +72,9 @@ def data_server(
         spec=k8s.apps.v1.StatefulSetSpecArgs(
             service_name=service.metadata.name,
             replicas=replicas,
-            pod_management_policy="Parallel" if independent else None,
+            # One by one, a pod that cannot start would be waited for even when the template that
+            # it was made from has been corrected (kubernetes/kubernetes#67250).
+            pod_management_policy="Parallel",
             selector=k8s.meta.v1.LabelSelectorArgs(match_labels=picked),
             template=k8s.core.v1.PodTemplateSpecArgs(
                 metadata=k8s.meta.v1.ObjectMetaArgs(

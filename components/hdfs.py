@@ -126,7 +126,6 @@ class Hdfs(pulumi.ComponentResource):
                 storage=args["storage"],
                 storage_class=args.get("storage_class"),
                 replicas=data_nodes,
-                independent=True,
                 # Clients are told each one's own address.
                 headless=True,
                 opts=child,

@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 from tests.e2e.programs import CLONE
 from tests.e2e.stack import Stack
@@ -21,12 +22,12 @@ def assert_least(stack: Stack, backend: str) -> None:
     """Assert that the server can do what it needs in a backend, and nothing forbidden."""
     secrets = stack.generated_secrets()
     # Whoever may do everything makes what is tried on, and shows that it was well asked for.
-    given = {
+    given: dict[str, Any] = {
         "mysql": {"ROOT_PASSWORD": secrets.get("mysql-root-password", "")},
         "minio": {"ROOT_PASSWORD": secrets.get("minio-root-password", "")},
         "hdfs": {"SUPERUSER": "hadoop"},
     }.get(backend, {})
-    said = stack.kubectl.python(SERVER, _SCRIPTS / f"{backend}.py", 60, **given)
+    said = stack.kubectl.python(SERVER, _SCRIPTS / f"{backend}.py", **given)
     report = json.loads(said.splitlines()[-1])
     assert set(report["may"].values()) == {"done"}, report["may"]
     forbidden: dict[str, str] = report["may not"]

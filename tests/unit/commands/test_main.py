@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import _main
 from commands._main import CLONE, CommandError, main
 
 INTERRUPTED = """
@@ -73,3 +74,15 @@ def test_an_interruption_reaches_the_program_once(
     assert told.read_text() == "1"
     assert command.returncode == 130
     assert error == "stopped; run the same command again to go on\n"
+
+
+@pytest.mark.usefixtures("heeded")
+def test_a_program_that_waits_in_vain_is_interrupted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_main, "_LOOK_SECONDS", 0.05)
+    program, told = tmp_path / "program.py", tmp_path / "told"
+    program.write_text(COUNTS_INTERRUPTIONS)
+    command = [sys.executable, str(program), str(told)]
+    assert _main.stream(command, dict(os.environ), told.exists) == 0
+    assert told.read_text() == "1"

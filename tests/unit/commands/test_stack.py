@@ -106,6 +106,7 @@ def test_up_leaves_the_clone_alone_and_keeps_the_salt(
                          exit 0 ;;
         esac""",
     )
+    program("kubectl", "exit 1")
     before = (CLONE / "Pulumi.minikube.yaml").read_text()
     minikube.up()
     minikube.up()
@@ -135,7 +136,14 @@ def test_a_namespace_that_a_killed_pulumi_had_made_is_taken_up(
           "stack export"*) cat {home}/state/export ;;
         esac""",
     )
-    program("kubectl", f"echo $@ >> {home}/asked; echo {'namespace/ml' if labelled else ''}")
+    program(
+        "kubectl",
+        f"""echo $@ >> {home}/asked
+        case "$*" in
+          *namespaces*) echo {"namespace/ml" if labelled else ""} ;;
+          *) echo '{{"items": []}}' ;;
+        esac""",
+    )
     minikube.up()
     asked = (home / "asked").read_text()
     assert "--field-selector=metadata.name=ml --selector=app.kubernetes.io/part-of=mlflow" in asked
@@ -144,6 +152,42 @@ def test_a_namespace_that_a_killed_pulumi_had_made_is_taken_up(
     assert len(imports) == labelled
     assert all("kubernetes:core/v1:Namespace namespace ml" in call for call in imports)
     assert calls[-1].startswith("up ")
+
+
+def test_an_up_that_failed_is_explained(
+    minikube: stack.Stack, home: Path, program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objects = Path(__file__).with_name("failures.json").read_text()
+    (home / "later").write_text(f'{{"items": {objects}}}')
+    (home / "objects").write_text('{"items": []}')
+    program(
+        "pulumi",
+        f"""case "$*" in
+          "up "*) cat {home}/later > {home}/objects; exit 1 ;;
+          "stack ls"*) echo '[{{"name": "minikube"}}]' ;;
+          "stack export"*) echo '{{"deployment": {{}}}}' ;;
+        esac""",
+    )
+    program(
+        "kubectl",
+        f"""case "$*" in
+          *" logs crash "*) echo 'FATAL: could not open the data' ;;
+          *" get "*) cat {home}/objects ;;
+        esac""",
+    )
+    with pytest.raises(CommandError, match="`pulumi up` failed, as told above; the same command"):
+        minikube.up()
+    said = capsys.readouterr().err
+    assert "what stands in the way:" in said
+    assert (
+        "pod crash: container c ended with exit status 3, 4 times by now\n"
+        "  | FATAL: could not open the data\n"
+        "  to do: correct what its last lines name\n" in said
+    )
+    # What was so before did not make this one fail at once: a wrong setting does, for instance.
+    with pytest.raises(CommandError, match="`pulumi up` failed, as told above"):
+        minikube.up()
+    assert "stands in the way" not in capsys.readouterr().err
 
 
 def test_the_lock_of_a_killed_pulumi_is_cancelled(

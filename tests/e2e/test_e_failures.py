@@ -1,0 +1,128 @@
+"""An `up` that fails says what failed, why, and what to do, and ends while its user still looks."""
+
+import re
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from commands import _main, images
+from commands import stack as stacks
+from commands._main import CommandError
+from commands.cluster import Cluster
+from tests.e2e.alone import alone
+from tests.e2e.stack import Stack
+
+NAMESPACE = "mlflow-e2e-failures"
+Up = Callable[[], tuple[float, str]]
+
+
+@pytest.fixture(scope="module")
+def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that is not up yet."""
+    images.provide(cluster, stacks.settings("minikube"))
+    with alone(cluster, tmp_path_factory.mktemp("failures"), NAMESPACE) as stack:
+        yield stack
+
+
+@pytest.fixture
+def up(
+    stack: Stack,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    capfd: pytest.CaptureFixture[str],
+) -> Up:
+    """What `make up` runs when cluster and images are there; returns how long it took, and said."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("user")))
+    for module in (_main, stacks):
+        monkeypatch.setattr(module, "CLONE", stack.folder)
+
+    def run() -> tuple[float, str]:
+        capfd.readouterr()
+        started = time.monotonic()
+        error = ""
+        try:
+            stacks.Stack("minikube", replace(cluster, environment=stack.environment)).up()
+        except CommandError as failure:
+            error = f"error: {failure}"
+        took = time.monotonic() - started
+        said = "".join(capfd.readouterr()) + error
+        stack.said.append(said)
+        print(f"{took:.0f} s\n{said.rpartition('stands in the way')[2]}")
+        return took, said
+
+    return run
+
+
+def test_a_volume_that_nobody_makes_is_told_within_a_minute_with_the_way_out(
+    stack: Stack, up: Up
+) -> None:
+    stack.set(storageClass="not-there")
+    took, said = up()
+    assert took < 60
+    for name in ("postgres", "minio"):
+        assert (
+            f'volume claim data-{name}-0: gets no volume: storageclass.storage.k8s.io "not-there" '
+            "not found" in said
+        )
+    assert "was stopped, for it would have waited in vain" in said.splitlines()[-1]
+    # The way out is taken as it is told.
+    told = re.findall(r"which never held anything: (kubectl .*)", said)
+    assert len(told) == 2
+    for command in " && ".join(told).split(" && "):
+        stack.kubectl(*shlex.split(command)[1:])
+    stack.set(storageClass="")
+
+
+def test_what_does_not_start_is_told_within_a_minute_with_its_last_words(
+    stack: Stack, up: Up
+) -> None:
+    stack.set(
+        postgresImage="postgres:18.6-not-there",
+        # An image that is there, with another program in it.
+        minioImage=str(stacks.settings("minikube")["postgresImage"]),
+    )
+    took, said = up()
+    assert took < 60
+    assert re.search(
+        r"StatefulSet minio, pod minio-0: container minio ended with exit status 127, 3 times by "
+        r"now\n  \| .*server: (command )?not found\n  to do: ",
+        said,
+    )
+    assert (
+        "StatefulSet postgres, pod postgres-0: its image postgres:18.6-not-there cannot be had: "
+        in said
+    )
+    assert "  to do: correct mlflow:postgresImage" in said
+    assert "was stopped, for it would have waited in vain" in said.splitlines()[-1]
+
+
+def test_a_server_for_which_no_node_has_room_is_told_within_a_minute_of_its_start(
+    stack: Stack, up: Up
+) -> None:
+    for key in ("postgresImage", "minioImage"):
+        stack.pulumi("config", "rm", "--stack", "minikube", key)
+    stack.set(serverMemory="64Gi")
+    took, said = up()
+    # Its database and its store have come up before.
+    assert took < 120
+    assert re.search(
+        r"Deployment mlflow, pod mlflow-\w+-\w+: fits on no node: .* Insufficient memory", said
+    )
+    assert "or ask for less (mlflow:serverMemory" in said
+    assert "was stopped, for it would have waited in vain" in said.splitlines()[-1]
+
+
+def test_once_corrected_it_comes_up(stack: Stack, up: Up) -> None:
+    stack.set(serverMemory="1Gi")
+    _, said = up()
+    assert "error: " not in said
+    assert "stands in the way" not in said
+    assert stack.kubectl.is_ready("mlflow")
+    # Pulumi saved what it had done each time, and holds no lock.
+    stack.change("preview", "--expect-no-changes")
+    for secret in stack.generated_secrets().values():
+        assert secret not in "".join(stack.said)
