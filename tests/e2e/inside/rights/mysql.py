@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 url = sqlalchemy.make_url(os.environ["MLFLOW_BACKEND_STORE_URI"])
+auth = sqlalchemy.make_url(os.environ["MLFLOW_AUTH_DATABASE_URI"])
 root = url.set(username="root", password=os.environ.pop("ROOT_PASSWORD"))
 
 
@@ -54,4 +55,6 @@ MAY_NOT = {
 }
 said = {what: outcome(statement) for what, statement in MAY_NOT.items()}
 said["log in as root, with its password"] = outcome("select 1", root)
-print(json.dumps({"may": {what: outcome(s) for what, s in MAY.items()}, "may not": said}))
+may = {what: outcome(statement) for what, statement in MAY.items()}
+may["use the users' database"] = outcome("select 1", auth)
+print(json.dumps({"may": may, "may not": said}))

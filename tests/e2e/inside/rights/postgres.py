@@ -8,13 +8,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 url = sqlalchemy.make_url(os.environ["MLFLOW_BACKEND_STORE_URI"])
+auth = sqlalchemy.make_url(os.environ["MLFLOW_AUTH_DATABASE_URI"])
 
 
-def outcome(statement: str, database: str | None = None) -> str:
+def outcome(statement: str, url: sqlalchemy.URL = url) -> str:
     """Return how a statement ended: well, or with PostgreSQL's code or words."""
-    engine = sqlalchemy.create_engine(
-        url.set(database=database or url.database), poolclass=NullPool
-    )
+    engine = sqlalchemy.create_engine(url, poolclass=NullPool)
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql(statement)
@@ -59,5 +58,7 @@ MAY_NOT = {
 }
 said = {what: outcome(statement) for what, statement in MAY_NOT.items()}
 for other in ("postgres", "template1"):
-    said[f"connect to database {other}"] = outcome("select 1", other)
-print(json.dumps({"may": {what: outcome(s) for what, s in MAY.items()}, "may not": said}))
+    said[f"connect to database {other}"] = outcome("select 1", url.set(database=other))
+may = {what: outcome(statement) for what, statement in MAY.items()}
+may["use the users' database"] = outcome("select 1", auth)
+print(json.dumps({"may": may, "may not": said}))
