@@ -131,6 +131,10 @@ def _summary(stack_name: str, outputs: Mapping[str, Any], seconds: float) -> str
     if paste := _line_to_paste(str(outputs["hosts_line"])):
         rows.append(("add to /etc/hosts", paste))
     rows.append(("point a client at it", 'eval "$(make -s client-env)"'))
+    if "add_user" in outputs:
+        rows.append(("log in", "as the user and with the password that make -s client-env shows"))
+        shown = f"$(pulumi stack output add_user --stack {stack_name}) NAME"
+        rows.append(("let somebody else in", f'eval "$(make -s env)"; {shown}'))
     if "workspace_url" in outputs:
         shown = f"pulumi stack output workspace_token --show-secrets --stack {stack_name}"
         rows.append(("JupyterLab", outputs["workspace_url"]))
