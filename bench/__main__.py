@@ -4,6 +4,7 @@ import argparse
 import datetime
 import os
 import platform
+import shutil
 import statistics
 import tempfile
 import time
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import transfers
+from bench import load, transfers
 from commands import ground, images
 from commands import stack as stacks
 from commands._main import CommandError, main, say
@@ -67,11 +68,18 @@ GROWTH = {
     store: Figure(f"{store}: the server's growth meanwhile (PSS)", "MiB", goal)
     for store, goal in STORES.items()
 }
+LOGIN = Figure("requests with a login / without one, 8 clients that log runs", "", 0.8)
+WITH_LOGIN = Figure("... with a login", "requests/s")
+WITHOUT_LOGIN = Figure("... without one", "requests/s")
+LOGIN_PAIRS = 5
+"""How often both are measured, in turn."""
+LOGIN_SECONDS = 6
 FIGURES = (
     *(UP, FIRST_RUN, NO_OP, DESTROY, SERVER, WHOLE, UPLOAD, DOWNLOAD),
     *THROUGH.values(),
     *RATIO.values(),
     *GROWTH.values(),
+    *(LOGIN, WITH_LOGIN, WITHOUT_LOGIN),
 )
 
 
@@ -115,6 +123,7 @@ def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
     found[DOWNLOAD].append(size / 1e6 / artifact["download_seconds"])
 
     note_transfers(stack, "minio", found)
+    note_login(stack, home, found)
 
     def destroy() -> None:
         stack.change("destroy")
@@ -133,6 +142,26 @@ def note_transfers(stack: Stack, store: str, found: dict[Figure, list[float]]) -
     found[RATIO[store, "up"]].append(moved.up / moved.direct_up)
     found[RATIO[store, "down"]].append(moved.down / moved.direct_down)
     found[GROWTH[store]].append(moved.growth)
+
+
+def note_login(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> None:
+    """Note what a login costs, beside a second stack that has none."""
+    folder = home / "open"
+    folder.mkdir(exist_ok=True)
+    without = Stack.create(folder, stack.environment, f"{NAMESPACE}-open")
+    without.set(auth="none")
+    try:
+        without.change("up")
+        for one in (stack, without):  # what only a first request costs
+            load.throughput(one, 2)
+        for _ in range(LOGIN_PAIRS):
+            closed, opened = (load.throughput(one, LOGIN_SECONDS) for one in (stack, without))
+            found[WITH_LOGIN].append(closed)
+            found[WITHOUT_LOGIN].append(opened)
+            found[LOGIN].append(closed / opened)
+    finally:
+        without.change("destroy")
+        shutil.rmtree(folder)
 
 
 def hdfs_round(stack: Stack, found: dict[Figure, list[float]]) -> None:
