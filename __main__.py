@@ -12,6 +12,7 @@ from components import (
     ClientWorkspace,
     LocalCertificate,
     TrackingServer,
+    default_deny,
     existing_namespace,
     volumes_go_with_the_stack,
 )
@@ -41,6 +42,7 @@ inside = pulumi.ResourceOptions(provider=cluster)
 if not settings.create_namespace:
     belong = volumes_go_with_the_stack(namespace, pulumi.ResourceOptions.merge(inside, data))
     inside = pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(transformations=[belong]))
+default_deny(namespace, whole=settings.create_namespace, opts=inside)
 
 ingress = settings.ingress
 if settings.tls == "generated":
@@ -84,6 +86,7 @@ tracking = TrackingServer(
         "users": ["workspace"] if settings.client_workspace else [],
         "job_execution": settings.job_execution,
         "allowed_hosts": settings.allowed_hosts,
+        "client_namespaces": settings.client_namespaces,
         "ingress": ingress,
     },
     opts=inside,
@@ -95,6 +98,7 @@ if settings.client_workspace:
             "namespace": namespace,
             "tracking_uri": tracking.tracking_uri_in_cluster,
             "tracking_user": tracking.logins.get("workspace"),
+            "tracking_client_labels": tracking.client_labels,
             "artifact_store": artifacts.credentials if direct else None,
             "image": settings.workspace_image,
             "host": settings.workspace_host,

@@ -274,6 +274,32 @@ def _hosts(text: str) -> list[str]:
     return accepted
 
 
+def _existing_namespace(text: str) -> str:
+    if not re.fullmatch(_LABEL, text):
+        raise Refused("a namespace's name, of 1 to 63 small letters, digits and dashes")
+    return text
+
+
+def _namespaces(text: str) -> list[str]:
+    names: list[object] | None = _json(text, list)
+    if names is None or not all(
+        isinstance(name, str) and re.fullmatch(_LABEL, name) for name in names
+    ):
+        raise Refused('a list of namespaces\' names, such as ["training"]')
+    return [str(name) for name in names]
+
+
+def _networks(text: str) -> list[str]:
+    networks: list[object] | None = _json(text, list)
+    accepted = 'a list of networks without host bits, such as ["192.0.2.0/24"]'
+    if networks is None or not all(isinstance(one, str) and "/" in one for one in networks):
+        raise Refused(accepted)
+    try:
+        return [str(ipaddress.ip_network(str(one))) for one in networks]
+    except ValueError:
+        raise Refused(accepted) from None
+
+
 def _annotations(text: str) -> dict[str, str]:
     annotations: dict[str, object] | None = _json(text, dict)
     name = re.compile(rf"({_LABEL}(\.{_LABEL})*/)?[A-Za-z0-9]([-\w.]{{0,61}}[A-Za-z0-9])?")
@@ -300,6 +326,7 @@ class Settings:
     artifact_host: str
     artifact_console_host: str
     allowed_hosts: list[str]
+    client_namespaces: list[str]
     replicas: int
     workers: int
     server_memory: str
@@ -329,6 +356,7 @@ class Settings:
     s3_secret: str | None
     s3_service_account: str | None
     s3_ca: str | None
+    external_networks: list[str]
     image_registry: str | None
     server_image: str
     postgres_image: str
@@ -347,6 +375,7 @@ class Settings:
     tls_secret: str | None
     tls_issuer: str | None
     gateway: str | None
+    ingress_namespace: str
 
     @classmethod
     def load(cls) -> Self:
@@ -405,6 +434,7 @@ class Settings:
             "tls": self.tls != "none",
             "tls_secret": self.tls_secret,
             "tls_issuer": self.tls_issuer,
+            "namespace": self.ingress_namespace,
         }
 
     @property
@@ -425,6 +455,7 @@ class Settings:
                 "secret": self.database_secret,
                 "auth": self.auth == "basic",
                 "connections": self.database_connections,
+                "networks": self.external_networks,
             }
         return {
             "image": {"postgres": self.postgres_image, "mysql": self.mysql_image}[
@@ -448,6 +479,7 @@ class Settings:
                 "secret": self.s3_secret,
                 "service_account": self.s3_service_account,
                 "ca": self.s3_ca,
+                "networks": self.external_networks,
             }
         if self.artifact_store == "existing-hdfs":
             return {
@@ -457,11 +489,13 @@ class Settings:
                 "configuration": self.hdfs_configuration,
                 "host_aliases": self.hdfs_host_aliases,
                 "kerberos_secret": self.hdfs_kerberos_secret,
+                "networks": self.external_networks,
             }
         volumes = {
             "server_image": self.server_image,
             "storage": self.artifact_storage,
             "storage_class": self.storage_class,
+            "client_namespaces": self.client_namespaces if self.artifact_access == "direct" else [],
         }
         if self.artifact_store == "hdfs":
             return {
@@ -516,6 +550,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "artifactHost": _host,
     "artifactConsoleHost": _host,
     "allowedHosts": _hosts,
+    "clientNamespaces": _namespaces,
     "replicas": _integer(1, 20),
     "workers": _integer(1, 16),
     "serverMemory": _quantity("256Mi", "64Gi"),
@@ -545,6 +580,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "s3Secret": _object_name("Secret"),
     "s3ServiceAccount": _object_name("service account"),
     "s3Ca": _certificates,
+    "externalNetworks": _networks,
     "imageRegistry": _registry,
     "serverImage": _image,
     "postgresImage": _image,
@@ -563,6 +599,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "tlsSecret": _object_name("Secret"),
     "tlsIssuer": _object_name("ClusterIssuer"),
     "gateway": _gateway,
+    "ingressNamespace": _existing_namespace,
 }
 """How each setting is read; its keys are those of Pulumi.yaml, which a test compares."""
 
@@ -614,6 +651,10 @@ def _contradictions(settings: Settings) -> list[str]:
         pool_size(settings.connections, settings.replicas, settings.workers, auth=auth)
     except pulumi.RunError as error:
         found.append(str(error))
+    stores = (settings.backend_store, settings.artifact_store)
+    if settings.external_networks and not {"external", "s3", "existing-hdfs"} & {*stores}:
+        accepted = "nothing, unless backendStore or artifactStore is outside the stack"
+        found.append(_refusal(settings, "externalNetworks", accepted))
     return [
         *found,
         *_database_contradictions(settings),

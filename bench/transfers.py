@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components._network import client_labels
 from tests.e2e import processes
 from tests.e2e.kubectl import Kubectl, ready
 from tests.e2e.stack import Stack
@@ -111,6 +112,8 @@ def _start_pod(kubectl: Kubectl, server: dict[str, Any], store: str) -> None:
             }
         ],
     }
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": _POD}, "spec": spec}
+    labels = client_labels("mlflow") | client_labels(store)
+    metadata = {"name": _POD, "labels": labels}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     kubectl("apply", "--filename=-", stdin=json.dumps(pod))
     wait_until(lambda: ready(kubectl.json("get", "pod", _POD)), 90, "the pod runs")

@@ -6,6 +6,7 @@ import pulumi
 
 from components._ingress import IngressArgs
 from components._labels import NAMESPACE_LABELS
+from components._network import default_deny
 from components._pods import Credentials
 from components.client_workspace import ClientWorkspace, ClientWorkspaceArgs
 from components.existing_hdfs import ExistingHdfs, ExistingHdfsArgs
@@ -94,6 +95,7 @@ __all__ = [
     "S3Args",
     "TrackingServer",
     "TrackingServerArgs",
+    "default_deny",
     "existing_namespace",
     "volumes_go_with_the_stack",
 ]

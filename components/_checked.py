@@ -7,6 +7,7 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 from components._labels import labels, metadata
+from components._network import Path, after, client_labels, client_policy
 from components._pods import Credentials, once_done, python_job
 from components._uris import fingerprint
 
@@ -21,6 +22,7 @@ def checked_credentials(
     namespace: pulumi.Input[str],
     role: str,
     image: pulumi.Input[str],
+    reached_by: Sequence[Path],
     variables: Mapping[str, pulumi.Input[str]],
     files: Mapping[str, pulumi.Input[str]] | None = None,
     existing: Sequence[pulumi.Input[str]] = (),
@@ -32,6 +34,7 @@ def checked_credentials(
 ) -> Credentials:
     """Return credentials of ``variables``, ``files`` and ``existing`` Secrets, after a check.
 
+    ``reached_by`` are the paths through the network to the backend.
     ``existing_files`` are Secrets whose keys are files.
 
     What is checked has Secrets of its own. The server's are written when the check has passed:
@@ -65,9 +68,11 @@ def checked_credentials(
             "files": [*secret("-files", files), *existing_files],
             "host_aliases": dict(host_aliases or {}),
             "service_account": service_account,
+            "client_labels": client_labels(name),
             "fingerprint": digest,
         }
 
+    way_out = client_policy(name, namespace=namespace, labels=common, egress=reached_by, opts=opts)
     check = python_job(
         f"{name}-check",
         module=module,
@@ -81,7 +86,7 @@ def checked_credentials(
         # What did not answer in all that time is told now, rather than minutes later.
         retries=0,
         environment=environment,
-        opts=opts,
+        opts=after(opts, way_out),
     )
     accepted = credentials(
         "credentials", pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=check))

@@ -1,9 +1,12 @@
 """A server with data of its own: one Service, and a StatefulSet with a volume for each pod."""
 
+from collections.abc import Sequence
+
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components._labels import metadata, selector
+from components._pods import Credentials, pod_labels
 
 DATA_VOLUME = "data"
 """Name under which the pod mounts the volume."""
@@ -18,6 +21,7 @@ def data_server(
     ports: dict[str, int],
     pod: k8s.core.v1.PodSpecArgs,
     restarts_with: pulumi.Input[str],
+    backends: Sequence[Credentials] = (),
     storage: pulumi.Input[str],
     storage_class: pulumi.Input[str] | None,
     replicas: int = 1,
@@ -28,8 +32,9 @@ def data_server(
     """Make the Service ``name`` and, behind it, pods that keep their data when they are replaced.
 
     ``ports`` maps the names of the container's ports to the Service's, and ``restarts_with`` is the
-    fingerprint of what the pods read when they start. A ``headless`` Service has names for the pods
-    and no address; one that is ``reached_unready`` does not wait for them.
+    fingerprint of what the pods read when they start; they reach ``backends``. A ``headless``
+    Service has names for the pods and no address; one that is ``reached_unready`` does not wait for
+    them.
 
     Every object has a fixed name. A StatefulSet that is replaced finds its volumes again by name;
     and an ``up`` that was killed finds what it had made, which random names would leave behind. The
@@ -78,7 +83,8 @@ def data_server(
             selector=k8s.meta.v1.LabelSelectorArgs(match_labels=picked),
             template=k8s.core.v1.PodTemplateSpecArgs(
                 metadata=k8s.meta.v1.ObjectMetaArgs(
-                    labels=labels, annotations={"mlflow-kubernetes/secrets": restarts_with}
+                    labels=pod_labels(labels, backends),
+                    annotations={"mlflow-kubernetes/secrets": restarts_with},
                 ),
                 spec=pod,
             ),

@@ -4,6 +4,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components._labels import metadata
+from components._network import client_labels
 from components._pods import Credentials
 from components._uris import database_uri, fingerprint
 
@@ -49,4 +50,8 @@ def database_credentials(
         },
         opts=opts,
     )
-    return {"secret": secret.metadata.name, "fingerprint": fingerprint(password, host)}
+    return {
+        "secret": secret.metadata.name,
+        "fingerprint": fingerprint(password, host),
+        "client_labels": client_labels(name),
+    }

@@ -7,6 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components._labels import metadata
+from components._network import Path, namespaces
 
 ARTIFACT_ANNOTATIONS = {
     # Without it nginx refuses every body over 1 MB with 413: no model could be logged.
@@ -48,6 +49,13 @@ class IngressArgs(TypedDict):
     """Secret with the certificate of all host names. Defaults to one for each, by its issuer."""
     tls_issuer: NotRequired[str | None]
     """ClusterIssuer of cert-manager that fills them. Defaults to none."""
+    namespace: NotRequired[str]
+    """Namespace of the controller's pods. Defaults to that of nginx's, on minikube and off it."""
+
+
+def from_ingress(args: IngressArgs, *ports: int) -> Path:
+    """Return the controller's path to what is published."""
+    return Path(namespaces([args.get("namespace", "ingress-nginx")]), tcp=ports)
 
 
 def public_url(args: IngressArgs, host: str) -> str:

@@ -35,6 +35,8 @@ class Credentials(TypedDict):
     service_account: NotRequired[str | None]
     """Service account whose pods the backend lets in. Defaults to the namespace's own, which no
     backend knows."""
+    client_labels: NotRequired[dict[str, str]]
+    """Labels of the pods that may reach the backend through the network. Defaults to none."""
 
 
 def restricted_pod(
@@ -136,6 +138,12 @@ def restarts_with(*backends: Credentials) -> dict[str, pulumi.Input[str]]:
     }
 
 
+def pod_labels(labels: Mapping[str, str], backends: Sequence[Credentials]) -> dict[str, str]:
+    """Return the labels of a pod that reaches these backends."""
+    worn = [backend.get("client_labels", {}) for backend in backends]
+    return {**labels, **{key: value for one in worn for key, value in one.items()}}
+
+
 def secret_env(name: str, secret: pulumi.Input[str], key: str) -> k8s.core.v1.EnvVarArgs:
     """Return an environment variable whose value stays in its Secret."""
     return k8s.core.v1.EnvVarArgs(
@@ -229,7 +237,7 @@ def python_job(
             active_deadline_seconds=seconds + seconds_to_start,
             template=k8s.core.v1.PodTemplateSpecArgs(
                 metadata=k8s.meta.v1.ObjectMetaArgs(
-                    labels=labels, annotations=restarts_with(*backends)
+                    labels=pod_labels(labels, backends), annotations=restarts_with(*backends)
                 ),
                 spec=restricted_pod(
                     container, user=SERVER_USER, backends=backends, restart_policy="Never"

@@ -1,7 +1,7 @@
 """Addresses inside the cluster, connection URIs and fingerprints: pure builders, no resources."""
 
 import hashlib
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import pulumi
 
@@ -43,6 +43,12 @@ def with_connect_timeout(uri: str) -> str:
     if "connect_timeout=" in uri:
         return uri
     return f"{uri}{'&' if '?' in uri else '?'}connect_timeout=5"
+
+
+def database_port(uri: str) -> int:
+    """Return the port in a database's URI, or else the usual one."""
+    parts = urlsplit(uri)
+    return parts.port or (3306 if parts.scheme.startswith("mysql") else 5432)
 
 
 def fingerprint(*values: pulumi.Input[str]) -> pulumi.Output[str]:

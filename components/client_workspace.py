@@ -7,8 +7,9 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 from components._data_server import DATA_VOLUME, data_server
-from components._ingress import IngressArgs, public_url, publish
-from components._labels import labels, metadata
+from components._ingress import IngressArgs, from_ingress, public_url, publish
+from components._labels import labels, metadata, selector
+from components._network import DNS, INTERNET, after, policy
 from components._pods import Credentials, http_probe, restricted_pod
 from components._uris import fingerprint, service_host
 from components._validate import known_keys
@@ -30,6 +31,8 @@ class ClientWorkspaceArgs(TypedDict):
     caller."""
     tracking_uri: pulumi.Input[str]
     """Where pods find the tracking server. Required: it is what a workspace is for."""
+    tracking_client_labels: dict[str, str]
+    """Labels of the pods that may reach the tracking server. Required likewise."""
     tracking_user: NotRequired[Credentials | None]
     """The name and password that it has there. Defaults to none: there is no login."""
     artifact_store: NotRequired[Credentials | None]
@@ -75,21 +78,33 @@ class ClientWorkspace(pulumi.ComponentResource):
         )
         reached = (args.get("tracking_user"), args.get("artifact_store"))
         backends = [one for one in reached if one]
+        ingress = args.get("ingress", {})
+        protected = policy(
+            name,
+            namespace=namespace,
+            labels=common,
+            applies_to=selector(name, "jupyterlab"),
+            ingress=[from_ingress(ingress, PORT)],
+            # `pip install` is for the people in it to use.
+            egress=[INTERNET, DNS],
+            opts=child,
+        )
         server = data_server(
             name,
             app="jupyterlab",
             namespace=namespace,
-            labels=common,
+            labels={**common, **args["tracking_client_labels"]},
             ports={"http": PORT},
             pod=_pod(name, args, secret.metadata.name, backends),
             restarts_with=fingerprint(self.token, *(one["fingerprint"] for one in backends)),
+            backends=backends,
             storage=args["storage"],
             storage_class=args.get("storage_class"),
-            opts=child,
+            opts=after(child, protected),
         )
         publish(
             name,
-            args.get("ingress", {}),
+            ingress,
             namespace=namespace,
             labels=common,
             host=args["host"],
@@ -98,7 +113,7 @@ class ClientWorkspace(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[server])),
         )
 
-        self.url = pulumi.Output.from_input(public_url(args.get("ingress", {}), args["host"]))
+        self.url = pulumi.Output.from_input(public_url(ingress, args["host"]))
         self.register_outputs({"url": self.url, "token": self.token})
 
 

@@ -7,6 +7,7 @@ import pulumi
 
 from components._checked import checked_credentials
 from components._hadoop import configuration_xml
+from components._network import Path, outside
 from components._pods import FILES, Credentials
 from components._validate import known_keys
 
@@ -29,6 +30,8 @@ class ExistingHdfsArgs(TypedDict):
     """Properties of the cluster's core-site.xml and hdfs-site.xml. Defaults to none."""
     host_aliases: NotRequired[Mapping[str, list[str]]]
     """Names of nodes that DNS does not know, by address. Defaults to none."""
+    networks: NotRequired[list[str]]
+    """Networks that the nodes are in, as CIDRs. Defaults to any but the cloud's own."""
     kerberos_secret: NotRequired[pulumi.Input[str] | None]
     """Name of a Secret of the namespace with the files ``krb5.conf`` and ``keytab``. Defaults to
     none: Hadoop's simple authentication."""
@@ -64,6 +67,10 @@ class ExistingHdfs(pulumi.ComponentResource):
             namespace=args["namespace"],
             role="artifact-store",
             image=args["server_image"],
+            # DataNodes tell their ports themselves; Kerberos is asked on UDP first.
+            reached_by=[
+                Path(outside(args.get("networks", [])), any_tcp=True, udp=[88] if kerberos else [])
+            ],
             variables={
                 "MLFLOW_ARTIFACTS_DESTINATION": args["uri"],
                 **user,

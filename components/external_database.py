@@ -5,8 +5,9 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 from components._checked import checked_credentials
+from components._network import Path, outside
 from components._pods import Credentials
-from components._uris import with_connect_timeout
+from components._uris import database_port, with_connect_timeout
 from components._validate import known_keys
 
 
@@ -30,6 +31,8 @@ class ExternalDatabaseArgs(TypedDict):
     """Whether there is a database of users. Required because a Secret's keys are not known here."""
     connections: int
     """How many connections MLflow may hold at once. Required because only its owner knows."""
+    networks: NotRequired[list[str]]
+    """Networks that the database is in, as CIDRs. Defaults to any but the cloud's own."""
 
 
 class ExternalDatabase(pulumi.ComponentResource):
@@ -58,12 +61,16 @@ class ExternalDatabase(pulumi.ComponentResource):
             )
             if given is not None
         }
+        where = outside(args.get("networks", []))
+        ports = [pulumi.Output.unsecret(one.apply(database_port)) for one in uris.values()]
         self.credentials = checked_credentials(
             f"{name}-database",
             module="mlflow_kubernetes.check_database",
             namespace=args["namespace"],
             role="backend-store",
             image=args["server_image"],
+            # Somebody else's Secret does not tell its port.
+            reached_by=[Path(where, tcp=ports, any_tcp=not ports)],
             variables=uris,
             existing=[secret] if secret else [],
             environment={

@@ -7,13 +7,25 @@ import pulumi_kubernetes as k8s
 
 from components._data_server import DATA_VOLUME, data_server
 from components._hadoop import configuration_xml
-from components._labels import labels, metadata
+from components._labels import labels, metadata, selector
+from components._network import (
+    DNS,
+    Path,
+    after,
+    client_labels,
+    client_policy,
+    namespaces,
+    pods,
+    policy,
+)
 from components._pods import Credentials, exec_probe, once_done, python_job, restricted_pod
 from components._uris import fingerprint, service_host
 from components._validate import known_keys
 
 RPC_PORT = 8020
 DATA_PORT = 9866
+DATA_RPC_PORT = 9867
+"""Where DataNodes agree on a block that one of them lost its writer of."""
 DATA = "/data"
 CONFIGURATION = "/etc/hadoop"
 FOLDER = "/mlflow"
@@ -55,6 +67,8 @@ class HdfsArgs(TypedDict):
     """Number of DataNodes. Defaults to 1."""
     replication: NotRequired[int]
     """How many DataNodes hold each block, ``data_nodes`` at most. Defaults to 1."""
+    client_namespaces: NotRequired[list[str]]
+    """Namespaces whose pods reach the nodes by themselves. Defaults to none."""
 
 
 class Hdfs(pulumi.ComponentResource):
@@ -100,6 +114,7 @@ class Hdfs(pulumi.ComponentResource):
             opts=child,
         )
         changes_with = fingerprint(files.apply(lambda known: "".join(known.values())))
+        protected = _protected(name, namespace, args.get("client_namespaces", []), child)
         servers = [
             data_server(
                 name_node,
@@ -113,7 +128,7 @@ class Hdfs(pulumi.ComponentResource):
                 storage_class=args.get("storage_class"),
                 # DataNodes must reach it before it is ready, for it waits for what they hold.
                 reached_unready=True,
-                opts=child,
+                opts=protected,
             ),
             data_server(
                 data_node,
@@ -128,7 +143,7 @@ class Hdfs(pulumi.ComponentResource):
                 replicas=data_nodes,
                 # Clients are told each one's own address.
                 headless=True,
-                opts=child,
+                opts=protected,
             ),
         ]
 
@@ -148,6 +163,7 @@ class Hdfs(pulumi.ComponentResource):
             "secret": secret.metadata.name,
             # A client asks once how often blocks are kept, so that it restarts with the nodes.
             "fingerprint": fingerprint(self.artifact_root, changes_with),
+            "client_labels": client_labels(name),
         }
         folder = python_job(
             f"{name}-folder",
@@ -171,6 +187,53 @@ class Hdfs(pulumi.ComponentResource):
                 "client_env": self.client_env,
             }
         )
+
+
+def _protected(
+    name: str,
+    namespace: pulumi.Input[str],
+    client_namespaces: list[str],
+    opts: pulumi.ResourceOptions,
+) -> pulumi.ResourceOptions:
+    """Return options with which the nodes come after the policies of who may reach them."""
+    name_node, data_node = (selector(f"{name}-{kind}node", "hdfs") for kind in ("name", "data"))
+    clients = [pods(client_labels(name)), *namespaces(client_namespaces)]
+    among_nodes = [DATA_PORT, DATA_RPC_PORT]
+    policies = [
+        policy(
+            f"{name}-namenode",
+            namespace=namespace,
+            labels=labels(f"{name}-namenode", "hdfs", "artifact-store"),
+            applies_to=name_node,
+            ingress=[Path([*clients, pods(data_node)], tcp=[RPC_PORT])],
+            egress=[DNS],
+            opts=opts,
+        ),
+        policy(
+            f"{name}-datanode",
+            namespace=namespace,
+            labels=labels(f"{name}-datanode", "hdfs", "artifact-store"),
+            applies_to=data_node,
+            ingress=[Path(clients, tcp=[DATA_PORT]), Path([pods(data_node)], tcp=among_nodes)],
+            egress=[
+                Path([pods(name_node)], tcp=[RPC_PORT]),
+                Path([pods(data_node)], tcp=among_nodes),
+                DNS,
+            ],
+            opts=opts,
+        ),
+        client_policy(
+            name,
+            namespace=namespace,
+            labels=labels(name, "hdfs", "artifact-store"),
+            egress=[
+                Path([pods(name_node)], tcp=[RPC_PORT]),
+                Path([pods(data_node)], tcp=[DATA_PORT]),
+            ],
+            opts=opts,
+        ),
+    ]
+    return after(opts, *policies)
 
 
 def _files(address: str, replication: int) -> dict[str, str]:

@@ -7,8 +7,9 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 from components._data_server import DATA_VOLUME, data_server
-from components._ingress import IngressArgs, public_url, publish
-from components._labels import labels, metadata
+from components._ingress import IngressArgs, from_ingress, public_url, publish
+from components._labels import labels, metadata, selector
+from components._network import Path, client_labels, namespaces, server_policies
 from components._pods import (
     Credentials,
     http_probe,
@@ -55,6 +56,8 @@ class MinioArgs(TypedDict):
     """Host name of the web console on the ingress. Required because people type it."""
     ingress: NotRequired[IngressArgs]
     """How host names are published. Defaults to the cluster's default ingress class."""
+    client_namespaces: NotRequired[list[str]]
+    """Namespaces whose pods reach the S3 endpoint by themselves. Defaults to none."""
 
 
 class Minio(pulumi.ComponentResource):
@@ -94,6 +97,18 @@ class Minio(pulumi.ComponentResource):
             string_data={"MINIO_ROOT_USER": ROOT_USER, "MINIO_ROOT_PASSWORD": root_password},
             opts=child,
         )
+        protected = server_policies(
+            name,
+            namespace=namespace,
+            labels=common,
+            applies_to=selector(name, "minio"),
+            port=API_PORT,
+            ingress=[
+                from_ingress(ingress, API_PORT, CONSOLE_PORT),
+                Path(namespaces(args.get("client_namespaces", [])), tcp=[API_PORT]),
+            ],
+            opts=child,
+        )
         server = data_server(
             name,
             app="minio",
@@ -104,7 +119,7 @@ class Minio(pulumi.ComponentResource):
             restarts_with=fingerprint(root_password),
             storage=args["storage"],
             storage_class=args.get("storage_class"),
-            opts=child,
+            opts=protected,
         )
 
         host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))
@@ -120,6 +135,11 @@ class Minio(pulumi.ComponentResource):
             },
             opts=child,
         )
+        published: Credentials = {
+            "secret": credentials.metadata.name,
+            "fingerprint": fingerprint(secret_key, host),
+            "client_labels": client_labels(name),
+        }
         bucket = python_job(
             f"{name}-bucket",
             module="mlflow_kubernetes.provision_bucket",
@@ -128,7 +148,7 @@ class Minio(pulumi.ComponentResource):
             image=args["server_image"],
             backends=[
                 {"secret": root.metadata.name, "fingerprint": fingerprint(root_password)},
-                {"secret": credentials.metadata.name, "fingerprint": fingerprint(secret_key, host)},
+                published,
             ],
             seconds=120,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[server])),
@@ -153,10 +173,7 @@ class Minio(pulumi.ComponentResource):
 
         self.endpoint_url = pulumi.Output.from_input(public_url(ingress, args["host"]))
         # Whoever reads the Secret comes after the bucket.
-        self.credentials = {
-            "secret": once_done(bucket, credentials.metadata.name),
-            "fingerprint": fingerprint(secret_key, host),
-        }
+        self.credentials = {**published, "secret": once_done(bucket, credentials.metadata.name)}
         self.client_env = pulumi.Output.all(self.endpoint_url, secret_key).apply(
             lambda known: {
                 "MLFLOW_S3_ENDPOINT_URL": known[0],

@@ -8,7 +8,8 @@ import pulumi_random as random
 
 from components._data_server import DATA_VOLUME, data_server
 from components._database import AUTH_DATABASE, DATABASE, database_credentials
-from components._labels import labels, metadata
+from components._labels import labels, metadata, selector
+from components._network import server_policies
 from components._pods import Credentials, exec_probe, restricted_pod, secret_env
 from components._uris import fingerprint, service_host
 from components._validate import known_keys
@@ -83,6 +84,14 @@ class Mysql(pulumi.ComponentResource):
             data={"auth-database.sql": FIRST_START},
             opts=child,
         )
+        protected = server_policies(
+            name,
+            namespace=namespace,
+            labels=common,
+            applies_to=selector(name, "mysql"),
+            port=PORT,
+            opts=child,
+        )
         server = data_server(
             name,
             app="mysql",
@@ -93,7 +102,7 @@ class Mysql(pulumi.ComponentResource):
             restarts_with=fingerprint(root_password, password),
             storage=args["storage"],
             storage_class=args.get("storage_class"),
-            opts=child,
+            opts=protected,
         )
 
         self.host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))
@@ -136,6 +145,8 @@ def _pod(
             "--performance-schema=OFF",
             "--innodb-log-buffer-size=16M",
             "--mysqlx=OFF",
+            # It reaches no DNS server to ask for its clients' names, nor has a use for them.
+            "--skip-name-resolve",
         ],
         env=[
             secret_env("MYSQL_ROOT_PASSWORD", secret, "MYSQL_ROOT_PASSWORD"),

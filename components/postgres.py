@@ -8,7 +8,8 @@ import pulumi_random as random
 
 from components._data_server import DATA_VOLUME, data_server
 from components._database import AUTH_DATABASE, DATABASE, database_credentials
-from components._labels import labels, metadata
+from components._labels import labels, metadata, selector
+from components._network import server_policies
 from components._pods import Credentials, exec_probe, restricted_pod, secret_env
 from components._uris import fingerprint, service_host
 from components._validate import known_keys
@@ -93,6 +94,14 @@ class Postgres(pulumi.ComponentResource):
             data={"application-user.sql": CREATE_APPLICATION_USER},
             opts=child,
         )
+        protected = server_policies(
+            name,
+            namespace=namespace,
+            labels=common,
+            applies_to=selector(name, "postgres"),
+            port=PORT,
+            opts=child,
+        )
         server = data_server(
             name,
             app="postgres",
@@ -103,7 +112,7 @@ class Postgres(pulumi.ComponentResource):
             restarts_with=fingerprint(superuser_password, password),
             storage=args["storage"],
             storage_class=args.get("storage_class"),
-            opts=child,
+            opts=protected,
         )
 
         self.host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))

@@ -1,10 +1,13 @@
 """Artifact store: a bucket that somebody else runs, tried before anything relies on it."""
 
+from collections.abc import Mapping
 from typing import NotRequired, TypedDict
+from urllib.parse import urlsplit
 
 import pulumi
 
 from components._checked import checked_credentials
+from components._network import Path, networks, outside
 from components._pods import FILES, Credentials
 from components._validate import known_keys
 
@@ -38,6 +41,8 @@ class S3Args(TypedDict):
     """Service account of the namespace that the store's owner lets in. Defaults to none."""
     ca: NotRequired[str | None]
     """Certificates to trust at the endpoint, as PEM. Defaults to those of the public web."""
+    networks: NotRequired[list[str]]
+    """Networks that the endpoint is in, as CIDRs. Defaults to any but the cloud's own."""
 
 
 class S3(pulumi.ComponentResource):
@@ -85,6 +90,7 @@ class S3(pulumi.ComponentResource):
             namespace=args["namespace"],
             role="artifact-store",
             image=args["server_image"],
+            reached_by=_paths(args, given),
             variables={
                 "MLFLOW_ARTIFACTS_DESTINATION": self.artifact_root,
                 **client,
@@ -104,3 +110,18 @@ class S3(pulumi.ComponentResource):
                 "client_env": self.client_env,
             }
         )
+
+
+def _paths(args: S3Args, key: Mapping[str, object]) -> list[Path]:
+    """Return the way to the endpoint, and to where boto3 asks for a key that it was not given."""
+    where = outside(args.get("networks", []))
+    endpoint = urlsplit(args.get("endpoint") or "https:")
+    paths = [Path(where, tcp=[endpoint.port or {"http": 80, "https": 443}[endpoint.scheme]])]
+    if key or args.get("secret"):
+        return paths
+    # A key of the cloud's: from EKS's agent on the node, or from STS; or of the node itself.
+    of_pods = Path(networks("169.254.170.23/32"), tcp=[80])
+    of_nodes = Path(networks("169.254.169.254/32"), tcp=[80])
+    if args.get("service_account"):
+        return [*paths, of_pods, Path(where, tcp=[443])]
+    return [*paths, of_nodes]

@@ -5,13 +5,15 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components._ingress import IngressArgs, public_url, publish
+from components._ingress import IngressArgs, from_ingress, public_url, publish
 from components._labels import labels, metadata, selector
 from components._login import ADMIN, Login
+from components._network import INTERNET, Path, client_labels, namespaces, server_policies
 from components._pods import (
     SERVER_USER,
     Credentials,
     http_probe,
+    pod_labels,
     python_job,
     restarts_with,
     restricted_pod,
@@ -58,6 +60,8 @@ class TrackingServerArgs(TypedDict):
     """More Host headers to answer, beside those derived here. Defaults to none."""
     ingress: NotRequired[IngressArgs]
     """How the host name is published. Defaults to the cluster's default ingress class."""
+    client_namespaces: NotRequired[list[str]]
+    """Namespaces whose pods reach the server past the ingress. Defaults to none."""
 
 
 class TrackingServer(pulumi.ComponentResource):
@@ -76,6 +80,8 @@ class TrackingServer(pulumi.ComponentResource):
     """What kubectl is told to make a user; the user's name is to be added."""
     address: pulumi.Output[str]
     """Address that the ingress controller published; empty when it was not waited for."""
+    client_labels: dict[str, str]
+    """Labels with which a pod of the server's own namespace reaches it, and nothing else."""
 
     def __init__(
         self, name: str, args: TrackingServerArgs, opts: pulumi.ResourceOptions | None = None
@@ -116,6 +122,21 @@ class TrackingServer(pulumi.ComponentResource):
             },
             opts=child,
         )
+        self.client_labels = client_labels(name)
+        protected = server_policies(
+            name,
+            namespace=namespace,
+            labels=common,
+            applies_to=selector(name, "mlflow"),
+            port=PORT,
+            ingress=[
+                from_ingress(args.get("ingress", {}), PORT),
+                Path(namespaces(args.get("client_namespaces", [])), tcp=[PORT]),
+            ],
+            # Scorers ask language models, which seldom run next door.
+            egress=[INTERNET] if args.get("job_execution") else [],
+            opts=child,
+        )
         server = k8s.apps.v1.Deployment(
             f"{name}-server",
             metadata=metadata(name, namespace, common),
@@ -130,14 +151,14 @@ class TrackingServer(pulumi.ComponentResource):
                 ),
                 template=k8s.core.v1.PodTemplateSpecArgs(
                     metadata=k8s.meta.v1.ObjectMetaArgs(
-                        labels=common,
+                        labels=pod_labels(common, backends),
                         annotations=restarts_with(*backends),
                     ),
                     spec=_pod(name, args, backends),
                 ),
             ),
             opts=pulumi.ResourceOptions.merge(
-                child,
+                protected,
                 pulumi.ResourceOptions(
                     depends_on=[migration],
                     custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m"),

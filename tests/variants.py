@@ -15,8 +15,14 @@ AXES: dict[str, dict[str, dict[str, object]]] = {
         "external": {
             "backendStore": "external",
             "databaseUri": "postgresql+psycopg2://ml:chosen-by-a-person@db.example:5432/mlflow",
+            "authDatabaseUri": "postgresql+psycopg2://ml:chosen-by-a-person@db.example:5432/users",
+            "databaseConnections": 200,
         },
-        "external by Secret": {"backendStore": "external", "databaseSecret": "their-database"},
+        "external by Secret": {
+            "backendStore": "external",
+            "databaseSecret": "their-database",
+            "databaseConnections": 200,
+        },
     },
     "artifact store": {
         "minio": {},
@@ -68,7 +74,7 @@ AXES: dict[str, dict[str, dict[str, object]]] = {
         },
     },
 }
-_ENCRYPTED = ("databaseUri", "s3SecretAccessKey")
+_ENCRYPTED = ("databaseUri", "authDatabaseUri", "s3SecretAccessKey")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """One stack for the whole run: made on a cluster that is found as `make up` finds one."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def stack(
     images.provide(cluster, stacks.settings("minikube") | {"backendStore": database.name})
     folder = tmp_path_factory.mktemp("stack")
     stack = Stack.create(folder, cluster.environment, NAMESPACE, database)
+    stack.set(clientNamespaces=json.dumps([places.NAMESPACE]))
     try:
         # In full, so that what is shown can be searched for secrets.
         stack.change("up", "--diff")

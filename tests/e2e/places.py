@@ -21,6 +21,8 @@ SCRIPTS = CLONE / "tests" / "e2e" / "client"
 _PACKAGES = CLONE / "tests" / "e2e" / "client_packages"
 _SETTINGS = stacks.settings("minikube") | {"clientWorkspace": True}
 _VENV = CLONE / ".venv-client"
+NAMESPACE = "mlflow-e2e-client"
+"""Where client pods are; the stack has to be told."""
 
 
 class Place(Protocol):
@@ -93,7 +95,7 @@ class Pod:
 
 
 @contextmanager
-def client_pod(environment: Mapping[str, str], namespace: str) -> Iterator[Pod]:
+def client_pod(environment: Mapping[str, str], namespace: str = NAMESPACE) -> Iterator[Pod]:
     """Have a client pod in a namespace made for it."""
     kubectl = Kubectl(environment, namespace)
     kubectl("delete", "namespace", namespace, "--ignore-not-found", seconds=120)

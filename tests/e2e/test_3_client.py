@@ -17,7 +17,7 @@ LIMIT = 90
 @pytest.fixture(scope="module")
 def pod(cluster: Cluster) -> Iterator[places.Pod]:
     places.provide_image(cluster)
-    with places.client_pod(cluster.environment, "mlflow-e2e-client") as pod:
+    with places.client_pod(cluster.environment) as pod:
         yield pod
 
 

@@ -61,6 +61,13 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "Job minio-bucket",
         "Job mlflow-migration",
         "Namespace namespace",
+        "NetworkPolicy minio-clients-policy",
+        "NetworkPolicy minio-policy",
+        "NetworkPolicy mlflow-clients-policy",
+        "NetworkPolicy mlflow-default-deny-policy",
+        "NetworkPolicy mlflow-policy",
+        "NetworkPolicy postgres-clients-policy",
+        "NetworkPolicy postgres-policy",
         "Secret minio-credentials",
         "Secret minio-root",
         "Secret mlflow-keys",
@@ -86,6 +93,8 @@ def test_another_database_changes_nothing_else(stack: Recorded, on_mysql: Record
     assert on_mysql.exports == stack.exports
     assert sorted(name for name in on_mysql.kubernetes() if "mysql" in name) == [
         "ConfigMap mysql-first-start",
+        "NetworkPolicy mysql-clients-policy",
+        "NetworkPolicy mysql-policy",
         "Secret mysql-credentials",
         "Secret mysql-server",
         "Service mysql-service",
@@ -111,6 +120,9 @@ def test_another_artifact_store_changes_nothing_else(stack: Recorded, on_hdfs: R
     assert sorted(name for name in on_hdfs.kubernetes() if "hdfs" in name) == [
         "ConfigMap hdfs-configuration",
         "Job hdfs-folder",
+        "NetworkPolicy hdfs-clients-policy",
+        "NetworkPolicy hdfs-datanode-policy",
+        "NetworkPolicy hdfs-namenode-policy",
         "Secret hdfs-credentials",
         "Service hdfs-datanode-service",
         "Service hdfs-namenode-service",
@@ -236,7 +248,8 @@ def test_no_ip_address_no_secret_in_clear_anywhere(either: Recorded) -> None:
         for secret in secrets:
             assert secret not in text, name
             assert base64.b64encode(secret.encode()).decode() not in text, name
-        addresses = set(re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", text))
+        # A network, as a policy has it, names no machine.
+        addresses = set(re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b(?!/\d)", text))
         assert addresses <= {"127.0.0.1", "0.0.0.0"}, name  # noqa: S104 (every pod's own)
 
 
@@ -343,6 +356,7 @@ def test_a_workspace_adds_these_objects_and_changes_no_other(
     before, after = stack.kubernetes(), with_workspace.kubernetes()
     assert sorted(after.keys() - before.keys()) == [
         "Ingress workspace",
+        "NetworkPolicy workspace-policy",
         "Secret mlflow-user-workspace",
         "Secret workspace-token",
         "Service workspace-service",

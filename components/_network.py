@@ -1,0 +1,235 @@
+"""Who may reach whom: network policies, each made by the component that owns the path's far end.
+
+What no policy lets through is denied, in both directions (Kubernetes adds policies up).
+"""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components._labels import PART_OF_THE_STACK, metadata
+
+_NAME = "kubernetes.io/metadata.name"  # on every namespace, by Kubernetes itself
+
+
+@dataclass(frozen=True)
+class Path:
+    """What is let through, at one of the two ends."""
+
+    peers: Sequence[k8s.networking.v1.NetworkPolicyPeerArgs]
+    """The other end: any of these."""
+    tcp: Sequence[pulumi.Input[int]] = ()
+    udp: Sequence[pulumi.Input[int]] = ()
+    any_tcp: bool = False
+    """Whether every TCP port is let through."""
+
+    @property
+    def ports(self) -> list[k8s.networking.v1.NetworkPolicyPortArgs]:
+        """The ports, as Kubernetes reads them."""
+        port = k8s.networking.v1.NetworkPolicyPortArgs
+        every = [port(protocol="TCP")] if self.any_tcp else []
+        return [
+            *every,
+            *(port(protocol="TCP", port=number) for number in self.tcp),
+            *(port(protocol="UDP", port=number) for number in self.udp),
+        ]
+
+
+def client_labels(name: str) -> dict[str, str]:
+    """Return the labels that a pod wears in order to reach component ``name``."""
+    return {f"mlflow-kubernetes/{name}": "client"}
+
+
+def pods(labels: Mapping[str, str]) -> k8s.networking.v1.NetworkPolicyPeerArgs:
+    """Return the pods of the policy's own namespace that have these labels."""
+    return k8s.networking.v1.NetworkPolicyPeerArgs(
+        pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=labels)
+    )
+
+
+def namespaces(names: Sequence[str]) -> list[k8s.networking.v1.NetworkPolicyPeerArgs]:
+    """Return all pods of these namespaces."""
+    return [
+        k8s.networking.v1.NetworkPolicyPeerArgs(
+            namespace_selector=k8s.meta.v1.LabelSelectorArgs(match_labels={_NAME: name})
+        )
+        for name in names
+    ]
+
+
+def networks(
+    *cidrs: str, without: Sequence[str] = ()
+) -> list[k8s.networking.v1.NetworkPolicyPeerArgs]:
+    """Return all addresses of the first networks but those of the others."""
+    return [
+        k8s.networking.v1.NetworkPolicyPeerArgs(
+            ip_block=k8s.networking.v1.IPBlockArgs(
+                cidr=cidr, except_=[other for other in without if _inside(other, cidr)] or None
+            )
+        )
+        for cidr in cidrs
+    ]
+
+
+def _inside(cidr: str, wider: str) -> bool:
+    one, other = ipaddress.ip_network(cidr), ipaddress.ip_network(wider)
+    # Kubernetes takes an exception of a network only if something is left.
+    return one.version == other.version and other.overlaps(one) and one.prefixlen > other.prefixlen
+
+
+# The labels that the DNS servers of kubeadm, minikube and the clouds have in common.
+DNS = Path(
+    [
+        k8s.networking.v1.NetworkPolicyPeerArgs(
+            namespace_selector=k8s.meta.v1.LabelSelectorArgs(match_labels={_NAME: "kube-system"}),
+            pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels={"k8s-app": "kube-dns"}),
+        )
+    ],
+    tcp=[53],
+    udp=[53],
+)
+
+# Where clouds answer a machine's questions about itself, its keys among them.
+_CLOUDS = ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32")
+# Networks of IANA's special-purpose registry that lead to no public server: a cluster's own pods,
+# services and API server, and its neighbours, have such addresses.
+_NOT_PUBLIC = (
+    *("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15"),
+    *_CLOUDS,
+)
+INTERNET = Path(networks("0.0.0.0/0", "2000::/3", without=_NOT_PUBLIC), tcp=[443])
+"""HTTPS to public addresses."""
+
+
+def outside(cidrs: Sequence[str]) -> list[k8s.networking.v1.NetworkPolicyPeerArgs]:
+    """Return where somebody else's server may be: in these networks, or else anywhere.
+
+    Policies know no names. Anywhere is: every address but a cloud's own, and every pod, which some
+    enforcers do not count among addresses.
+    """
+    if cidrs:
+        return networks(*cidrs, without=_CLOUDS)
+    every_pod = k8s.networking.v1.NetworkPolicyPeerArgs(
+        namespace_selector=k8s.meta.v1.LabelSelectorArgs()
+    )
+    return [*networks("0.0.0.0/0", "::/0", without=_CLOUDS), every_pod]
+
+
+def policy(
+    name: str,
+    *,
+    namespace: pulumi.Input[str],
+    labels: dict[str, str],
+    applies_to: Mapping[str, str],
+    ingress: Sequence[Path] | None = None,
+    egress: Sequence[Path] | None = None,
+    opts: pulumi.ResourceOptions,
+) -> pulumi.Resource:
+    """Let pods be reached by ``ingress`` and reach ``egress``, each alone; None decides nothing."""
+
+    def named(paths: Sequence[Path] | None) -> list[Path]:
+        # To Kubernetes a rule that names no peer lets everybody through.
+        return [path for path in paths or [] if path.peers]
+
+    kinds = {"Ingress": ingress, "Egress": egress}
+    return k8s.networking.v1.NetworkPolicy(
+        f"{name}-policy",
+        metadata=metadata(name, namespace, labels),
+        spec=k8s.networking.v1.NetworkPolicySpecArgs(
+            pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=applies_to),
+            policy_types=[kind for kind, paths in kinds.items() if paths is not None],
+            ingress=[
+                k8s.networking.v1.NetworkPolicyIngressRuleArgs(
+                    from_=[*path.peers], ports=path.ports
+                )
+                for path in named(ingress)
+            ]
+            or None,
+            egress=[
+                k8s.networking.v1.NetworkPolicyEgressRuleArgs(to=[*path.peers], ports=path.ports)
+                for path in named(egress)
+            ]
+            or None,
+        ),
+        opts=opts,
+    )
+
+
+def server_policies(
+    name: str,
+    *,
+    namespace: pulumi.Input[str],
+    labels: dict[str, str],
+    applies_to: Mapping[str, str],
+    port: int,
+    ingress: Sequence[Path] = (),
+    egress: Sequence[Path] = (),
+    opts: pulumi.ResourceOptions,
+) -> pulumi.ResourceOptions:
+    """Let the clients of a server reach ``port``, and it nobody, beside ``ingress`` and ``egress``.
+
+    Returns options with which its pods come after their policies.
+    """
+    clients = client_labels(name)
+    server = policy(
+        name,
+        namespace=namespace,
+        labels=labels,
+        applies_to=applies_to,
+        ingress=[Path([pods(clients)], tcp=[port]), *ingress],
+        egress=egress,
+        opts=opts,
+    )
+    reached = client_policy(
+        name,
+        namespace=namespace,
+        labels=labels,
+        egress=[Path([pods(applies_to)], tcp=[port])],
+        opts=opts,
+    )
+    return after(opts, server, reached)
+
+
+def client_policy(
+    name: str,
+    *,
+    namespace: pulumi.Input[str],
+    labels: dict[str, str],
+    egress: Sequence[Path],
+    opts: pulumi.ResourceOptions,
+) -> pulumi.Resource:
+    """Let pods with the labels of a client of ``name`` reach it, and ask for names."""
+    return policy(
+        f"{name}-clients",
+        namespace=namespace,
+        labels=labels,
+        applies_to=client_labels(name),
+        egress=[*egress, DNS],
+        opts=opts,
+    )
+
+
+def after(opts: pulumi.ResourceOptions, *policies: pulumi.Resource) -> pulumi.ResourceOptions:
+    """Return options of what comes after these: a pod never waits for its own way out."""
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[*policies]))
+
+
+def default_deny(
+    namespace: pulumi.Input[str], *, whole: bool, opts: pulumi.ResourceOptions
+) -> pulumi.Resource:
+    """Deny what no other policy lets through: to every pod of the ``whole`` namespace, or to ours.
+
+    In somebody else's namespace their pods are no business of ours.
+    """
+    return policy(
+        "mlflow-default-deny",
+        namespace=namespace,
+        labels=PART_OF_THE_STACK,
+        applies_to={} if whole else PART_OF_THE_STACK,
+        ingress=[],
+        egress=[],
+        opts=opts,
+    )
