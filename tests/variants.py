@@ -90,7 +90,7 @@ class Variant:
 
     def render(self, **changed: object) -> Recorded:
         """Return all that the program asks for, with some more settings changed."""
-        settings = {**self.settings, **changed}
+        settings: dict[str, Any] = {**self.settings, **changed}
         return run_stack(*(key for key in _ENCRYPTED if key in settings), **settings)
 
 

@@ -40,7 +40,9 @@ class Recorded(pulumi.runtime.Mocks):
             outputs["status"] = {"loadBalancer": {"ingress": [{"hostname": ADDRESS}]}}
         return f"{args.name}-id", outputs
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+    def call(
+        self, args: pulumi.runtime.MockCallArgs
+    ) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         """Refuse: the program asks nothing of a provider but resources."""
         raise AssertionError(f"unexpected call of {args.token}")
 
@@ -92,7 +94,7 @@ def record(
     recorded = Recorded()
     pulumi.runtime.set_mocks(recorded, project="mlflow", stack="minikube", preview=False)
     pulumi.runtime.set_all_config(dict(config or {}), [f"mlflow:{key}" for key in encrypted])
-    pulumi.runtime.test(program)()
+    pulumi.runtime.test(program)()  # type: ignore[no-untyped-call]
     return recorded
 
 
@@ -110,14 +112,14 @@ def run_stack(*encrypted: str, stack: str = "minikube", **changed: object) -> Re
 
     recorded = record(program, settings(stack, **changed), encrypted)
 
+    def note(known: list[Any]) -> None:
+        name, value, secret = known
+        recorded.exports[name] = value
+        recorded.secret_exports |= {name} if secret else set()
+
     def keep() -> None:
         for name, output in exported.items():
-            pulumi.Output.all(name, output, output.is_secret()).apply(
-                lambda known: (
-                    recorded.exports.update({known[0]: known[1]})
-                    or (recorded.secret_exports.add(known[0]) if known[2] else None)
-                )
-            )
+            pulumi.Output.all(name, output, output.is_secret()).apply(note)
 
-    pulumi.runtime.test(keep)()
+    pulumi.runtime.test(keep)()  # type: ignore[no-untyped-call]
     return recorded

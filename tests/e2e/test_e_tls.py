@@ -1,0 +1,189 @@
+"""HTTPS with a generated certificate, as clients meet it; and routes to a Gateway."""
+
+import base64
+import http.client
+import json
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands import images
+from commands import stack as stacks
+from commands.client_env import trusting
+from commands.cluster import Cluster
+from commands.up import address_in
+from tests.e2e import places
+from tests.e2e.alone import alone, machine_of
+from tests.e2e.kubectl import Kubectl
+from tests.e2e.programs import ProgramError, run
+from tests.e2e.stack import Stack
+from tests.e2e.test_7_secrets import everything_but_secrets, found_in
+from tests.e2e.waiting import wait_until
+from tests.unit.recorder import run_stack
+from tests.variants import objects
+
+NAMESPACE = "mlflow-e2e-tls"
+# The custom resources of Kubernetes' Gateway API, which the lab has no controller for.
+GATEWAY_API = "sigs.k8s.io/gateway-api@v1.4.1"
+GATEWAY_API_SUM = "h1:NPxFutNkKNa8UfLd2CMlEuhIPMQgDQ6DXNKG9sHbJU8="
+ROUTES = "httproutes.gateway.networking.k8s.io"
+
+
+@pytest.fixture(scope="module")
+def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that is reached by HTTPS."""
+    images.provide(cluster, stacks.settings("minikube"))
+    with alone(cluster, tmp_path_factory.mktemp("tls"), NAMESPACE) as stack:
+        stack.set(tls="generated")
+        stack.change("up")
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def outputs(stack: Stack) -> dict[str, Any]:
+    return stack.outputs()
+
+
+@pytest.fixture(scope="module")
+def hosts(outputs: dict[str, Any]) -> list[str]:
+    """Every host name on the ingress."""
+    names: list[str] = outputs["hosts_line"].split()[1:]
+    assert len(names) == 3
+    return names
+
+
+@pytest.fixture(scope="module")
+def address(outputs: dict[str, Any]) -> str:
+    """The address of the ingress."""
+    found = address_in(outputs["hosts_line"])
+    assert found
+    return found
+
+
+@pytest.fixture(scope="module")
+def machine(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> places.Machine:
+    return machine_of(stack, tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def client_env(outputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What `make client-env` exports."""
+    file = tmp_path_factory.mktemp("trust") / "ca.pem"
+    return trusting(file, outputs["client_env"], outputs)
+
+
+def names_shown(address: str, host: str, authority: str) -> list[str]:
+    """Return the names in the certificate that a host shows, which must be by the authority."""
+    context = ssl.create_default_context(cadata=authority)
+    with (
+        socket.create_connection((address, 443), timeout=10) as connection,
+        context.wrap_socket(connection, server_hostname=host) as secured,
+    ):
+        shown: Any = secured.getpeercert()
+    return [name for kind, name in shown["subjectAltName"] if kind == "DNS"]
+
+
+def test_every_host_shows_a_certificate_for_the_hosts_of_the_ingress(
+    address: str, hosts: list[str], outputs: dict[str, Any]
+) -> None:
+    for host in hosts:
+        assert sorted(names_shown(address, host, outputs["ca_certificate"])) == sorted(hosts)
+
+
+def test_what_comes_without_tls_is_sent_to_where_it_is(address: str, hosts: list[str]) -> None:
+    for host in hosts:
+        connection = http.client.HTTPConnection(address, timeout=10)
+        connection.request("POST", "/api/2.0/x?y=z", body="password", headers={"Host": host})
+        answer = connection.getresponse()
+        location = f"https://{host}/api/2.0/x?y=z"
+        assert (answer.status, answer.headers["Location"]) == (308, location)
+
+
+def test_a_client_with_the_authority_does_its_work(
+    machine: places.Machine, client_env: dict[str, str]
+) -> None:
+    assert client_env["MLFLOW_TRACKING_URI"] == f"https://{NAMESPACE}-server.local"
+    report = machine.run("first_run.py", client_env=client_env, seconds=60)
+    assert report == {"answer": 42.0, "greeting": "hello"}
+
+
+def test_a_client_without_it_gives_its_password_to_nobody(
+    machine: places.Machine, client_env: dict[str, str]
+) -> None:
+    without = {key: value for key, value in client_env.items() if "CERT_PATH" not in key}
+    without["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    with pytest.raises(ProgramError, match="CERTIFICATE_VERIFY_FAILED"):
+        machine.run("first_run.py", client_env=without, seconds=60)
+
+
+def test_there_is_nothing_more_to_do(stack: Stack) -> None:
+    stack.change("up", "--expect-no-changes")
+
+
+def test_the_key_is_in_its_secret_alone_and_the_authoritys_in_none(stack: Stack) -> None:
+    seed = stack.generated_secrets()["ingress-seed"]
+    kept = stack.kubectl.json("get", "secret", "ingress-certificate")
+    assert kept["type"] == "kubernetes.io/tls"
+    key = base64.b64decode(kept["data"]["tls.key"]).decode()
+    assert key.startswith("-----BEGIN PRIVATE KEY-----")
+    # Any line of it that holds the number itself.
+    secrets = {"seed": seed, "key": key.splitlines()[1]}
+    in_secrets = stack.kubectl("get", "secrets", "--output=yaml")
+    assert found_in(in_secrets, secrets) == ["key"]
+    assert found_in(everything_but_secrets(stack), secrets) == []
+    assert found_in("".join(stack.said), secrets) == []
+    for file in stack.state_files:
+        assert found_in(file.read_bytes().decode(errors="replace"), secrets) == [], file
+
+
+@pytest.fixture
+def gateway_api(environment: dict[str, str]) -> Iterator[Kubectl]:
+    """`kubectl` on a cluster that knows routes, which is taught to it unless it does."""
+    kubectl = Kubectl(environment, NAMESPACE)
+    if kubectl("get", "crd", ROUTES, "--ignore-not-found"):
+        yield kubectl
+        return
+    go = ["go", "mod", "download", "-json", GATEWAY_API]
+    module = json.loads(run(go, {**os.environ}, seconds=120, folder=Path("/")).stdout)
+    assert module["Sum"] == GATEWAY_API_SUM
+    folder = Path(module["Dir"]) / "config" / "crd" / "standard"
+    file = folder / "gateway.networking.k8s.io_httproutes.yaml"
+    try:
+        kubectl("apply", "--server-side", f"--filename={file}")
+        wait_until(lambda: not kubectl.items(ROUTES), 30, "the cluster knows routes")
+        yield kubectl
+    finally:
+        kubectl("delete", "crd", ROUTES)
+
+
+def test_kubernetes_takes_the_routes_to_a_gateway(stack: Stack, gateway_api: Kubectl) -> None:
+    rendered = run_stack(
+        namespace=NAMESPACE, tls="gateway", gateway="infra/public/https", clientWorkspace=True
+    )
+    routes = [one for one in objects(rendered) if one["kind"] == "HTTPRoute"]
+    assert len(routes) == 4
+
+    def dry_run(manifest: dict[str, Any]) -> str:
+        apply = ("apply", "--server-side", "--dry-run=server", "--output=json", "--filename=-")
+        return gateway_api(*apply, stdin=json.dumps(manifest))
+
+    for route in routes:
+        spec = json.loads(dry_run(route))["spec"]
+        # What was left to its default is what is meant.
+        assert spec["rules"][0]["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
+        assert spec["parentRefs"][0]["kind"] == "Gateway"
+    routes[0]["spec"]["rules"][0]["timeouts"]["request"] = "for ever"
+    with pytest.raises(ProgramError, match=r"spec\.rules\[0\]\.timeouts\.request"):
+        dry_run(routes[0])
+
+    stack.set(tls="gateway", gateway="infra/public/https")
+    planned = stack.change("preview")
+    for kind, step in (("HTTPRoute", "create"), ("Ingress", "delete")):
+        lines = [line for line in planned.splitlines() if f":{kind} " in line]
+        assert len(lines) == 3
+        assert all(f" {step}" in line for line in lines), lines
