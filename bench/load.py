@@ -60,5 +60,5 @@ def throughput(stack: Stack, seconds: float) -> float:
     clients = [Client(address, client_env) for _ in range(CLIENTS)]
     begun = time.monotonic()
     with ThreadPoolExecutor(CLIENTS) as pool:
-        done = sum(pool.map(lambda client: client.log_runs(seconds), clients))
+        done: int = sum(pool.map(lambda client: client.log_runs(seconds), clients))
     return done / (time.monotonic() - begun)
