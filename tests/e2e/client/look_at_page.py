@@ -9,6 +9,7 @@ import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
@@ -47,10 +48,11 @@ def open_browser(profile: str) -> webdriver.Chrome:
     return webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
 
 
-def _with_login(url: str) -> str:
-    """Return the address with the name and password that a user would type."""
+def _log_in(browser: webdriver.Chrome, url: str) -> None:
+    """Give the browser the name and password that a user would type, once for the whole site."""
     login = f"{os.environ['MLFLOW_TRACKING_USERNAME']}:{os.environ['MLFLOW_TRACKING_PASSWORD']}"
-    return url.replace("://", f"://{login}@", 1)
+    parts = urlsplit(url)
+    browser.get(f"{parts.scheme}://{login}@{parts.netloc}/ajax-api/2.0/mlflow/users/current")
 
 
 def main() -> None:
@@ -63,7 +65,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as profile:
         browser = open_browser(profile)
         try:
-            browser.get(_with_login(arguments.url))
+            _log_in(browser, arguments.url)
+            browser.get(arguments.url)
 
             def text() -> str:
                 return str(browser.find_element(By.TAG_NAME, "body").text)
