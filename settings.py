@@ -4,9 +4,10 @@ import difflib
 import ipaddress
 import json
 import re
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self, cast
+from typing import Any, Self, TypeGuard, cast
 
 import pulumi
 import pulumi.runtime.config
@@ -15,24 +16,49 @@ from components import ARTIFACT_STORES, BACKEND_STORES, IngressArgs
 from components.tracking_server import pool_size
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-_QUANTITY = re.compile(r"([1-9][0-9]*)(Mi|Gi|Ti)")
+_QUANTITY = re.compile(r"([1-9][0-9]{0,8})(Mi|Gi|Ti)")
 _MEBIBYTES = {"Mi": 1, "Gi": 1024, "Ti": 1024 * 1024}
-# Repository, then a tag or a digest (or both), as in the distribution project's grammar.
+_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+# A registry, a repository in it, then a tag or a digest (or both): the distribution project's
+# grammar, with registries in small letters.
+_REGISTRY = rf"(({_LABEL}(\.{_LABEL})+|localhost)(:{_PORT})?|{_LABEL}:{_PORT})"
+_FOLDER = r"[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*"
 _IMAGE = re.compile(
-    r"(?=.{1,255}$)([a-zA-Z0-9][-a-zA-Z0-9.]*(:[0-9]+)?/)?[a-z0-9][-_./a-z0-9]*"
-    r"(?P<tag>:[\w][-.\w]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
+    rf"(?P<name>({_REGISTRY}/)?{_FOLDER}(/{_FOLDER})*)"
+    r"(?P<tag>:[a-zA-Z0-9_][-.a-zA-Z0-9_]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
 )
-_NAME = rf"{_LABEL}(\.{_LABEL})*"
+_NAME = rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*"
+# A host outside: letters of either size, and a last part that is no number, for "10.1" is read as
+# an address by some and as a name by others.
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}$)([a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?\.)*"
+    r"[a-zA-Z]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?\.?"
+)
 # The address that SQLAlchemy reads, in the two forms that the server image has a driver for.
 _DATABASE_URI = re.compile(
     r"(?P<driver>[\w+]+)://((?P<user>[^:/@\s]+)(:[^@\s]*)?@)?"
     r"(?P<host>[^:/?@\s\[\]]+|\[[0-9a-fA-F:]+\])?(:(?P<port>[0-9]{1,5}))?"
-    r"(/(?P<database>[^/?\s]+))?(\?\S*)?"
+    r"(/(?P<database>[^/?\s]+)?)?(\?\S*)?",
+    re.ASCII,
 )
 _DRIVERS = ("postgresql+psycopg2", "mysql+pymysql")
 _SECRETS = ("databaseUri", "authDatabaseUri", "s3SecretAccessKey")
 """Settings that are refused in clear."""
+_MISTAKEN_FOR_SECRETS = ("databaseSecret", "s3Secret", "hdfsKerberosSecret", "s3AccessKeyId")
+"""Settings into which people put the secret itself: a value that cannot be right is not shown."""
+_OWN_SECRETS = re.compile(
+    r"(mlflow|postgres|mysql|minio|hdfs|s3|existing-hdfs|external-database|workspace)"
+    r"-(server|root|credentials|check|token)(-files)?"
+)
+"""Names of Secrets that the stack writes; a test compares them with what it asks for."""
 _SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+# Characters that XML has no place for, and halves of pairs, which cannot be sent at all.
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_LONGEST = 4096
+"""Bytes of a setting: an environment has room for 128 KiB in all."""
+_LONGEST_FILE = 200_000
+"""Bytes of a setting that becomes a file or annotations, for which Kubernetes has 256 KiB."""
+_FILES = ("s3Ca", "hdfsConfiguration", "hdfsHostAliases", "ingressAnnotations")
 
 
 class Refused(Exception):  # noqa: N818 (it is what happened to the value, not a failure of ours)
@@ -41,7 +67,7 @@ class Refused(Exception):  # noqa: N818 (it is what happened to the value, not a
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch(r"-?[0-9]{1,9}", text) or not low <= int(text) <= high:
+        if not re.fullmatch(r"0|-?[1-9][0-9]{0,8}", text) or not low <= int(text) <= high:
             raise Refused(f"a whole number from {low} to {high}")
         return int(text)
 
@@ -74,12 +100,25 @@ def _namespace(text: str) -> str:
 
 def _host(text: str) -> str:
     expected = "a DNS name of small letters, such as mlflow.example.com, without port or scheme"
+    # A last part that begins with a digit is an address, or taken for one.
+    if len(text) > 253 or not re.fullmatch(rf"({_LABEL}\.)+(?![0-9]){_LABEL}", text):
+        raise Refused(expected)
+    return text
+
+
+def _outside(host: str, accepted: str) -> None:
+    """Refuse what cannot be the host of somebody else's server."""
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
-        if len(text) <= 253 and re.fullmatch(rf"{_LABEL}(\.{_LABEL})+", text):
-            return text
-    raise Refused(expected)
+        if not _HOST_NAME.fullmatch(host):
+            raise Refused(accepted) from None
+        itself = f".{host.lower().rstrip('.')}".endswith(".localhost")
+    else:
+        address = getattr(address, "ipv4_mapped", None) or address
+        itself = address.is_loopback or address.is_unspecified
+    if itself:
+        raise Refused(f"{accepted}; its host is this machine, which in a pod is the pod itself")
 
 
 def mebibytes(text: str) -> int:
@@ -104,7 +143,12 @@ def _quantity(low: str, high: str) -> Callable[[str], str]:
 
 def _image(text: str) -> str:
     match = _IMAGE.fullmatch(text)
-    if not match or not (match["tag"] or match["digest"]) or match["tag"] == ":latest":
+    if (
+        not match
+        or len(match["name"]) > 128
+        or not (match["tag"] or match["digest"])
+        or match["tag"] == ":latest"
+    ):
         raise Refused("an image with a tag other than latest, or a digest, such as postgres:18.6")
     return text
 
@@ -117,8 +161,8 @@ def mirrored(image: str, registry: str | None) -> str:
 
 
 def _registry(text: str) -> str | None:
-    pattern = r"([a-z0-9][-a-z0-9]*(\.[-a-z0-9]+)+|localhost)(:[0-9]{1,5})?|[-a-z0-9]+:[0-9]{1,5}"
-    if text and not re.fullmatch(rf"({pattern})(/[a-z0-9][-_.a-z0-9]*)*", text):
+    # With an image's own name it has to stay below 255.
+    if text and not re.fullmatch(rf"(?=.{{1,126}}$){_REGISTRY}(/{_FOLDER})*", text):
         raise Refused("a registry and a folder in it, such as registry.example.com:5000/mirror")
     return text or None
 
@@ -128,14 +172,13 @@ def _database_uri(text: str) -> str | None:
         return None
     accepted = f"{' or '.join(_DRIVERS)}://user:password@host:port/database, % for special letters"
     match = _DATABASE_URI.fullmatch(text)
-    if not match:
+    if not match or not re.fullmatch("[!-~]+", text):
         raise Refused(accepted)
     if match["driver"] not in _DRIVERS:
         raise Refused(f"{accepted}; the image has no other driver than these two")
     if missing := [part for part in ("user", "host", "port", "database") if not match[part]]:
         raise Refused(f"{accepted}; it has no {' and no '.join(missing)}")
-    if match["host"] in ("localhost", "[::1]") or match["host"].startswith("127."):
-        raise Refused(f"{accepted}; its host is this machine, which in a pod is the pod itself")
+    _outside(match["host"].replace("_", "x"), accepted)  # which some networks have in names
     if not 1 <= int(match["port"]) <= 65535:
         raise Refused(f"{accepted}; there are ports from 1 to 65535")
     return text
@@ -145,35 +188,42 @@ def _object_name(kind: str) -> Callable[[str], str | None]:
     def parse(text: str) -> str | None:
         if text and not re.fullmatch(_NAME, text):
             raise Refused(f"the name of a {kind}: small letters, digits, dashes")
+        if kind.startswith("Secret") and _OWN_SECRETS.fullmatch(text):
+            raise Refused("the name of a Secret of the namespace that this stack does not write")
         return text or None
 
     return parse
 
 
 def _endpoint(text: str) -> str | None:
-    match = re.fullmatch(r"https?://(?P<host>[-\w.]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?", text)
-    if text and not match:
-        raise Refused("http:// or https://, a host, and a port if need be, without path or bucket")
-    if match and (match["host"] in ("localhost", "[::1]") or match["host"].startswith("127.")):
-        raise Refused("a host that pods reach: this one is the pod itself")
-    return text or None
+    if not text:
+        return None
+    accepted = "http:// or https://, a host, and a port if need be, without path or bucket"
+    match = re.fullmatch(rf"https?://(?P<host>[-a-zA-Z0-9.]+|\[[0-9a-fA-F:.]+\])(:{_PORT})?", text)
+    if not match:
+        raise Refused(accepted)
+    _outside(match["host"], accepted)
+    return text
 
 
 def _bucket(text: str) -> str | None:
-    if text and not re.fullmatch(r"[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]", text):
+    # Not what looks like an address, which S3 refuses.
+    pattern = rf"(?=.{{3,63}}$)(?!([0-9]+\.){{3}}[0-9]+$){_LABEL}(\.{_LABEL})*"
+    if text and not re.fullmatch(pattern, text):
         raise Refused("a bucket's name alone, of 3 to 63 small letters, digits, dashes and dots")
     return text or None
 
 
 def _prefix(text: str) -> str | None:
     parts = text.split("/")
-    if text and not all(re.fullmatch(r"[-\w.!*'()]+", part) and part.strip(".") for part in parts):
+    fit = all(re.fullmatch(r"[-a-zA-Z0-9_.!*'()]+", part) and part.strip(".") for part in parts)
+    if text and (not fit or len(text) > 512):
         raise Refused("a folder such as team/mlflow, without / at its ends, empty or dotted parts")
     return text or None
 
 
 def _region(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", text):
+    if len(text) > 63 or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", text):
         raise Refused("a region of small letters, digits and dashes, such as eu-central-1")
     return text
 
@@ -185,23 +235,33 @@ def _key_part(text: str) -> str | None:
 
 
 def _certificates(text: str) -> str | None:
-    blocks = re.findall(
-        r"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----", text
-    )
-    if text and (not blocks or "PRIVATE KEY" in text):
-        raise Refused("certificates as PEM, from -----BEGIN CERTIFICATE----- on, and no key")
-    return text or None
+    if not text:
+        return None
+    try:
+        if "PRIVATE KEY" in text:
+            raise ValueError
+        ssl.create_default_context(cadata=text)
+    except (ssl.SSLError, ValueError):
+        accepted = "certificates as PEM, from -----BEGIN CERTIFICATE----- on, and no key"
+        raise Refused(accepted) from None
+    return text
 
 
 def _hdfs_uri(text: str) -> str | None:
-    pattern = rf"(hdfs|viewfs)://{_LABEL}(\.{_LABEL})*(:[0-9]{{1,5}})?(/[-\w.=]+)+"
-    if text and not re.fullmatch(pattern, text):
-        raise Refused("hdfs://<host>:<port>/<folder>, or with a nameservice instead of both")
-    return text or None
+    if not text:
+        return None
+    accepted = "hdfs://<host>:<port>/<folder>, or with a nameservice instead of both"
+    match = re.fullmatch(
+        rf"(hdfs|viewfs)://(?P<host>[-a-zA-Z0-9.]+)(:{_PORT})?(?P<path>(/[-a-zA-Z0-9_.=]+)+)", text
+    )
+    if not match or not all(part.strip(".") for part in match["path"].split("/")[1:]):
+        raise Refused(accepted)
+    _outside(match["host"], accepted)
+    return text
 
 
 def _hdfs_user(text: str) -> str:
-    if not re.fullmatch(r"[a-zA-Z_][-\w.]{0,63}", text):
+    if not re.fullmatch(r"[a-zA-Z_][-a-zA-Z0-9_.]{0,63}", text):
         raise Refused("the name of an HDFS user, such as mlflow")
     return text
 
@@ -211,7 +271,7 @@ def _properties(text: str) -> dict[str, str]:
     accepted = {
         key: value
         for key, value in (properties or {}).items()
-        if re.fullmatch(r"[-\w.]+", key) and isinstance(value, str)
+        if re.fullmatch(r"[-a-zA-Z0-9_.]+", key) and _is_text(value)
     }
     if properties is None or accepted != properties:
         raise Refused('properties with texts as values, such as {"dfs.nameservices": "prod"}')
@@ -223,7 +283,9 @@ def _host_aliases(text: str) -> dict[str, list[str]]:
     accepted: dict[str, list[str]] = {}
     for address, names in (aliases or {}).items():
         try:
-            ipaddress.ip_address(address)
+            known = ipaddress.ip_address(address)
+            if "%" in address or getattr(known, "ipv4_mapped", None):
+                raise ValueError(address)
             accepted[address] = _names(names)
         except ValueError:
             aliases = None
@@ -233,9 +295,10 @@ def _host_aliases(text: str) -> dict[str, list[str]]:
 
 
 def _names(value: object) -> list[str]:
-    names = [str(name) for name in cast("list[object]", value)] if isinstance(value, list) else []
-    if not names or not all(re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", name) for name in names):
-        raise ValueError(names)
+    given = cast("list[object]", value) if isinstance(value, list) else []
+    names = [name for name in given if isinstance(name, str) and re.fullmatch(_NAME, name)]
+    if not names or names != given:
+        raise ValueError(given)
     return names
 
 
@@ -255,20 +318,28 @@ def _class_name(text: str) -> str | None:
 def _json(text: str, kind: type) -> Any:
     """Return a list's or an object's value; the engine hands both over as JSON."""
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
+        value = json.loads(text, object_pairs_hook=_once_each)
+    except (ValueError, RecursionError):
         value = None
     return value if isinstance(value, kind) else None
 
 
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("the same key twice")
+    return dict(pairs)
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and not _UNFIT.search(value)
+
+
 def _hosts(text: str) -> list[str]:
     hosts: list[object] | None = _json(text, list)
-    pattern = re.compile(r"[-a-zA-Z0-9.:*\[\]]{1,253}")
-    accepted = [
-        host
-        for host in hosts or []
-        if isinstance(host, str) and pattern.fullmatch(host) and host.strip("*.:")
-    ]
+    # A star may not be all that a name ends in, or any name would do; addresses end in one.
+    name = r"([-a-zA-Z0-9_*]+\.)*[-a-zA-Z0-9_]*[a-zA-Z0-9]"
+    pattern = re.compile(rf"({name}|([0-9]{{1,3}}\.){{1,3}}\*|\[[0-9a-fA-F:]+\])(:(\*|{_PORT}))?")
+    accepted = [host for host in hosts or [] if isinstance(host, str) and pattern.fullmatch(host)]
     if hosts is None or accepted != hosts:
         raise Refused('a list of host names or patterns, such as ["mlflow.corp:*"], but not "*"')
     return accepted
@@ -302,14 +373,17 @@ def _networks(text: str) -> list[str]:
 
 def _annotations(text: str) -> dict[str, str]:
     annotations: dict[str, object] | None = _json(text, dict)
-    name = re.compile(rf"({_LABEL}(\.{_LABEL})*/)?[A-Za-z0-9]([-\w.]{{0,61}}[A-Za-z0-9])?")
+    name = re.compile(rf"({_LABEL}(\.{_LABEL})*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")
     accepted = {
         key: value
         for key, value in (annotations or {}).items()
-        if name.fullmatch(key) and isinstance(value, str)
+        if name.fullmatch(key) and len(key.partition("/")[0]) <= 253 and _is_text(value)
     }
     if annotations is None or accepted != annotations:
         raise Refused('annotation names with texts as values, such as {"example.com/a": "true"}')
+    # They tell the engine how to make an object, which this program does.
+    if any(re.match(r"([^/]+\.)?pulumi\.com/", key) for key in accepted):
+        raise Refused("annotation names outside of pulumi.com/")
     return accepted
 
 
@@ -401,9 +475,13 @@ class Settings:
                     raise Refused(
                         f"an encrypted value, by `pulumi config set --secret {project}:{key}`"
                     )
+                longest = _LONGEST_FILE if key in _FILES else _LONGEST
+                if len(given[key].encode(errors="replace")) > longest:
+                    raise Refused(f"{longest} bytes at most")
                 values[_attribute(key)] = parse(given[key])
             except Refused as accepted:
-                mistakes.append(f"{project}:{key}: {_shown(key, given[key])}; accepted: {accepted}")
+                shown = "[secret]" if key in _MISTAKEN_FOR_SECRETS else _shown(key, given[key])
+                mistakes.append(f"{project}:{key}: {shown}; accepted: {accepted}")
         if mistakes:
             raise pulumi.RunError("\n".join(mistakes))
         for name in [name for name in values if name.endswith("_image")]:
@@ -615,12 +693,15 @@ def _encrypted(key: str) -> bool:
 def _shown(key: str, value: object) -> str:
     """Return a value as a line may show it."""
     text = str(value)
-    hidden = key in _SECRETS or _encrypted(key) or "PRIVATE KEY" in text
+    # With a user and a password in it, an address is one.
+    telling = "PRIVATE KEY" in text or re.search("://[^/]*@", text)
+    hidden = key in _SECRETS or _encrypted(key) or telling
     return "[secret]" if hidden else repr(value if len(text) <= 100 else f"{text[:100]}...")
 
 
 def _unknown(key: str) -> str:
     close = difflib.get_close_matches(key, PARSERS, n=1)
+    key = key if key.isprintable() else repr(key)
     hint = f"did you mean {close[0]}?" if close else f"accepted: {', '.join(PARSERS)}"
     return f"{pulumi.get_project()}:{key}: no such setting; {hint}"
 

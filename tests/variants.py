@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, product
 from typing import Any
 
-from tests.unit.recorder import Recorded, run_stack
+from tests.unit.recorder import CERTIFICATE, Recorded, run_stack
 
 # Each choice's settings; the first of each axis is the default.
 AXES: dict[str, dict[str, dict[str, object]]] = {
@@ -34,7 +34,7 @@ AXES: dict[str, dict[str, dict[str, object]]] = {
             "s3Endpoint": "https://s3.example:9000",
             "s3AccessKeyId": "key-id",
             "s3SecretAccessKey": "chosen-by-somebody",
-            "s3Ca": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+            "s3Ca": CERTIFICATE,
         },
         "s3 by Secret": {"artifactStore": "s3", "s3Bucket": "mlflow", "s3Secret": "their-key"},
         "s3 by service account": {

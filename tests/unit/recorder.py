@@ -4,6 +4,7 @@ This proves wiring only: nothing here talks to Kubernetes, and no wait, default 
 providers is real. tests/e2e proves the product.
 """
 
+import functools
 import runpy
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,17 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "ingress.example"
+# Of nobody, and made for this place alone.
+CERTIFICATE = """-----BEGIN CERTIFICATE-----
+MIIBNDCB56ADAgECAhQcTDVfAljbPcgel6ZU7uNApV9OODAFBgMrZXAwDzENMAsG
+A1UEAwwEdGVzdDAgFw0yNjExMjIyMDIzNDZaGA8yMTI2MTAyOTIwMjM0NlowDzEN
+MAsGA1UEAwwEdGVzdDAqMAUGAytlcAMhAIWHxG7RqECsXEjmAm5D2F2wTyR/tq3v
+CodVOkD/WdEFo1MwUTAdBgNVHQ4EFgQU7AAnTEdv1Zdp/9CawFEkqMZ+m9kwHwYD
+VR0jBBgwFoAU7AAnTEdv1Zdp/9CawFEkqMZ+m9kwDwYDVR0TAQH/BAUwAwEB/zAF
+BgMrZXADQQAgTnIYlebT0kulaXfofff/khNnldn8aWRjZq91neaqFsGC58L+jNAz
+LbFzCDpulNxGo7s+f5qmzDWZB4KMp/kB
+-----END CERTIFICATE-----
+"""
 
 
 @dataclass
@@ -74,11 +86,16 @@ def password(name: str) -> str:
 
 def settings(stack: str = "minikube", **changed: object) -> dict[str, str]:
     """Return a stack's configuration as the engine hands it over, with some of it changed."""
-    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    values: dict[str, object] = {f"mlflow:{key}": one["default"] for key, one in declared.items()}
-    values |= yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
-    values |= {f"mlflow:{key}": value for key, value in changed.items()}
+    values = {**_declared(stack), **{f"mlflow:{key}": value for key, value in changed.items()}}
     return {key: value if isinstance(value, str) else _json(value) for key, value in values.items()}
+
+
+@functools.cache
+def _declared(stack: str) -> dict[str, object]:
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    defaults: dict[str, object] = {f"mlflow:{key}": one["default"] for key, one in declared.items()}
+    of_the_stack = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    return {**defaults, **of_the_stack}
 
 
 def _json(value: object) -> str:
@@ -89,16 +106,19 @@ def record(
     program: Callable[[], object],
     config: Mapping[str, str] | None = None,
     encrypted: Collection[str] = (),
+    into: Recorded | None = None,
 ) -> Recorded:
     """Run ``program`` with ``config``, some of it encrypted, until nothing is outstanding."""
-    recorded = Recorded()
+    recorded = into or Recorded()
     pulumi.runtime.set_mocks(recorded, project="mlflow", stack="minikube", preview=False)
     pulumi.runtime.set_all_config(dict(config or {}), [f"mlflow:{key}" for key in encrypted])
     pulumi.runtime.test(program)()  # type: ignore[no-untyped-call]
     return recorded
 
 
-def run_stack(*encrypted: str, stack: str = "minikube", **changed: object) -> Recorded:
+def run_stack(
+    *encrypted: str, stack: str = "minikube", into: Recorded | None = None, **changed: object
+) -> Recorded:
     """Run ``__main__.py`` as the stack does, with some settings changed, and some encrypted."""
     exported: dict[str, pulumi.Output[Any]] = {}
 
@@ -110,7 +130,7 @@ def run_stack(*encrypted: str, stack: str = "minikube", **changed: object) -> Re
         finally:
             pulumi.export = export
 
-    recorded = record(program, settings(stack, **changed), encrypted)
+    recorded = record(program, settings(stack, **changed), encrypted, into)
 
     def note(known: list[Any]) -> None:
         name, value, secret = known

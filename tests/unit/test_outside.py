@@ -11,13 +11,12 @@ import pytest
 
 from components import S3, ExternalDatabase, S3Args
 from components._uris import with_connect_timeout
-from tests.unit.recorder import Recorded, record, run_stack
+from tests.unit.recorder import CERTIFICATE, Recorded, record, run_stack
 from tests.unit.test_program import content
 
 URI = "mysql+pymysql://ml:chosen-by-a-person@db.example:3306/mlflow"
 USERS = "postgresql+psycopg2://ml:chosen-by-another@users.example:5432/users?sslmode=require"
 KEY = "chosen-by-somebody"
-CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 BUCKET: S3Args = {
     "namespace": "ns",
     "server_image": "server:1",
@@ -40,7 +39,7 @@ def stack() -> Recorded:
         s3Prefix="team/a",
         s3AccessKeyId="key-id",
         s3SecretAccessKey=KEY,
-        s3Ca=CA,
+        s3Ca=CERTIFICATE,
     )
 
 
@@ -126,7 +125,7 @@ def test_the_server_finds_the_bucket_and_trusts_its_certificate(stack: Recorded)
         "AWS_SECRET_ACCESS_KEY": KEY,
         "AWS_CA_BUNDLE": "/etc/mlflow-kubernetes/s3-ca.pem",
     }
-    assert content(stack, "s3-credentials-files") == {"s3-ca.pem": CA}
+    assert content(stack, "s3-credentials-files") == {"s3-ca.pem": CERTIFICATE}
     for name, secret in (("Job s3-check", "check"), ("Deployment mlflow-server", "credentials")):
         volumes = stack.pods()[name]["volumes"]
         assert {
