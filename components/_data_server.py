@@ -7,6 +7,7 @@ import pulumi_kubernetes as k8s
 
 from components._labels import metadata, selector
 from components._pods import Credentials, pod_labels
+from components._replicas import apart, one_away_at_most
 
 DATA_VOLUME = "data"
 """Name under which the pod mounts the volume."""
@@ -34,7 +35,8 @@ def data_server(
     ``ports`` maps the names of the container's ports to the Service's, and ``restarts_with`` is the
     fingerprint of what the pods read when they start; they reach ``backends``. A ``headless``
     Service has names for the pods and no address; one that is ``reached_unready`` does not wait for
-    them.
+    them. Where the Service has an address, which clients need not ask for again when a pod is
+    replaced, another one gives the pods their names, as a StatefulSet demands.
 
     Every object has a fixed name. A StatefulSet that is replaced finds its volumes again by name;
     and an ``up`` that was killed finds what it had made, which random names would leave behind. The
@@ -63,6 +65,18 @@ def data_server(
         ),
         opts=opts,
     )
+    names = (
+        service
+        if headless
+        else k8s.core.v1.Service(
+            f"{name}-pods",
+            metadata=metadata(f"{name}-pods", namespace, labels, {"pulumi.com/skipAwait": "true"}),
+            spec=k8s.core.v1.ServiceSpecArgs(selector=picked, cluster_ip="None"),
+            opts=opts,
+        )
+    )
+    one_away_at_most(name, replicas, namespace=namespace, labels=labels, picked=picked, opts=opts)
+    pod.affinity = apart(picked)
     claim = k8s.core.v1.PersistentVolumeClaimArgs(
         metadata=k8s.meta.v1.ObjectMetaArgs(name=DATA_VOLUME, labels=picked),
         spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
@@ -75,7 +89,7 @@ def data_server(
         f"{name}-server",
         metadata=metadata(name, namespace, labels),
         spec=k8s.apps.v1.StatefulSetSpecArgs(
-            service_name=service.metadata.name,
+            service_name=names.metadata.name,
             replicas=replicas,
             # One by one, a pod that cannot start would be waited for even when the template that
             # it was made from has been corrected (kubernetes/kubernetes#67250).
@@ -92,7 +106,11 @@ def data_server(
         ),
         opts=pulumi.ResourceOptions.merge(
             opts,
-            # The default is ten minutes; an image that has to be pulled takes two or three.
-            pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m")),
+            pulumi.ResourceOptions(
+                # Who waits for the server finds its address as well.
+                depends_on=[service],
+                # The default is ten minutes; an image that has to be pulled takes two or three.
+                custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m"),
+            ),
         ),
     )

@@ -166,6 +166,31 @@ def secrets_env(
     ]
 
 
+def resources(
+    cpu: str,
+    memory: pulumi.Input[str],
+    *,
+    most_cpu: str,
+    most_memory: pulumi.Input[str] | None = None,
+    most_scratch: str = "2Gi",
+) -> k8s.core.v1.ResourceRequirementsArgs:
+    """Return what a container is promised, and what it can take; no more memory than promised,
+    unless said.
+
+    What it can take of processors is more than it uses when it works, for a limit that is met
+    makes everything late: it is there for one that runs away. Scratch is ``/tmp`` and what it
+    prints, on the node's own disk, which would otherwise be filled for everybody.
+    """
+    return k8s.core.v1.ResourceRequirementsArgs(
+        requests={"cpu": cpu, "memory": memory, "ephemeral-storage": "64Mi"},
+        limits={
+            "cpu": most_cpu,
+            "memory": memory if most_memory is None else most_memory,
+            "ephemeral-storage": most_scratch,
+        },
+    )
+
+
 def http_probe(
     path: str, port: str, *, period: int, failures: int, host: str | None = None
 ) -> k8s.core.v1.ProbeArgs:
@@ -222,9 +247,7 @@ def python_job(
         env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()],
         # One that is missing is told by the program, in a line; the pod would wait without a word.
         env_from=secrets_env(*_secrets(backends), optional=True),
-        resources=k8s.core.v1.ResourceRequirementsArgs(
-            requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "512Mi"}
-        ),
+        resources=resources("100m", "256Mi", most_cpu="2", most_memory="512Mi"),
         # The reason of a failure is the last line of its log; this copies it into the pod's status.
         termination_message_policy="FallbackToLogsOnError",
     )

@@ -10,7 +10,7 @@ from components._data_server import DATA_VOLUME, data_server
 from components._ingress import IngressArgs, from_ingress, public_url, publish
 from components._labels import labels, metadata, selector
 from components._network import DNS, INTERNET, after, policy
-from components._pods import Credentials, http_probe, restricted_pod
+from components._pods import Credentials, http_probe, resources, restricted_pod
 from components._uris import fingerprint, service_host
 from components._validate import known_keys
 
@@ -108,7 +108,7 @@ class ClientWorkspace(pulumi.ComponentResource):
             namespace=namespace,
             labels=common,
             host=args["host"],
-            service=server.spec.service_name,
+            service=server.metadata.name,
             port=PORT,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[server])),
         )
@@ -163,13 +163,13 @@ def _pod(
         ],
         env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
         ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
-        startup_probe=_probe(period=1, failures=180),
-        readiness_probe=_probe(period=5, failures=2),
+        startup_probe=_probe("/api", period=1, failures=180),
+        # Ready means: shows its pages. Alive means only: answers.
+        readiness_probe=_probe("/login", period=5, failures=2),
         # What is trained in it has the same processors: slow is not dead.
-        liveness_probe=_probe(period=10, failures=12),
-        resources=k8s.core.v1.ResourceRequirementsArgs(
-            requests={"cpu": "100m", "memory": args["memory"]}, limits={"memory": args["memory"]}
-        ),
+        liveness_probe=_probe("/api", period=10, failures=12),
+        # What is trained in it may use more processors than a server would.
+        resources=resources("100m", args["memory"], most_cpu="16", most_scratch="16Gi"),
     )
     return restricted_pod(
         container,
@@ -187,6 +187,6 @@ def _pod(
     )
 
 
-def _probe(*, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
-    # The one page that needs no token; and the kubelet's own Host would be the pod's address.
-    return http_probe("/api", "http", period=period, failures=failures, host="localhost")
+def _probe(path: str, *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
+    # Neither page needs a token; and the kubelet's own Host would be the pod's address.
+    return http_probe(path, "http", period=period, failures=failures, host="localhost")

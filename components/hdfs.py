@@ -18,7 +18,14 @@ from components._network import (
     pods,
     policy,
 )
-from components._pods import Credentials, exec_probe, once_done, python_job, restricted_pod
+from components._pods import (
+    Credentials,
+    exec_probe,
+    once_done,
+    python_job,
+    resources,
+    restricted_pod,
+)
 from components._uris import fingerprint, service_host
 from components._validate import known_keys
 
@@ -341,9 +348,7 @@ def _pod(
         startup_probe=exec_probe(ready, period=1, failures=180),
         readiness_probe=exec_probe(ready, period=5, failures=2),
         liveness_probe=alive,
-        resources=k8s.core.v1.ResourceRequirementsArgs(
-            requests={"cpu": "100m", "memory": "384Mi"}, limits={"memory": "768Mi"}
-        ),
+        resources=resources("100m", "384Mi", most_cpu="4", most_memory="768Mi"),
     )
     return restricted_pod(
         container,

@@ -15,6 +15,7 @@ from components._pods import (
     http_probe,
     once_done,
     python_job,
+    resources,
     restricted_pod,
     secrets_env,
 )
@@ -164,7 +165,7 @@ class Minio(pulumi.ComponentResource):
                 namespace=namespace,
                 labels=common,
                 host=public_host,
-                service=server.spec.service_name,
+                service=server.metadata.name,
                 port=port,
                 opts=pulumi.ResourceOptions.merge(
                     child, pulumi.ResourceOptions(depends_on=[server])
@@ -221,9 +222,7 @@ def _pod(
         startup_probe=http_probe("/minio/health/ready", "s3", period=1, failures=120),
         readiness_probe=http_probe("/minio/health/ready", "s3", period=5, failures=2),
         liveness_probe=http_probe("/minio/health/live", "s3", period=10, failures=6),
-        resources=k8s.core.v1.ResourceRequirementsArgs(
-            requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "1Gi"}
-        ),
+        resources=resources("100m", "256Mi", most_cpu="4", most_memory="1Gi"),
     )
     return restricted_pod(
         container,

@@ -10,7 +10,7 @@ from components._data_server import DATA_VOLUME, data_server
 from components._database import AUTH_DATABASE, DATABASE, database_credentials
 from components._labels import labels, metadata, selector
 from components._network import server_policies
-from components._pods import Credentials, exec_probe, restricted_pod, secret_env
+from components._pods import Credentials, exec_probe, resources, restricted_pod, secret_env
 from components._uris import fingerprint, service_host
 from components._validate import known_keys
 
@@ -154,9 +154,7 @@ def _pod(
         # out of connections is not killed with everybody's work.
         readiness_probe=exec_probe(_QUERY, period=5, failures=2),
         liveness_probe=exec_probe(["pg_isready", "-h", "127.0.0.1"], period=10, failures=12),
-        resources=k8s.core.v1.ResourceRequirementsArgs(
-            requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "1Gi"}
-        ),
+        resources=resources("100m", "256Mi", most_cpu="4", most_memory="1Gi"),
     )
     return restricted_pod(
         container,

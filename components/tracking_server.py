@@ -15,9 +15,11 @@ from components._pods import (
     http_probe,
     pod_labels,
     python_job,
+    resources,
     restarts_with,
     restricted_pod,
 )
+from components._replicas import apart, one_away_at_most
 from components._uris import service_host
 from components._validate import known_keys
 
@@ -120,6 +122,14 @@ class TrackingServer(pulumi.ComponentResource):
                 "selector": selector(name, "mlflow"),
                 "ports": [{"name": "http", "port": PORT, "target_port": "http"}],
             },
+            opts=child,
+        )
+        one_away_at_most(
+            name,
+            args["replicas"],
+            namespace=namespace,
+            labels=common,
+            picked=selector(name, "mlflow"),
             opts=child,
         )
         self.client_labels = client_labels(name)
@@ -302,17 +312,24 @@ def _pod(
         lifecycle=k8s.core.v1.LifecycleArgs(
             pre_stop=k8s.core.v1.LifecycleHandlerArgs(sleep=k8s.core.v1.SleepActionArgs(seconds=5))
         ),
-        resources=k8s.core.v1.ResourceRequirementsArgs(
-            requests={"cpu": "250m", "memory": args["memory"]}, limits={"memory": args["memory"]}
+        # Python's lock leaves one processor to a worker's code; another moves its bytes. Previews
+        # and downloads of MLflow's own page pass through /tmp, whole.
+        resources=resources(
+            "250m",
+            args["memory"],
+            most_cpu=str(2 * args["workers"]),
+            most_scratch="16Gi",
         ),
     )
     # An upload under way is given its time; the sleep above is part of it.
-    return restricted_pod(
+    pod = restricted_pod(
         container,
         user=SERVER_USER,
         backends=backends,
         grace_seconds=60,
     )
+    pod.affinity = apart(selector(name, "mlflow"))
+    return pod
 
 
 def _probe(path: str, *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:

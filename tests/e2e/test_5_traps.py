@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e import rights
 from tests.e2e.kubectl import Kubectl, ready, restarts
-from tests.e2e.programs import CLONE
+from tests.e2e.programs import CLONE, ProgramError
 from tests.e2e.stack import Stack, basic_login
 from tests.e2e.waiting import wait_until
 
@@ -103,6 +103,39 @@ def test_every_pod_is_restricted(stack: Stack) -> None:
     for pod in stack.kubectl.items("pods"):
         for container in pod["spec"]["containers"]:
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_a_pod_that_may_do_more_is_refused(stack: Stack) -> None:
+    (template,) = [
+        one["spec"]["template"]
+        for one in stack.kubectl.items("deployments")
+        if one["metadata"]["name"] == "mlflow"
+    ]
+
+    def refused(**changed: object) -> str:
+        """Return why Kubernetes takes no such pod; nothing is made."""
+        (container,) = template["spec"]["containers"]
+        own = {key: changed.pop(key) for key in ("securityContext",) if key in changed}
+        spec = {**template["spec"], **changed, "containers": [{**container, **own}]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "other"}, "spec": spec}
+        try:
+            stack.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(pod))
+        except ProgramError as error:
+            return str(error)
+        return ""
+
+    assert not refused()
+    for change in (
+        {"securityContext": {"privileged": True}},
+        {"securityContext": {"allowPrivilegeEscalation": True}},
+        {"securityContext": {"runAsUser": 0}},
+        {"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}},
+        {"securityContext": {"seccompProfile": {"type": "Unconfined"}}},
+        {"hostNetwork": True},
+        {"hostPID": True},
+        {"volumes": [{"name": "tmp", "hostPath": {"path": "/"}}]},
+    ):
+        assert 'violates PodSecurity "restricted' in refused(**change), change
 
 
 def test_servers_user_and_key_may_do_what_the_server_needs_and_no_more(stack: Stack) -> None:

@@ -1,0 +1,48 @@
+"""What pods need of which there are several: to be apart, and never to be sent away all at once."""
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components._labels import metadata
+
+
+def apart(picked: dict[str, str]) -> k8s.core.v1.AffinityArgs:
+    """Return the wish that the ``picked`` pods run on different nodes, as far as there are some."""
+    return k8s.core.v1.AffinityArgs(
+        pod_anti_affinity=k8s.core.v1.PodAntiAffinityArgs(
+            preferred_during_scheduling_ignored_during_execution=[
+                k8s.core.v1.WeightedPodAffinityTermArgs(
+                    weight=100,
+                    pod_affinity_term=k8s.core.v1.PodAffinityTermArgs(
+                        topology_key="kubernetes.io/hostname",
+                        label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=picked),
+                    ),
+                )
+            ]
+        )
+    )
+
+
+def one_away_at_most(
+    name: str,
+    replicas: int,
+    *,
+    namespace: pulumi.Input[str],
+    labels: dict[str, str],
+    picked: dict[str, str],
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """Let nodes be emptied one pod at a time; where there is but one pod, it would forbid it."""
+    if replicas < 2:
+        return
+    k8s.policy.v1.PodDisruptionBudget(
+        f"{name}-budget",
+        metadata=metadata(name, namespace, labels),
+        spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
+            max_unavailable=1,
+            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=picked),
+            # A pod that does not serve anyway must not keep a node from being emptied.
+            unhealthy_pod_eviction_policy="AlwaysAllow",
+        ),
+        opts=opts,
+    )
