@@ -1,5 +1,6 @@
 """The MLflow tracking server: migrated once, then rolled out, and published under one host name."""
 
+from itertools import product
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -241,15 +242,33 @@ def allowed_hosts(name: str, namespace: str, host: str, more: list[str]) -> list
 
     MLflow compares the whole header, port included, and answers anything else with 403
     (mlflow/server/security_utils.py): with only the ingress host, every pod would be refused
-    (mlflow/mlflow#22095). The private ranges are MLflow's own defaults, which setting the list
-    would drop: pod addresses, as Prometheus uses them, and NodePorts. A forged *name* that resolves
-    to such an address (DNS rebinding) is still refused.
+    (mlflow/mlflow#22095). The private ranges are among MLflow's own defaults, which setting the
+    list would drop: pod addresses, as Prometheus uses them, and NodePorts. Its ``10.*`` would also
+    let in the name ``10.evil.example``, which whoever owns it can point here (DNS rebinding).
     """
     service = [name, f"{name}.{namespace}", f"{name}.{namespace}.svc"]
     service.append(f"{service[-1]}.cluster.local")
-    names = [host, *service, "localhost", "127.0.0.1", "[::1]"]
-    private = ["10.*", "192.168.*", *(f"172.{second}.*" for second in range(16, 32))]
-    return [*names, *(f"{known}:*" for known in names), *private, *more]
+    private = [
+        *(f"10.{part}" for part in _numbers(3)),
+        *(f"192.168.{part}" for part in _numbers(2)),
+        *(
+            f"172.{second}.{part}"
+            for second in ("1[6-9]", "2[0-9]", "3[01]")
+            for part in _numbers(2)
+        ),
+    ]
+    known = [host, *service, "localhost", "127.0.0.1", *private]
+    # A bracket in a pattern begins a list of letters.
+    return [*known, "[::1]", *(f"{one}:*" for one in (*known, "[[]::1]")), *more]
+
+
+def _numbers(count: int) -> list[str]:
+    """Return the patterns of that many numbers of an address: nothing shorter leaves out letters.
+
+    The star is one of the letters, and only there because MLflow compares all else literally.
+    """
+    parts = ["[0-9*]" * digits for digits in (1, 2, 3)]
+    return [".".join(one) for one in product(parts, repeat=count)]
 
 
 def allowed_origins(host: str, ingress: IngressArgs) -> list[str]:

@@ -1,5 +1,7 @@
 """What all components promise alike, and the pure builders below them."""
 
+from fnmatch import fnmatch
+
 import pulumi
 import pytest
 
@@ -22,6 +24,8 @@ from tests.unit.recorder import Recorded, record
 
 POSTGRES: PostgresArgs = {"namespace": "ns", "image": "postgres:18.6", "storage": "1Gi"}
 MYSQL: MysqlArgs = {"namespace": "ns", "image": "mysql:9.7.1", "storage": "1Gi"}
+PRIVATE = ["10.1.22.255", "172.16.0.1", "172.31.0.255", "192.168.49.2"]
+LIKE_PRIVATE = ["10.evil.example", "10.1.2.3.evil", "172.16.evil", "192.168.a.b", "11.1.2.3"]
 MINIO: MinioArgs = {
     "namespace": "ns",
     "image": "minio:1",
@@ -133,3 +137,21 @@ def test_every_legitimate_name_is_answered_with_and_without_port() -> None:
     assert "mlflow.ns.svc.cluster.local:*" in hosts
     assert "extra:*" in hosts
     assert "*" not in hosts
+
+
+@pytest.mark.parametrize(
+    ("host", "answered"),
+    [
+        *((f"{address}{port}", True) for port in ("", ":5000") for address in PRIVATE),
+        *((f"{name}{port}", False) for port in ("", ":5000") for name in LIKE_PRIVATE),
+        ("[::1]:5000", True),
+    ],
+)
+def test_names_that_look_like_addresses_are_refused(host: str, answered: bool) -> None:
+    hosts = allowed_hosts("mlflow", "ns", "ml.example", [])
+    assert is_allowed(hosts, host) is answered
+
+
+def is_allowed(hosts: list[str], host: str) -> bool:
+    """Decide as MLflow does (mlflow/server/security_utils.py)."""
+    return any(fnmatch(host, one) if "*" in one else host == one for one in hosts)
