@@ -50,6 +50,7 @@ AXES: dict[str, dict[str, dict[str, object]]] = {
             "hdfsKerberosSecret": "ticket",
         },
     },
+    "login": {"login": {}, "no login": {"auth": "none", "authDatabaseUri": ""}},
     "artifact access": {"proxied": {}, "direct": {"artifactAccess": "direct"}},
     "workspace": {"no workspace": {}, "workspace": {"clientWorkspace": True}},
     "namespace": {"own namespace": {}, "their namespace": {"createNamespace": False}},
