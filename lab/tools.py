@@ -1,4 +1,6 @@
-"""The programs that the lab builds from pinned Go modules, once per version, into the cache."""
+"""The programs built from pinned Go modules, once per version, into the cache: what the lab runs
+on, and what checks the stack.
+"""
 
 import fcntl
 import functools
@@ -36,7 +38,7 @@ class _Program:
 
 
 # In the order that they are built: the first of Kubernetes' programs pays for what they share.
-_PROGRAMS = {
+_NODE = {
     "pulumi": _Program(
         "pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", "4 min", _PULUMI_STAMP
     ),
@@ -56,6 +58,11 @@ _PROGRAMS = {
     "etcd": _Program("etcd", "go.etcd.io/etcd/server/v3", "30 s"),
     "coredns": _Program("coredns", "github.com/coredns/coredns", "2 min"),
 }
+# Built when a test asks for them.
+_CHECKERS = {
+    "kube-score": _Program("kube-score", "github.com/zegl/kube-score/cmd/kube-score", "1 min"),
+}
+_PROGRAMS = _NODE | _CHECKERS
 
 
 def program(name: str) -> Path:
@@ -64,8 +71,8 @@ def program(name: str) -> Path:
 
 
 def build(*names: str) -> None:
-    """Build those of the programs (all, when none is named) that the cache does not hold."""
-    wanted = names or tuple(_PROGRAMS)
+    """Build those of the programs (all of the node's, when none is named) that the cache lacks."""
+    wanted = names or tuple(_NODE)
     if not _missing(wanted):
         return
     _check_go()
