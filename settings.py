@@ -27,7 +27,7 @@ _IMAGE = re.compile(
     rf"(?P<name>({_REGISTRY}/)?{_FOLDER}(/{_FOLDER})*)"
     r"(?P<tag>:[a-zA-Z0-9_][-.a-zA-Z0-9_]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
 )
-_NAME = rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*"
+_NAME = rf"{_LABEL}(\.{_LABEL})*"
 # A host outside: letters of either size, and a last part that is no number, for "10.1" is read as
 # an address by some and as a name by others.
 _HOST_NAME = re.compile(
@@ -47,8 +47,9 @@ _SECRETS = ("databaseUri", "authDatabaseUri", "s3SecretAccessKey")
 _MISTAKEN_FOR_SECRETS = ("databaseSecret", "s3Secret", "hdfsKerberosSecret", "s3AccessKeyId")
 """Settings into which people put the secret itself: a value that cannot be right is not shown."""
 _OWN_SECRETS = re.compile(
-    r"(mlflow|postgres|mysql|minio|hdfs|s3|existing-hdfs|external-database|workspace)"
-    r"-(server|root|credentials|check|token)(-files)?"
+    r"(mlflow|postgres|mysql|minio(-s3|-console)?|hdfs|s3|existing-hdfs|external-database|workspace"
+    r"|ingress)"
+    r"-(server|root|credentials|check|token|keys|users|user-.*|certificate|tls)(-files)?"
 )
 """Names of Secrets that the stack writes; a test compares them with what it asks for."""
 _SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -63,6 +64,11 @@ _FILES = ("s3Ca", "hdfsConfiguration", "hdfsHostAliases", "ingressAnnotations")
 
 class Refused(Exception):  # noqa: N818 (it is what happened to the value, not a failure of ours)
     """A value was not accepted; the text says what is."""
+
+
+def _is_name(text: str) -> bool:
+    """Say whether Kubernetes takes a name for an object, or DNS for a host."""
+    return len(text) <= 253 and re.fullmatch(_NAME, text) is not None
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
@@ -186,9 +192,9 @@ def _database_uri(text: str) -> str | None:
 
 def _object_name(kind: str) -> Callable[[str], str | None]:
     def parse(text: str) -> str | None:
-        if text and not re.fullmatch(_NAME, text):
+        if text and not _is_name(text):
             raise Refused(f"the name of a {kind}: small letters, digits, dashes")
-        if kind.startswith("Secret") and _OWN_SECRETS.fullmatch(text):
+        if kind == "Secret" and _OWN_SECRETS.fullmatch(text):
             raise Refused("the name of a Secret of the namespace that this stack does not write")
         return text or None
 
@@ -238,7 +244,7 @@ def _certificates(text: str) -> str | None:
     if not text:
         return None
     try:
-        if "PRIVATE KEY" in text:
+        if "PRIVATE KEY" in text or not text.isascii():
             raise ValueError
         ssl.create_default_context(cadata=text)
     except (ssl.SSLError, ValueError):
@@ -296,7 +302,7 @@ def _host_aliases(text: str) -> dict[str, list[str]]:
 
 def _names(value: object) -> list[str]:
     given = cast("list[object]", value) if isinstance(value, list) else []
-    names = [name for name in given if isinstance(name, str) and re.fullmatch(_NAME, name)]
+    names = [name for name in given if isinstance(name, str) and _is_name(name)]
     if not names or names != given:
         raise ValueError(given)
     return names
@@ -310,7 +316,7 @@ def _gateway(text: str) -> str | None:
 
 
 def _class_name(text: str) -> str | None:
-    if text and not re.fullmatch(_NAME, text):
+    if text and not _is_name(text):
         raise Refused("the name of a class in the cluster, or nothing for its default")
     return text or None
 

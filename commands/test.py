@@ -9,7 +9,7 @@ from commands._main import main, stream
 def command() -> int:
     """Run pytest once over all of them; the unit tests have run before anything was built."""
     with ground.ready() as cluster:
-        parts = ("scan", "plugins", "lab", "hdfs", "e2e")
+        parts = ("rendered", "scan", "plugins", "lab", "hdfs", "e2e")
         chosen = sys.argv[1:] or [f"tests/{part}" for part in parts]
         return stream([sys.executable, "-m", "pytest", *chosen], cluster.environment)
 

@@ -61,6 +61,7 @@ _NODE = {
 # Built when a test asks for them.
 _CHECKERS = {
     "kube-score": _Program("kube-score", "github.com/zegl/kube-score/cmd/kube-score", "1 min"),
+    "kubeconform": _Program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", "10 s"),
 }
 _PROGRAMS = _NODE | _CHECKERS
 

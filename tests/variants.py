@@ -8,7 +8,7 @@ from typing import Any
 from tests.unit.recorder import CERTIFICATE, Recorded, run_stack
 
 # Each choice's settings; the first of each axis is the default.
-AXES: dict[str, dict[str, dict[str, object]]] = {
+AXES: dict[str, dict[str, dict[str, Any]]] = {
     "backend store": {
         "postgres": {},
         "mysql": {"backendStore": "mysql"},
@@ -75,7 +75,7 @@ AXES: dict[str, dict[str, dict[str, object]]] = {
         },
     },
 }
-_ENCRYPTED = ("databaseUri", "authDatabaseUri", "s3SecretAccessKey")
+ENCRYPTED = ("databaseUri", "authDatabaseUri", "s3SecretAccessKey")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Variant:
     """One choice of each axis."""
 
     choices: tuple[str, ...]
-    settings: dict[str, object] = field(hash=False)
+    settings: dict[str, Any] = field(hash=False)
 
     def __str__(self) -> str:
         defaults = {next(iter(choices)) for choices in AXES.values()}
@@ -92,7 +92,7 @@ class Variant:
     def render(self, **changed: object) -> Recorded:
         """Return all that the program asks for, with some more settings changed."""
         settings: dict[str, Any] = {**self.settings, **changed}
-        return run_stack(*(key for key in _ENCRYPTED if key in settings), **settings)
+        return run_stack(*(key for key in ENCRYPTED if key in settings), **settings)
 
 
 def _pairs(choices: tuple[str, ...]) -> set[tuple[str, str]]:
@@ -109,7 +109,7 @@ def _covering() -> Iterator[Variant]:
     while missing:
         choices = max(every, key=lambda one: len(_pairs(one) & missing))
         missing -= _pairs(choices)
-        settings: dict[str, object] = {}
+        settings: dict[str, Any] = {}
         for axis, choice in zip(AXES.values(), choices, strict=True):
             settings |= axis[choice]
         yield Variant(choices, settings)

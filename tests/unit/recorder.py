@@ -110,10 +110,15 @@ def record(
 ) -> Recorded:
     """Run ``program`` with ``config``, some of it encrypted, until nothing is outstanding."""
     recorded = into or Recorded()
-    pulumi.runtime.set_mocks(recorded, project="mlflow", stack="minikube", preview=False)
-    pulumi.runtime.set_all_config(dict(config or {}), [f"mlflow:{key}" for key in encrypted])
+    configure(recorded, config or {}, encrypted)
     pulumi.runtime.test(program)()  # type: ignore[no-untyped-call]
     return recorded
+
+
+def configure(recorded: Recorded, config: Mapping[str, str], encrypted: Collection[str]) -> None:
+    """Give what runs next a configuration, some of it encrypted, and mocks."""
+    pulumi.runtime.set_mocks(recorded, project="mlflow", stack="minikube", preview=False)
+    pulumi.runtime.set_all_config(dict(config), [f"mlflow:{key}" for key in encrypted])
 
 
 def run_stack(

@@ -269,6 +269,7 @@ WRONG = [
     ("s3Region", "eu-central-1 ", "a region"),
     ("s3Region", "eu--central", "a region"),
     ("s3Ca", CERTIFICATE.replace("MIIB", "MIIC"), "certificates as PEM"),
+    ("s3Ca", f"\u00e9{CERTIFICATE}", "certificates as PEM"),
     ("s3Ca", CERTIFICATE[:200], "certificates as PEM"),
     ("s3Ca", "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----", "certificates as PEM"),
     ("s3Ca", CERTIFICATE * 500, "200000 bytes at most"),
