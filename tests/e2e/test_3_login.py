@@ -29,7 +29,10 @@ NOTHING = {
     "start": "PERMISSION_DENIED",
     "delete": "PERMISSION_DENIED",
 }
-READING = dict.fromkeys(("find", "get", "search", "read", "list", "download"), "done")
+READING = {
+    **dict.fromkeys(("find", "get", "search", "read", "list", "download"), "done"),
+    "upload": "403",
+}
 
 
 def add_user(stack: Stack, name: str) -> dict[str, str]:
@@ -63,11 +66,12 @@ def use(
     return share(machine, user, "use", name, made["experiment_id"], made["run_id"])
 
 
-def status(port: int, login: str | None) -> int:
-    """Return how the server answers a call of its API."""
+def status(
+    port: int, login: str | None, path: str = "/api/2.0/mlflow/experiments/search?max_results=1"
+) -> int:
+    """Return how the server answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     headers = {"Authorization": login} if login else {}
-    path = "/api/2.0/mlflow/experiments/search?max_results=1"
     connection.request("GET", path, headers=headers)
     return connection.getresponse().status
 
@@ -80,6 +84,15 @@ def test_only_who_knows_a_password_gets_in(stack: Stack, alice: dict[str, str]) 
         assert status(port, "Basic not-even-base64") == 401
         assert [status(port, basic_login(who)) for who in (wrong, stranger)] == [401, 401]
         assert [status(port, basic_login(who)) for who in (stack.client_env(), alice)] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/static-files/favicon.ico", "/ajax-api/3.0/mlflow/server-info"]
+)
+def test_the_pages_are_for_users_alone(stack: Stack, alice: dict[str, str], path: str) -> None:
+    with stack.kubectl.forwarded("service/mlflow", 5000) as port:
+        assert status(port, None, path) == 401
+        assert status(port, basic_login(alice), path) == 200
 
 
 def test_a_user_sees_nothing_of_anothers_until_let_in(

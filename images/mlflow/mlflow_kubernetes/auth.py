@@ -4,10 +4,17 @@ MLflow reads the address of its users' database from a file, and nothing else. T
 written here lies in memory, for the address has a password in it.
 """
 
+import asyncio
 import configparser
 import importlib
 import os
 import tempfile
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlflow_kubernetes._environment import required
 
@@ -46,10 +53,39 @@ def configured() -> bool:
 
 
 def close() -> None:
-    """Leave nothing open but what probes and load balancers ask.
+    """Leave nothing open but what probes and load balancers ask, in applications made after it.
 
     MLflow also hands its pages' code, and how it is set up, to everybody.
     """
-    if configured():
-        server = importlib.import_module("mlflow.server.auth")
-        server.is_unprotected_route = _OPEN.__contains__  # type: ignore[attr-defined]
+    if not configured():
+        return
+    server: Any = importlib.import_module("mlflow.server.auth")
+    add_permissions = server.add_fastapi_permission_middleware
+
+    def add(app: Starlette) -> None:
+        add_permissions(app)
+        app.add_middleware(_Gate, server=server)
+
+    server.add_fastapi_permission_middleware = add
+
+
+class _Gate:
+    """Asks for a password where MLflow does not; what it asks one for is left to it."""
+
+    def __init__(self, app: ASGIApp, server: Any) -> None:
+        self._app = app
+        self._server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["type"] == "http" and self._unguarded(scope["path"]):
+            # It looks at the database.
+            known = self._server._authenticate_fastapi_request
+            if not await asyncio.to_thread(known, Request(scope)):
+                app = Response(
+                    status_code=401, headers={"WWW-Authenticate": 'Basic realm="mlflow"'}
+                )
+        await app(scope, receive, send)
+
+    def _unguarded(self, path: str) -> bool:
+        return path not in _OPEN and self._server.is_unprotected_route(path)

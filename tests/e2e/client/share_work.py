@@ -13,6 +13,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request_safe
+from requests import HTTPError
 
 client = mlflow.MlflowClient()
 
@@ -64,6 +65,9 @@ def _tried(action: Callable[[], object]) -> str:
         return "done" if action() else "nothing"
     except MlflowException as error:
         return str(error.error_code)
+    except HTTPError as error:
+        # So ends what an upload or a download is refused.
+        return str(error).partition(" ")[0]
 
 
 if __name__ == "__main__":
