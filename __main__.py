@@ -16,9 +16,11 @@ from components import (
     existing_namespace,
     volumes_go_with_the_stack,
 )
+from kept import refuse_to_lose_it
 from settings import Settings
 
 settings = Settings.load()
+refuse_to_lose_it(settings)
 data = pulumi.ResourceOptions(protect=settings.protect_data)
 
 # A namespace that exists already is somebody else's: making it is refused, not taken over.

@@ -18,7 +18,10 @@ from tests.e2e.databases import POSTGRES, Database
 from tests.e2e.kubectl import Kubectl
 from tests.e2e.programs import CLONE, run
 
-PROGRAM = ("Pulumi.yaml", "Pulumi.minikube.yaml", "__main__.py", "settings.py", "components")
+PROGRAM = (
+    *("Pulumi.yaml", "Pulumi.minikube.yaml"),
+    *("__main__.py", "settings.py", "kept.py", "components"),
+)
 # An `up` that takes longer hangs: its own waits end after 5 minutes.
 UP_SECONDS = 420
 

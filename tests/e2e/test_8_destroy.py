@@ -32,6 +32,10 @@ def test_destroy_leaves_nothing_and_up_works_again(
     wait_for_nothing_more_than(kubectl, before, 60)
     assert [folder for folder in folders if folder.exists()] == []
 
+    # What held data is gone, so that the stack may be of another kind.
+    stack.set(artifactStore="hdfs")
+    stack.change("preview")
+    stack.set(artifactStore="minio")
     stack.change("up")
     report = machine.run("first_run.py", client_env=stack.client_env(), seconds=60)
     assert report == {"answer": 42.0, "greeting": "hello"}

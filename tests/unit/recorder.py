@@ -37,6 +37,8 @@ class Recorded(pulumi.runtime.Mocks):
     resources: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     exports: dict[str, Any] = field(default_factory=dict)
     secret_exports: set[str] = field(default_factory=set)
+    state: dict[str, Any] = field(default_factory=dict)
+    """What the last `up` left, as the engine tells it."""
 
     def new_resource(
         self, args: pulumi.runtime.MockResourceArgs
@@ -55,8 +57,10 @@ class Recorded(pulumi.runtime.Mocks):
     def call(
         self, args: pulumi.runtime.MockCallArgs
     ) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-        """Refuse: the program asks nothing of a provider but resources."""
-        raise AssertionError(f"unexpected call of {args.token}")
+        """Answer for the engine; the program asks nothing of a provider but resources."""
+        if not args.token.endswith(":readStackResourceOutputs"):
+            raise AssertionError(f"unexpected call of {args.token}")
+        return {"outputs": self.state}, []
 
     def inputs(self, name: str) -> dict[str, Any]:
         """Return the inputs of ``"<Kind> <name>"``."""

@@ -1,0 +1,51 @@
+"""Settings that would lose what a stack keeps are refused, and the stack stays as it is."""
+
+from typing import Any
+
+import yaml
+
+from tests.e2e.stack import Stack
+
+GUIDE = "see docs/moving-data.md"
+
+
+def refused(stack: Stack, command: str, **changed: str) -> str:
+    """Return what is said when settings are changed for one command alone."""
+    content = yaml.safe_load((stack.folder / "Pulumi.minikube.yaml").read_text())
+    for key, value in changed.items():
+        content["config"][f"mlflow:{key}"] = value
+    file = stack.folder / "changed.yaml"
+    file.write_text(yaml.safe_dump(content))
+    answer = stack.change(command, "--config-file", str(file), check=False)
+    file.unlink()
+    assert "Traceback" not in answer
+    assert "kubernetes:" not in answer, "nothing was even planned"
+    return answer
+
+
+def held(stack: Stack) -> dict[str, Any]:
+    """Return the versions of everything that holds data, or reaches it."""
+    found = stack.kubectl.items("statefulsets", "persistentvolumeclaims", "deployments", "jobs")
+    return {one["metadata"]["uid"]: one["metadata"].get("generation", 0) for one in found}
+
+
+def test_a_volume_a_kind_of_store_and_a_namespace_are_kept(stack: Stack) -> None:
+    before = held(stack)
+    other = "mysql" if stack.database.name == "postgres" else "postgres"
+    said = refused(
+        stack, "preview", backendStore=other, artifactStore="hdfs", namespace="elsewhere"
+    )
+    for line in (
+        f"mlflow:backendStore: '{other}'; accepted: '{stack.database.name}', which holds",
+        "mlflow:artifactStore: 'hdfs'; accepted: 'minio', which holds",
+        f"mlflow:namespace: 'elsewhere'; accepted: '{stack.namespace}', which holds",
+    ):
+        assert line in said
+        assert said.count(line) <= 2, "Pulumi shows it when it happens, and again at the end"
+    assert said.count(GUIDE) >= 3
+
+    said = refused(stack, "up", databaseStorage="512Mi", artifactStorage="1Gi")
+    assert "mlflow:databaseStorage: '512Mi'; accepted: 1Gi or more" in said
+    assert "mlflow:artifactStorage: '1Gi'; accepted: 5Gi or more" in said
+    assert held(stack) == before
+    stack.change("preview", "--expect-no-changes")

@@ -1,0 +1,105 @@
+"""What is refused because a stack would lose what it keeps, with the state that an `up` leaves.
+
+That the engine tells this state, in `preview` and `up`, tests/e2e shows.
+"""
+
+import functools
+from typing import Any
+
+import pulumi
+import pytest
+
+from tests.unit.recorder import Recorded, run_stack
+
+GUIDE = "; see docs/moving-data.md"
+WRONG = [
+    # what was there, what is changed, what the line says
+    ({}, {"databaseStorage": "1023Mi"}, "databaseStorage: '1023Mi'; accepted: 1Gi or more"),
+    ({}, {"artifactStorage": "4Gi"}, "artifactStorage: '4Gi'; accepted: 5Gi or more: a volume"),
+    ({}, {"backendStore": "mysql"}, "backendStore: 'mysql'; accepted: 'postgres', which holds"),
+    (
+        {},
+        {"backendStore": "external", "databaseSecret": "db"},
+        "backendStore: 'external'; accepted: 'postgres', which holds",
+    ),
+    ({}, {"artifactStore": "hdfs"}, "artifactStore: 'hdfs'; accepted: 'minio', which holds"),
+    (
+        {},
+        {"artifactStore": "s3", "s3Bucket": "bucket"},
+        "artifactStore: 's3'; accepted: 'minio', which holds",
+    ),
+    (
+        {"backendStore": "external", "databaseSecret": "db"},
+        {"backendStore": "postgres", "databaseSecret": ""},
+        "backendStore: 'postgres'; accepted: 'external', which holds",
+    ),
+    ({}, {"namespace": "other"}, "namespace: 'other'; accepted: 'mlflow', which holds"),
+    (
+        {"createNamespace": False},
+        {"namespace": "other"},
+        "namespace: 'other'; accepted: 'mlflow', which holds",
+    ),
+    (
+        {"artifactStore": "hdfs", "hdfsDataNodes": 3},
+        {"hdfsDataNodes": 2},
+        "hdfsDataNodes: 2; accepted: 3 or more: each may hold the only copy",
+    ),
+    (
+        {"clientWorkspace": True},
+        {"workspaceStorage": "4Gi"},
+        "workspaceStorage: '4Gi'; accepted: 5Gi or more: a volume does not shrink",
+    ),
+]
+
+
+@functools.cache
+def left_by(**settings: Any) -> dict[str, Any]:
+    """Return the state as the engine tells it after an `up` with these settings."""
+    recorded = run_stack(**settings)
+    prefix = "urn:pulumi:minikube::mlflow::"
+    return {
+        f"{prefix}{token}::{name.partition(' ')[2]}": {"type": token, "outputs": inputs}
+        for name, (token, inputs) in recorded.resources.items()
+    }
+
+
+def up(before: dict[str, Any], **changed: Any) -> Recorded:
+    """Bring a stack up in a state."""
+    return run_stack(into=Recorded(state=before), **changed)
+
+
+@pytest.mark.parametrize(("there", "changed", "said"), WRONG)
+def test_what_would_lose_data_is_refused(
+    there: dict[str, Any], changed: dict[str, Any], said: str
+) -> None:
+    recorded = Recorded(state=left_by(**there))
+    with pytest.raises(pulumi.RunError) as refused:
+        run_stack(into=recorded, **{**there, **changed})
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith(f"mlflow:{said}")
+    assert line.endswith(GUIDE)
+    assert not recorded.resources
+
+
+@pytest.mark.parametrize("there", [there for there, *_ in WRONG])
+def test_nothing_is_refused_where_nothing_changes(there: dict[str, Any]) -> None:
+    assert up(left_by(**there), **there).resources
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"databaseStorage": "2Gi", "artifactStorage": "5120Mi"},
+        {"replicas": 2, "storageClass": "fast"},
+        {"clientWorkspace": True, "workspaceStorage": "100Mi"},
+        {"createNamespace": False},
+    ],
+)
+def test_what_loses_nothing_is_taken(changed: dict[str, Any]) -> None:
+    assert up(left_by(), **changed).resources
+
+
+@pytest.mark.parametrize("changed", [changed for there, changed, _ in WRONG if not there])
+def test_nothing_is_refused_before_the_server_was_there(changed: dict[str, Any]) -> None:
+    first_up_failed = {urn: one for urn, one in left_by().items() if "Deployment" not in urn}
+    assert up(first_up_failed, **changed).resources
