@@ -14,6 +14,7 @@ from components import (
     TrackingServer,
     default_deny,
     existing_namespace,
+    let_solvers_in,
     volumes_go_with_the_stack,
 )
 from kept import refuse_to_lose_it
@@ -60,6 +61,8 @@ if settings.tls == "generated":
     )
     ingress["tls_secret"] = certificate.secret
     pulumi.export("ca_certificate", certificate.authority)
+if settings.tls == "cert-manager":
+    let_solvers_in(ingress, namespace, inside)
 database = BACKEND_STORES[settings.backend_store](
     settings.backend_store,
     {"namespace": namespace, **settings.database},

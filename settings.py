@@ -849,6 +849,10 @@ def _tls_contradictions(settings: Settings) -> list[str]:
         if settings.ingress_annotations:
             accepted = "nothing beside gateway: there is no Ingress"
             found.append(_refusal(settings, "ingressAnnotations", accepted))
+        # Left at its default it would keep the Gateway out, and every request hang.
+        if settings.ingress_namespace == "ingress-nginx":
+            accepted = "with gateway, the namespace of the Gateway's own pods"
+            found.append(_refusal(settings, "ingressNamespace", accepted))
     # A route without a listener is on all of them, and so on the one for plain HTTP.
     if settings.tls == "gateway" and (settings.gateway or "").count("/") < 2:
         accepted = "with tls: gateway, <namespace>/<name>/<listener>, the listener that has TLS"

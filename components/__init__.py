@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 import pulumi
 
-from components._ingress import IngressArgs
+from components._ingress import IngressArgs, let_solvers_in
 from components._labels import NAMESPACE_LABELS
 from components._network import default_deny
 from components._pods import Credentials
@@ -97,5 +97,6 @@ __all__ = [
     "TrackingServerArgs",
     "default_deny",
     "existing_namespace",
+    "let_solvers_in",
     "volumes_go_with_the_stack",
 ]

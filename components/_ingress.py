@@ -6,8 +6,8 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components._labels import metadata
-from components._network import Path, namespaces
+from components._labels import PART_OF_THE_STACK, metadata
+from components._network import Path, namespaces, policy
 
 ARTIFACT_ANNOTATIONS = {
     # Without it nginx refuses every body over 1 MB with 413: no model could be logged.
@@ -56,6 +56,24 @@ class IngressArgs(TypedDict):
 def from_ingress(args: IngressArgs, *ports: int) -> Path:
     """Return the controller's path to what is published."""
     return Path(namespaces([args.get("namespace", "ingress-nginx")]), tcp=ports)
+
+
+def let_solvers_in(
+    args: IngressArgs, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> None:
+    """Let the controller reach the pods with which cert-manager shows that a host name is ours.
+
+    They are its own, in the stack's namespace, for a minute at a time (ACME's HTTP-01); label and
+    port are in its pkg/apis/acme/v1/types.go and pkg/issuer/acme/http/http.go.
+    """
+    policy(
+        "mlflow-solvers",
+        namespace=namespace,
+        labels=PART_OF_THE_STACK,
+        applies_to={"acme.cert-manager.io/http01-solver": "true"},
+        ingress=[from_ingress(args, 8089)],
+        opts=opts,
+    )
 
 
 def public_url(args: IngressArgs, host: str) -> str:

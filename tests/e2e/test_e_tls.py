@@ -31,6 +31,11 @@ NAMESPACE = "mlflow-e2e-tls"
 # The custom resources of Kubernetes' Gateway API, which the lab has no controller for.
 GATEWAY_API = "sigs.k8s.io/gateway-api@v1.4.1"
 GATEWAY_API_SUM = "h1:NPxFutNkKNa8UfLd2CMlEuhIPMQgDQ6DXNKG9sHbJU8="
+THEIR_GATEWAY: dict[str, Any] = {
+    "tls": "gateway",
+    "gateway": "infra/public/https",
+    "ingressNamespace": "infra",
+}
 ROUTES = "httproutes.gateway.networking.k8s.io"
 
 
@@ -162,9 +167,7 @@ def gateway_api(environment: dict[str, str]) -> Iterator[Kubectl]:
 
 
 def test_kubernetes_takes_the_routes_to_a_gateway(stack: Stack, gateway_api: Kubectl) -> None:
-    rendered = run_stack(
-        namespace=NAMESPACE, tls="gateway", gateway="infra/public/https", clientWorkspace=True
-    )
+    rendered = run_stack(namespace=NAMESPACE, **THEIR_GATEWAY, clientWorkspace=True)
     routes = [one for one in objects(rendered) if one["kind"] == "HTTPRoute"]
     assert len(routes) == 4
 
@@ -181,7 +184,7 @@ def test_kubernetes_takes_the_routes_to_a_gateway(stack: Stack, gateway_api: Kub
     with pytest.raises(ProgramError, match=r"spec\.rules\[0\]\.timeouts\.request"):
         dry_run(routes[0])
 
-    stack.set(tls="gateway", gateway="infra/public/https")
+    stack.set(**THEIR_GATEWAY)
     planned = stack.change("preview")
     for kind, step in (("HTTPRoute", "create"), ("Ingress", "delete")):
         lines = [line for line in planned.splitlines() if f":{kind} " in line]

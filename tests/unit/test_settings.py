@@ -388,15 +388,23 @@ CONTRADICTIONS = [
     ),
     ({"tls": "gateway"}, "gateway: ''; accepted: with tls: gateway, <namespace>/<name>/<listener>"),
     (
-        {"tls": "gateway", "gateway": "infra/public"},
+        {"tls": "gateway", "gateway": "infra/public", "ingressNamespace": "infra"},
         "gateway: 'infra/public'; accepted: with tls: gateway, <namespace>/<name>/<listener>",
     ),
     (
-        {"tls": "generated", "gateway": "infra/public"},
+        {"tls": "generated", "gateway": "infra/public", "ingressNamespace": "infra"},
         "tls: 'generated'; accepted: none or gateway, where a gateway is set",
     ),
     (
-        {"gateway": "infra/public", "ingressAnnotations": {"example.com/a": "b"}},
+        {"gateway": "infra/public"},
+        "ingressNamespace: 'ingress-nginx'; accepted: with gateway, the namespace of the Gateway's",
+    ),
+    (
+        {
+            "gateway": "infra/public",
+            "ingressNamespace": "infra",
+            "ingressAnnotations": {"example.com/a": "b"},
+        },
         "ingressAnnotations: {'example.com/a': 'b'}; accepted: nothing beside gateway",
     ),
 ]
@@ -490,7 +498,7 @@ def test_a_secret_in_clear_is_refused_without_showing_it(
 
 def test_a_name_that_kubernetes_would_not_take_is_refused() -> None:
     name = f"infra/{'a.' * 126}a"
-    assert load(gateway=name).gateway == name
+    assert load(gateway=name, ingressNamespace="infra").gateway == name
     assert "accepted: <namespace>/<name> of a Gateway" in refusal(gateway=f"{name}a")
 
 

@@ -13,7 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from components import local_certificate
 from components.local_certificate import Certificate, certify
+from tests.reachability import End, Port, reaches
 from tests.unit.recorder import Recorded, password, run_stack
+from tests.variants import objects
 
 HOSTS = ["ml.example.com", "s3.example.com"]
 SCOPE = [*HOSTS, "lab.example.com"]
@@ -208,6 +210,21 @@ def test_cert_manager_is_asked_for_a_certificate_for_each_host() -> None:
     assert stack.exports["tracking_uri"] == "https://mlflow-server.local"
 
 
+@pytest.mark.parametrize(("tls", "let_in"), [("cert-manager", {"ingress"}), ("none", set[str]())])
+def test_the_controller_alone_reaches_the_pods_that_prove_a_host_name(
+    tls: str, let_in: set[str]
+) -> None:
+    issuer = "letsencrypt" if tls == "cert-manager" else ""
+    found = objects(run_stack(tls=tls, tlsIssuer=issuer))
+    policies = [one for one in found if one["kind"] == "NetworkPolicy"]
+    solver = End("solver", "10.0.1.1", "mlflow", {"acme.cert-manager.io/http01-solver": "true"})
+    around = [End("ingress", "10.0.2.1", "ingress-nginx"), End("stranger", "10.0.2.2", "stranger")]
+    assert {one.name for one in around if reaches(one, solver, Port(8089), policies)} == let_in
+    for one in around:
+        assert not reaches(one, solver, Port(22), policies)
+        assert not reaches(solver, one, Port(443), policies)
+
+
 @pytest.mark.parametrize(
     ("tls", "gateway", "parent"),
     [
@@ -222,7 +239,7 @@ def test_cert_manager_is_asked_for_a_certificate_for_each_host() -> None:
 def test_a_gateway_takes_the_ingresses_place(
     tls: str, gateway: str, parent: dict[str, str]
 ) -> None:
-    stack = run_stack(tls=tls, gateway=gateway, clientWorkspace=True)
+    stack = run_stack(tls=tls, gateway=gateway, ingressNamespace="infra", clientWorkspace=True)
     assert ingresses(stack) == {}
     routes = {
         name.split()[1]: inputs
