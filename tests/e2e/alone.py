@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from commands.cluster import Cluster
-from tests.e2e import places
+from tests.e2e import canaries, places
 from tests.e2e.databases import POSTGRES, Database
 from tests.e2e.kubectl import Kubectl, inventory, wait_for_nothing_more_than
 from tests.e2e.stack import Stack
@@ -26,6 +26,7 @@ def alone(
     finally:
         stack.change("destroy")
     assert stack.resources() == []
+    canaries.assert_destroy_gave_nothing_away(stack)
     wait_for_nothing_more_than(kubectl, before, 60)
 
 

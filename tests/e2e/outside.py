@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 from commands import stack as stacks
 from lab import node, paths
@@ -50,7 +51,7 @@ class Outside:
         self, user: str = "mlflow", *, password: str = "", port: int = 0, name: str = "mlflow"
     ) -> str:
         """Return the address of the database."""
-        login = f"{user}:{password or self.password}"
+        login = f"{user}:{quote(password or self.password, safe='')}"
         return f"postgresql+psycopg2://{login}@{ADDRESS}:{port or self.database_port}/{name}"
 
     def endpoint(self, port: int = 0) -> str:
@@ -62,7 +63,8 @@ class Outside:
 def running(folder: Path) -> Iterator[Outside]:
     """Have both servers running while the block runs."""
     settings = stacks.settings("minikube")
-    password, key = secrets.token_hex(16), secrets.token_hex(16)
+    # What a URL and JSON write in another way is looked for in all of them.
+    password, key = (f'{secrets.token_hex(16)}/@:%+"' for _ in range(2))
     with ExitStack() as stack:
         postgres = stack.enter_context(
             image_files(str(settings["postgresImage"]), folder / "postgres")

@@ -10,7 +10,7 @@ import pytest
 from commands import images
 from commands import stack as stacks
 from commands.cluster import Cluster
-from tests.e2e import places, rights
+from tests.e2e import canaries, places, rights
 from tests.e2e.alone import alone, machine_of
 from tests.e2e.databases import Database
 from tests.e2e.kubectl import restarts
@@ -88,3 +88,6 @@ class Pair:
         print(report)
         assert report["lost"] == {"metric": [], "param": [], "artifact": []}
         stack.change("preview", "--expect-no-changes")
+
+    def test_secrets_are_kept(self, stack: Stack) -> None:
+        canaries.assert_kept(stack)

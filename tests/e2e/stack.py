@@ -37,6 +37,8 @@ class Stack:
     database: Database
     said: list[str] = field(default_factory=list)
     """All that Pulumi printed for users."""
+    secrets: dict[str, str] = field(default_factory=dict)
+    """What nobody may come across, also when the stack is gone."""
 
     @classmethod
     def create(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.e2e import places
+from tests.e2e import canaries, places
 from tests.e2e.kubectl import Kubectl, Object, inventory, wait_for_nothing_more_than
 from tests.e2e.stack import Stack
 
@@ -29,6 +29,7 @@ def test_destroy_leaves_nothing_and_up_works_again(
 
     stack.change("destroy")
     assert stack.resources() == []
+    canaries.assert_destroy_gave_nothing_away(stack)
     wait_for_nothing_more_than(kubectl, before, 60)
     assert [folder for folder in folders if folder.exists()] == []
 

@@ -14,7 +14,7 @@ import pytest
 from commands import images
 from commands import stack as stacks
 from commands.cluster import Cluster
-from tests.e2e import outside, places
+from tests.e2e import canaries, outside, places
 from tests.e2e.alone import alone, machine_of
 from tests.e2e.kubectl import restarts
 from tests.e2e.outside import Outside
@@ -186,8 +186,9 @@ def test_what_cannot_be_used_is_told_within_a_minute_and_touches_nothing(
         assert re.search(reason, said), said
     assert took < 60
     assert untouched(stack) == kept
-    assert WRONG not in said
-    assert servers.password not in said
+    chosen = {"wrong": WRONG, "password": servers.password, "key": servers.key}
+    for place, text in canaries.elsewhere(stack).items():
+        assert canaries.found_in(text, chosen) == [], place
     assert "Traceback" not in said
 
 
@@ -231,6 +232,12 @@ def test_secrets_of_somebody_else_are_used_and_left(
         "s3-credentials",
         "s3-credentials-files",
     }
+
+
+def test_secrets_are_kept(stack: Stack, servers: Outside) -> None:
+    canaries.assert_kept(
+        stack, database_password=servers.password, bucket_key=servers.key, wrong_password=WRONG
+    )
 
 
 def test_destroy_leaves_everything_there(stack: Stack, servers: Outside) -> None:

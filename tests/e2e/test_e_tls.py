@@ -17,12 +17,12 @@ from commands import stack as stacks
 from commands.client_env import trusting
 from commands.cluster import Cluster
 from commands.up import address_in
-from tests.e2e import places
+from tests.e2e import canaries, places
 from tests.e2e.alone import alone, machine_of
+from tests.e2e.canaries import found_in
 from tests.e2e.kubectl import Kubectl
 from tests.e2e.programs import ProgramError, run
 from tests.e2e.stack import Stack
-from tests.e2e.test_7_secrets import everything_but_secrets, found_in
 from tests.e2e.waiting import wait_until
 from tests.unit.recorder import run_stack
 from tests.variants import objects
@@ -137,13 +137,10 @@ def test_the_key_is_in_its_secret_alone_and_the_authoritys_in_none(stack: Stack)
     key = base64.b64decode(kept["data"]["tls.key"]).decode()
     assert key.startswith("-----BEGIN PRIVATE KEY-----")
     # Any line of it that holds the number itself.
-    secrets = {"seed": seed, "key": key.splitlines()[1]}
+    line = key.splitlines()[1]
     in_secrets = stack.kubectl("get", "secrets", "--output=yaml")
-    assert found_in(in_secrets, secrets) == ["key"]
-    assert found_in(everything_but_secrets(stack), secrets) == []
-    assert found_in("".join(stack.said), secrets) == []
-    for file in stack.state_files:
-        assert found_in(file.read_bytes().decode(errors="replace"), secrets) == [], file
+    assert found_in(in_secrets, {"seed": seed, "key": line}) == ["key"]
+    canaries.assert_kept(stack, private_key=line)
 
 
 @pytest.fixture
