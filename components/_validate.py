@@ -1,4 +1,4 @@
-"""Checks of component inputs that no type checker can make at run time."""
+"""Component inputs: checks that no type checker can make, and what of them Pulumi keeps."""
 
 import difflib
 from collections.abc import Mapping
@@ -21,3 +21,14 @@ def known_keys(component: str, args: Mapping[str, object], declared: type) -> No
     required: frozenset[str] = getattr(declared, "__required_keys__", frozenset())
     for key in sorted(required - set(args)):
         raise pulumi.RunError(f"{component}.{key}: required, and not given")
+
+
+def recorded(args: Mapping[str, object], *secrets: str) -> dict[str, object]:
+    """Return the inputs as Pulumi shall keep them in its state: ``secrets`` encrypted.
+
+    A component's inputs are kept as they are given, and a setting is given as plain text.
+    """
+    return {
+        key: pulumi.Output.secret(value) if key in secrets and value is not None else value
+        for key, value in args.items()
+    }

@@ -8,7 +8,7 @@ from components._checked import checked_credentials
 from components._network import Path, outside
 from components._pods import Credentials
 from components._uris import database_port, with_connect_timeout
-from components._validate import known_keys
+from components._validate import known_keys, recorded
 
 
 class ExternalDatabaseArgs(TypedDict):
@@ -47,7 +47,8 @@ class ExternalDatabase(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ExternalDatabaseArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("mlflow-k8s:index:ExternalDatabase", name, {**args}, opts)
+        kept = recorded(args, "uri", "auth_uri")
+        super().__init__("mlflow-k8s:index:ExternalDatabase", name, kept, opts)
         known_keys(name, args, ExternalDatabaseArgs)
         uri, secret = args.get("uri"), args.get("secret")
         if (uri is None) == (secret is None):

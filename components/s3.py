@@ -9,7 +9,7 @@ import pulumi
 from components._checked import checked_credentials
 from components._network import Path, networks, outside
 from components._pods import FILES, Credentials
-from components._validate import known_keys
+from components._validate import known_keys, recorded
 
 _CA_FILE = "s3-ca.pem"
 
@@ -60,7 +60,7 @@ class S3(pulumi.ComponentResource):
     Secret's. Secret."""
 
     def __init__(self, name: str, args: S3Args, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("mlflow-k8s:index:S3", name, {**args}, opts)
+        super().__init__("mlflow-k8s:index:S3", name, recorded(args, "secret_access_key"), opts)
         known_keys(name, args, S3Args)
         endpoint, ca = args.get("endpoint"), args.get("ca")
         key = {

@@ -5,6 +5,7 @@ That wrong ones are refused before anything relies on them, tests/e2e shows on r
 
 import hashlib
 import json
+from typing import Any
 
 import pulumi
 import pytest
@@ -52,6 +53,33 @@ def on_existing_secrets() -> Recorded:
         s3Bucket="mlflow",
         s3Secret="their-key",
     )
+
+
+def test_what_pulumi_keeps_of_a_component_holds_no_secret_in_clear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: list[object] = []
+    real = pulumi.ComponentResource.__init__
+
+    def init(self: pulumi.ComponentResource, kind: str, name: str, *given: Any) -> None:
+        kept.append((kind, name, given))
+        real(self, kind, name, *given)
+
+    monkeypatch.setattr(pulumi.ComponentResource, "__init__", init)
+    run_stack(
+        *("databaseUri", "authDatabaseUri", "s3SecretAccessKey"),
+        backendStore="external",
+        databaseUri=URI,
+        authDatabaseUri=URI,
+        artifactStore="s3",
+        s3Bucket="mlflow",
+        s3AccessKeyId="key-id",
+        s3SecretAccessKey=KEY,
+    )
+    # An Output shows nothing of itself.
+    shown = repr(kept)
+    assert "'bucket': 'mlflow'" in shown
+    assert "chosen-by" not in shown
 
 
 def environment(stack: Recorded, pod: str) -> list[str]:
