@@ -369,7 +369,9 @@ def _namespaces(text: str) -> list[str]:
 def _networks(text: str) -> list[str]:
     networks: list[object] | None = _json(text, list)
     accepted = 'a list of networks without host bits, such as ["192.0.2.0/24"]'
-    if networks is None or not all(isinstance(one, str) and "/" in one for one in networks):
+    if networks is None or not all(
+        isinstance(one, str) and re.fullmatch(r"[0-9a-fA-F.:]+/[0-9.]+", one) for one in networks
+    ):
         raise Refused(accepted)
     try:
         return [str(ipaddress.ip_network(str(one))) for one in networks]

@@ -68,6 +68,11 @@ _RIGHT: dict[str, SearchStrategy[str]] = {
     "allowedHosts": _json(
         st.lists(_HOST | _of("*.corp", "10.*", "[::1]:*", "a:65535", "a_b.c"), max_size=3)
     ),
+    "clientNamespaces": _json(st.lists(_LABEL, max_size=2)),
+    "ingressNamespace": _LABEL,
+    "externalNetworks": _json(
+        st.lists(_of("192.0.2.0/24", "10.0.0.0/255.0.0.0", "2001:db8::/32", "::/0"), max_size=2)
+    ),
     "replicas": _of("1", "2", "20"),
     "workers": _of("1", "2", "16"),
     "databaseConnections": _of("1", "24", "90", "100000"),

@@ -143,6 +143,7 @@ WRONG = [
     ("allowedHosts", ["mlflow.corp:99999"], "a list"),
     ("allowedHosts", ["mlflow.corp", ""], "a list"),
     ("allowedHosts", ["mlflow.corp\nevil"], "a list"),
+    ("externalNetworks", ["fe80::%eth0/64"], "a list of networks"),
     ("replicas", "", "a whole number from 1 to 20"),
     ("replicas", "\u0662", "a whole number from 1 to 20"),
     ("replicas", "2\n", "a whole number from 1 to 20"),
