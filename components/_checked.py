@@ -37,9 +37,9 @@ def checked_credentials(
     ``reached_by`` are the paths through the network to the backend.
     ``existing_files`` are Secrets whose keys are files.
 
-    What is checked has Secrets of its own. The server's are written when the check has passed:
-    until then a server that restarts still finds what worked. Existing Secrets belong to somebody
-    else, so that only their names count in the fingerprint.
+    What is checked has Secrets and a path of its own. The server's are written when the check has
+    passed: until then a server still finds, and reaches, what worked. Existing Secrets belong to
+    somebody else, so that only their names count in the fingerprint.
     """
     files = files or {}
     common = labels(name, "mlflow", role)
@@ -49,7 +49,7 @@ def checked_credentials(
     parts = [*variables.items(), *files.items(), *(("", secret) for secret in named)]
     digest = fingerprint(salt, *(part for pair in parts for part in pair))
 
-    def credentials(suffix: str, opts: pulumi.ResourceOptions) -> Credentials:
+    def credentials(suffix: str, client: str, opts: pulumi.ResourceOptions) -> Credentials:
         def secret(kind: str, content: Mapping[str, pulumi.Input[str]]) -> list[pulumi.Input[str]]:
             if not content:
                 return []
@@ -68,29 +68,33 @@ def checked_credentials(
             "files": [*secret("-files", files), *existing_files],
             "host_aliases": dict(host_aliases or {}),
             "service_account": service_account,
-            "client_labels": client_labels(name),
+            "client_labels": client_labels(client),
             "fingerprint": digest,
         }
 
-    way_out = client_policy(name, namespace=namespace, labels=common, egress=reached_by, opts=opts)
+    def path(client: str, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+        return client_policy(
+            client, namespace=namespace, labels=common, egress=reached_by, opts=opts
+        )
+
+    trial = f"{name}-check"
     check = python_job(
-        f"{name}-check",
+        trial,
         module=module,
         namespace=namespace,
-        labels=labels(f"{name}-check", "mlflow", role),
+        labels=labels(trial, "mlflow", role),
         image=image,
-        backends=[credentials("check", opts)],
+        backends=[credentials("check", trial, opts)],
         seconds=CHECK_SECONDS,
         # The first pod of the server's image, which may have to be pulled.
         seconds_to_start=240,
         # What did not answer in all that time is told now, rather than minutes later.
         retries=0,
         environment=environment,
-        opts=after(opts, way_out),
+        opts=after(opts, path(trial, opts)),
     )
-    accepted = credentials(
-        "credentials", pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=check))
-    )
+    checked = after(opts, check)
+    accepted = credentials("credentials", name, checked)
     # Whoever reads a Secret comes after the check, also where the Secret was there before.
-    accepted["secret"] = once_done(check, accepted["secret"])
+    accepted["secret"] = once_done(path(name, checked), accepted["secret"])
     return accepted
