@@ -55,10 +55,13 @@ def make() -> None:
     run("ip", "link", "add", _LINK, "type", "veth", "peer", "name", "eth0", "netns", paths.NETNS)
     run(*inside, "link", "set", "lo", "up")
     run(*inside, "link", "set", "eth0", "up")
-    run(
-        *("nsenter", f"--net={paths.NETNS_FILE}"),
-        *("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"),
-    )
+    # By default a second refusal of what a policy denies would be told a second later.
+    for setting, value in (("ip_forward", 1), ("icmp_ratelimit", 0)):
+        run(
+            *("nsenter", f"--net={paths.NETNS_FILE}"),
+            *("sh", "-c", f"echo {value} > /proc/sys/net/ipv4/{setting}"),
+        )
+    run(*inside, "addr", "add", f"{paths.INGRESS_ADDRESS}/32", "dev", "lo")
     _make_mounts()
     # The last step: its address marks a complete network.
     run(*inside, "addr", "add", f"{paths.NODE_ADDRESS}/30", "dev", "eth0")

@@ -16,7 +16,18 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from lab import credentials, dns, ingress, namespaces, packages, paths, processes, storage, tools
+from lab import (
+    credentials,
+    dns,
+    ingress,
+    namespaces,
+    packages,
+    paths,
+    policies,
+    processes,
+    storage,
+    tools,
+)
 from lab.credentials import PKI
 from lab.processes import run, write
 from lab.progress import LabError, step
@@ -28,6 +39,8 @@ _PACKAGES = (
 )
 _PAUSE_IMAGE = "localhost/mlflow-lab/pause:1"
 _CONTAINERD_CONFIG = paths.NODE_DIR / "containerd.toml"
+_NETWORK = paths.NODE_DIR / "cni"
+_PLUGINS = paths.NODE_DIR / "cni-plugins"
 _KUBELET_CONFIG = paths.NODE_DIR / "kubelet.json"
 _PROXY_CONFIG = paths.NODE_DIR / "kube-proxy.json"
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -44,12 +57,12 @@ def start() -> None:
             f"MLFLOW_LAB_SUBNET must be 198.18 or 198.19, not what gives {paths.NETWORK}"
         )
     tools.build()
-    packages.need(*_PACKAGES, *ingress.PACKAGES)
+    packages.need(*_PACKAGES, *ingress.PACKAGES, *policies.PACKAGES)
     with _lock():
         owner = namespaces.owner()
         if owner not in ("", str(paths.CACHE)):
             raise LabError(f"the lab of {owner} runs: stop it with MLFLOW_LAB_HOME={owner}")
-        if namespaces.whole():
+        if namespaces.whole() and not _outdated():
             namespaces.route()
         else:
             _end()
@@ -274,6 +287,7 @@ def _components() -> dict[str, list[str]]:
             "--bind-address=127.0.0.1",
             "--leader-elect=false",
         ],
+        "policies": _python("lab.policies"),
         "kubelet": [
             str(program("kubelet")),
             f"--kubeconfig={credentials.kubeconfig('kubelet')}",
@@ -322,14 +336,28 @@ _PROXY_ROLE = {
 
 def _configure() -> None:
     dns.configure()
-    network = paths.NODE_DIR / "cni"
-    network.mkdir(exist_ok=True)
-    write(network / "mlflow-lab.conflist", json.dumps(_network()))
-    write(_CONTAINERD_CONFIG, _containerd(network))
+    _install_plugins()
+    _NETWORK.mkdir(exist_ok=True)
+    write(_NETWORK / "mlflow-lab.conflist", json.dumps(_network()))
+    write(_CONTAINERD_CONFIG, _containerd())
     resolver = paths.NODE_DIR / "resolv.conf"
     resolver.touch()
     write(_KUBELET_CONFIG, json.dumps(_kubelet(resolver)))
     write(_PROXY_CONFIG, json.dumps(_proxy()))
+
+
+def _outdated() -> bool:
+    """Tell whether what runs was started by a version that set the pods' network up otherwise."""
+    return _CONTAINERD_CONFIG.exists() and _CONTAINERD_CONFIG.read_text() != _containerd()
+
+
+def _install_plugins() -> None:
+    """Put the network's plugins, Debian's and ours, into the one folder that containerd takes."""
+    _PLUGINS.mkdir(exist_ok=True)
+    for plugin in Path("/usr/lib/cni").iterdir():
+        if not (_PLUGINS / plugin.name).is_symlink():
+            (_PLUGINS / plugin.name).symlink_to(plugin)
+    policies.install_plugin(_PLUGINS, Path(sys.executable).resolve())
 
 
 def _network() -> dict[str, object]:
@@ -350,11 +378,12 @@ def _network() -> dict[str, object]:
         "plugins": [
             {"type": "ptp", "ipam": addresses},
             {"type": "portmap", "capabilities": {"portMappings": True}},
+            policies.plugin_configuration(),
         ],
     }
 
 
-def _containerd(network: Path) -> str:
+def _containerd() -> str:
     root = paths.NODE_DIR / "containerd"
     return f"""\
 version = 2
@@ -375,8 +404,8 @@ tolerate_missing_hugetlb_controller = true
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "/usr/lib/cni"
-conf_dir = "{network}"
+bin_dir = "{_PLUGINS}"
+conf_dir = "{_NETWORK}"
 """
 
 

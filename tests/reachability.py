@@ -33,18 +33,19 @@ class End:
     labels: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
 
 
-def reaches(source: End, target: End, port: Port, policies: Sequence[Policy]) -> bool:
-    """Say whether a connection is let out of its source, and into its target."""
-    if source == target:
-        return True  # no policy keeps a pod from itself
-    out, into = _rules(source, policies, "Egress"), _rules(target, policies, "Ingress")
-    return (out is None or _any(out, "to", target, port, source.namespace)) and (
-        into is None or _any(into, "from", source, port, target.namespace)
-    )
+def open_ports(
+    source: End, target: End, ports: Iterable[Port], policies: Sequence[Policy]
+) -> list[Port]:
+    """Return the ports at which a connection is let out of its source, and into its target."""
+    out = _rules(source, policies, "Egress", target)
+    into = _rules(target, policies, "Ingress", source)
+    return [port for port in ports if all(_any(rules, port) for rules in (out, into))]
 
 
-def _rules(pod: End, policies: Sequence[Policy], direction: str) -> list[Any] | None:
-    """Return the rules of all policies that apply to a pod; None where no policy does."""
+def _rules(
+    pod: End, policies: Sequence[Policy], direction: str, peer: End
+) -> list[Mapping[str, Any]] | None:
+    """Return the rules for a pod that let its peer through; None where no policy applies to it."""
     chosen = [
         policy["spec"]
         for policy in policies
@@ -53,15 +54,18 @@ def _rules(pod: End, policies: Sequence[Policy], direction: str) -> list[Any] | 
         and direction in policy["spec"]["policyTypes"]
         and selects(policy["spec"]["podSelector"], pod.labels)
     ]
-    rules = [rule for spec in chosen for rule in spec.get(direction.lower()) or []]
+    side = {"Egress": "to", "Ingress": "from"}[direction]
+    rules = [
+        rule
+        for spec in chosen
+        for rule in spec.get(direction.lower()) or []
+        if _lists_peer(rule.get(side), peer, pod.namespace)
+    ]
     return rules if chosen else None
 
 
-def _any(rules: Sequence[Any], side: str, peer: End, port: Port, namespace: str) -> bool:
-    return any(
-        _lists_port(rule.get("ports"), port) and _lists_peer(rule.get(side), peer, namespace)
-        for rule in rules
-    )
+def _any(rules: Sequence[Mapping[str, Any]] | None, port: Port) -> bool:
+    return rules is None or any(_lists_port(rule.get("ports"), port) for rule in rules)
 
 
 def _lists_port(ports: Iterable[Mapping[str, Any]] | None, port: Port) -> bool:

@@ -34,7 +34,8 @@ def main() -> None:
         except BlockingIOError:
             raise LabError(f"an ingress controller already runs in {nginx.prefix}") from None
         try:
-            front = Front(nginx, Listen(paths.NODE_ADDRESS), root=os.geteuid() == 0)
+            listen = Listen(paths.NODE_ADDRESS, source=paths.INGRESS_ADDRESS)
+            front = Front(nginx, listen, root=os.geteuid() == 0)
             Controller(Client(), nginx, front, paths.NODE_ADDRESS).run()
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)

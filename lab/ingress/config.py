@@ -15,6 +15,8 @@ class Listen:
     address: str
     http: int = 80
     https: int = 443
+    source: str = ""
+    """Where it asks its upstreams from; empty leaves it to the kernel."""
 
 
 # Every path is relative to nginx's prefix, so no character of a user's folder needs quoting.
@@ -111,6 +113,8 @@ def render(
     servers = list(servers)
     # The cache folder is its owner's alone: a worker of another user could not buffer bodies there.
     parts = [_HEAD.format(user="user root;\n" if root else "")]
+    if listen.source:
+        parts.append(f"    proxy_bind {listen.source};\n")
     upstreams = {
         location.upstream.name: location.upstream
         for server in servers

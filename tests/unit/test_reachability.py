@@ -1,26 +1,20 @@
 """Who reaches whom, in every variant: all pairs of pods and of what is around them, at every port.
 
-What is declared here is compared with what the rendered policies say, line by line.
+What is declared is compared with what the rendered policies say, line by line.
 """
 
-import re
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pytest
 
 from components import ExternalDatabase, ExternalDatabaseArgs
-from tests.reachability import End, Policy, Port, reaches
+from tests.declared import DECLARED, TCP, UDP, declared
+from tests.reachability import End, Policy, Port, open_ports
 from tests.unit.recorder import record, run_stack
 from tests.variants import AXES, VARIANTS, Variant, objects, plain
 
-# Those of every program in the stack, of what is around it, and some that nobody listens on.
-TCP = (
-    *(22, 53, 80, 88, 443, 1234, 3306, 5000, 5432, 6443, 8020, 8080, 8443, 8888),
-    *(9000, 9001, 9864, 9866, 9867, 9870, 10250),
-)
-UDP = (53, 88, 123)
 THEIRS = "10.9.0.0/16"
 AROUND = [
     End("ingress", "10.0.2.1", "ingress-nginx", {"app.kubernetes.io/name": "ingress-nginx"}),
@@ -35,93 +29,13 @@ AROUND = [
     End("outside", "10.9.8.7"),
 ]
 
-DECLARED = {
-    "always": """
-        ingress, training -> mlflow: 5000
-        mlflow, mlflow-migration -> dns: 53 53/udp
-    """,
-    "postgres": "mlflow, mlflow-migration -> postgres: 5432",
-    "mysql": "mlflow, mlflow-migration -> mysql: 3306",
-    "external": """
-        mlflow, mlflow-migration, external-database-check -> outside: 5432
-        external-database-check -> dns: 53 53/udp
-    """,
-    "external by Secret": """
-        mlflow, mlflow-migration, external-database-check -> outside: any
-        external-database-check -> dns: 53 53/udp
-    """,
-    "minio": """
-        mlflow, minio-bucket -> minio: 9000
-        ingress -> minio: 9000 9001
-        minio-bucket -> dns: 53 53/udp
-    """,
-    "hdfs": """
-        mlflow, hdfs-folder, hdfs-datanode -> hdfs-namenode: 8020
-        mlflow, hdfs-folder -> hdfs-datanode: 9866
-        hdfs-datanode -> other-datanode: 9866 9867
-        other-datanode -> hdfs-datanode: 9866 9867
-        hdfs-namenode, hdfs-datanode, hdfs-folder -> dns: 53 53/udp
-    """,
-    "s3": "mlflow, s3-check -> outside: 9000;  s3-check -> dns: 53 53/udp",
-    "s3 by Secret": "mlflow, s3-check -> outside: 443;  s3-check -> dns: 53 53/udp",
-    "s3 by service account": """
-        mlflow, s3-check -> outside: 443
-        mlflow, s3-check -> agent: 80
-        s3-check -> dns: 53 53/udp
-    """,
-    "existing hdfs": """
-        mlflow, existing-hdfs-check -> outside: any 88/udp
-        existing-hdfs-check -> dns: 53 53/udp
-    """,
-    "workspace": """
-        ingress -> workspace: 8888
-        workspace -> mlflow: 5000
-        workspace -> dns: 53 53/udp
-        workspace -> internet: 443
-    """,
-    # Job runners ask language models.
-    "large": "mlflow -> internet: 443",
-}
-WITH_DIRECT_ACCESS = {
-    "minio": "workspace, training -> minio: 9000",
-    "hdfs": """
-        workspace, training -> hdfs-namenode: 8020
-        workspace, training -> hdfs-datanode: 9866
-    """,
-    "s3": "workspace -> outside: 9000",
-    "s3 by Secret": "workspace -> outside: 443",
-    "s3 by service account": "workspace -> outside: 443;  workspace -> agent: 80",
-    "existing hdfs": "workspace -> outside: any 88/udp",
-}
 
-
-def declared(variant: Variant, pods: Sequence[End]) -> set[str]:
-    """Return the lines that a variant's choices amount to, one for each port."""
-    texts = [DECLARED["always"], *(DECLARED.get(one, "") for one in variant.choices)]
-    if "direct" in variant.choices:
-        texts += [WITH_DIRECT_ACCESS.get(one, "") for one in variant.choices]
-    known = {end.name for end in (*pods, *AROUND)}
-    found = set()
-    for line in re.split(r"[;\n]", "\n".join(texts)):
-        if line.strip():
-            ends, _, ports = line.strip().partition(": ")
-            sources, targets = (side.split(", ") for side in ends.split(" -> "))
-            numbers = ports.replace("any", " ".join(map(str, TCP))).split()
-            found |= {
-                f"{source} -> {target}: {number}"
-                for source in known.intersection(sources)
-                for target in known.intersection(targets)
-                for number in numbers
-            }
-    return found
-
-
-def rendered(variant: Variant, **changed: object) -> tuple[list[End], list[Policy]]:
-    """Return a variant's pods, and its policies."""
-    theirs = [THEIRS] if outside(variant) else []
-    given = {"clientNamespaces": ["training"], "externalNetworks": theirs}
-    found = objects(variant.render(**{**given, **changed}))
-    policies = [one for one in found if one["kind"] == "NetworkPolicy"]
+@cache
+def rendered(variant: Variant, *networks: str) -> tuple[list[End], list[Policy]]:
+    """Return the pods and the policies of a variant whose backends may be in these networks."""
+    given = {"clientNamespaces": ["training"], "externalNetworks": [*networks]}
+    found = objects(variant.render(**given))
+    policies: list[Policy] = [one for one in found if one["kind"] == "NetworkPolicy"]
     return list(ends(found)), policies
 
 
@@ -146,14 +60,14 @@ def every_path(ends: Sequence[End], policies: Sequence[Policy]) -> Iterator[tupl
     ports = [*map(Port, TCP), *(Port(number, "UDP") for number in UDP)]
     for source in ends:
         for target in ends:
-            for port in ports:
-                if source != target and reaches(source, target, port, policies):
+            if source != target:
+                for port in open_ports(source, target, ports, policies):
                     yield source, target, str(port)
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_exactly_the_declared_paths_are_open(variant: Variant) -> None:
-    pods, policies = rendered(variant)
+    pods, policies = rendered(variant, *([THEIRS] if outside(variant) else []))
     theirs = "their namespace" in variant.choices
     neighbour = End("neighbour", "10.0.0.9", "mlflow", {"app": "of-somebody"})
     # In a namespace of the stack's own, not even a pod that nobody knows is left open.
@@ -166,12 +80,12 @@ def test_exactly_the_declared_paths_are_open(variant: Variant) -> None:
     }
     # The other DataNode is there for what goes between two of them.
     found = {line for line in found if "other-datanode" not in line or "hdfs-datanode" in line}
-    assert found == declared(variant, pods)
+    assert found == declared(variant.choices, {end.name for end in (*pods, *AROUND)})
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_what_is_not_ours_is_left_alone_in_a_namespace_of_somebody_elses(variant: Variant) -> None:
-    _, policies = rendered(variant)
+    _, policies = rendered(variant, *([THEIRS] if outside(variant) else []))
     neighbour = End("neighbour", "10.0.0.9", "mlflow", {"app": "of-somebody"})
     open_to_all = {
         (source.name, target.name)
@@ -187,7 +101,7 @@ def test_what_is_not_ours_is_left_alone_in_a_namespace_of_somebody_elses(variant
 def test_wherever_a_backend_may_be_a_cloud_tells_its_keys_to_no_pod(variant: Variant) -> None:
     clouds = [end for end in AROUND if end.name in ("metadata", "agent")]
     for networks in ([], ["0.0.0.0/0"]) if outside(variant) else ([],):
-        pods, policies = rendered(variant, externalNetworks=networks)
+        pods, policies = rendered(variant, *networks)
         told = {
             (target.name, port)
             for source, target, port in every_path([*pods, *clouds], policies)

@@ -1,0 +1,94 @@
+"""Who may reach whom, and at which port: all that is open, for each choice that a stack has.
+
+tests/unit/test_reachability.py compares it with what the rendered policies say in every variant,
+tests/e2e/test_5_network.py with what packets do.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+
+# Those of every program in the stack, of what is around it, and some that nobody listens on.
+TCP = (
+    *(22, 53, 80, 88, 443, 1234, 3306, 5000, 5432, 6443, 8020, 8080, 8443, 8888),
+    *(9000, 9001, 9864, 9866, 9867, 9870, 10250),
+)
+UDP = (53, 88, 123)
+
+DECLARED = {
+    "always": """
+        ingress, training -> mlflow: 5000
+        mlflow, mlflow-migration -> dns: 53 53/udp
+    """,
+    "postgres": "mlflow, mlflow-migration -> postgres: 5432",
+    "mysql": "mlflow, mlflow-migration -> mysql: 3306",
+    "external": """
+        mlflow, mlflow-migration, external-database-check -> outside: 5432
+        external-database-check -> dns: 53 53/udp
+    """,
+    "external by Secret": """
+        mlflow, mlflow-migration, external-database-check -> outside: any
+        external-database-check -> dns: 53 53/udp
+    """,
+    "minio": """
+        mlflow, minio-bucket -> minio: 9000
+        ingress -> minio: 9000 9001
+        minio-bucket -> dns: 53 53/udp
+    """,
+    "hdfs": """
+        mlflow, hdfs-folder, hdfs-datanode -> hdfs-namenode: 8020
+        mlflow, hdfs-folder -> hdfs-datanode: 9866
+        hdfs-datanode -> other-datanode: 9866 9867
+        other-datanode -> hdfs-datanode: 9866 9867
+        hdfs-namenode, hdfs-datanode, hdfs-folder -> dns: 53 53/udp
+    """,
+    "s3": "mlflow, s3-check -> outside: 9000;  s3-check -> dns: 53 53/udp",
+    "s3 by Secret": "mlflow, s3-check -> outside: 443;  s3-check -> dns: 53 53/udp",
+    "s3 by service account": """
+        mlflow, s3-check -> outside: 443
+        mlflow, s3-check -> agent: 80
+        s3-check -> dns: 53 53/udp
+    """,
+    "existing hdfs": """
+        mlflow, existing-hdfs-check -> outside: any 88/udp
+        existing-hdfs-check -> dns: 53 53/udp
+    """,
+    "workspace": """
+        ingress -> workspace: 8888
+        workspace -> mlflow: 5000
+        workspace -> dns: 53 53/udp
+        workspace -> internet: 443
+    """,
+    # Job runners ask language models.
+    "large": "mlflow -> internet: 443",
+}
+WITH_DIRECT_ACCESS = {
+    "minio": "workspace, training -> minio: 9000",
+    "hdfs": """
+        workspace, training -> hdfs-namenode: 8020
+        workspace, training -> hdfs-datanode: 9866
+    """,
+    "s3": "workspace -> outside: 9000",
+    "s3 by Secret": "workspace -> outside: 443",
+    "s3 by service account": "workspace -> outside: 443;  workspace -> agent: 80",
+    "existing hdfs": "workspace -> outside: any 88/udp",
+}
+
+
+def declared(choices: Sequence[str], known: Collection[str]) -> set[str]:
+    """Return the lines that a variant's choices amount to among the known ends, for each port."""
+    texts = [DECLARED["always"], *(DECLARED.get(one, "") for one in choices)]
+    if "direct" in choices:
+        texts += [WITH_DIRECT_ACCESS.get(one, "") for one in choices]
+    found = set()
+    for line in re.split(r"[;\n]", "\n".join(texts)):
+        if line.strip():
+            ends, _, ports = line.strip().partition(": ")
+            sources, targets = (side.split(", ") for side in ends.split(" -> "))
+            found |= {
+                f"{source} -> {target}: {port}"
+                for source in sources
+                for target in targets
+                for port in ports.replace("any", " ".join(map(str, TCP))).split()
+                if {source, target} <= {*known}
+            }
+    return found
