@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Self, TypeGuard, cast
 
 import pulumi
@@ -596,6 +597,42 @@ class Settings:
             "host": self.artifact_host,
             "console_host": self.artifact_console_host,
             "ingress": ingress,
+        }
+
+    @property
+    def tracking(self) -> Any:
+        """What settings say of the tracking server."""
+        return {
+            "image": self.server_image,
+            "host": self.tracking_host,
+            "replicas": self.replicas,
+            "workers": self.workers,
+            "memory": self.server_memory,
+            "auth": self.auth == "basic",
+            "users": ["workspace"] if self.client_workspace else [],
+            "job_execution": self.job_execution,
+            "allowed_hosts": self.allowed_hosts,
+            "client_namespaces": self.client_namespaces,
+        }
+
+    @property
+    def workspace(self) -> Any:
+        """What settings say of the workspace."""
+        return {
+            "image": self.workspace_image,
+            "host": self.workspace_host,
+            "storage": self.workspace_storage,
+            "storage_class": self.storage_class,
+            "memory": self.workspace_memory,
+        }
+
+    @property
+    def certificate(self) -> Any:
+        """What settings say of the stack's own certificate."""
+        return {
+            "hosts": list(self.hosts.values()),
+            "scope": self.possible_hosts,
+            "year": datetime.now(UTC).year,
         }
 
     @property

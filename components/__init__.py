@@ -5,17 +5,16 @@ from typing import Any, Protocol
 import pulumi
 
 from components._ingress import IngressArgs, let_solvers_in
-from components._labels import NAMESPACE_LABELS
 from components._network import default_deny
 from components._pods import Credentials
 from components.client_workspace import ClientWorkspace, ClientWorkspaceArgs
 from components.existing_hdfs import ExistingHdfs, ExistingHdfsArgs
-from components.existing_namespace import existing_namespace, volumes_go_with_the_stack
 from components.external_database import ExternalDatabase, ExternalDatabaseArgs
 from components.hdfs import Hdfs, HdfsArgs
 from components.local_certificate import LocalCertificate, LocalCertificateArgs
 from components.minio import Minio, MinioArgs
 from components.mysql import Mysql, MysqlArgs
+from components.place import Place
 from components.postgres import Postgres, PostgresArgs
 from components.s3 import S3, S3Args
 from components.tracking_server import TrackingServer, TrackingServerArgs
@@ -70,7 +69,6 @@ ARTIFACT_STORES: dict[str, type[ArtifactStore]] = {
 __all__ = [
     "ARTIFACT_STORES",
     "BACKEND_STORES",
-    "NAMESPACE_LABELS",
     "S3",
     "ArtifactStore",
     "BackendStore",
@@ -90,13 +88,12 @@ __all__ = [
     "MinioArgs",
     "Mysql",
     "MysqlArgs",
+    "Place",
     "Postgres",
     "PostgresArgs",
     "S3Args",
     "TrackingServer",
     "TrackingServerArgs",
     "default_deny",
-    "existing_namespace",
     "let_solvers_in",
-    "volumes_go_with_the_stack",
 ]
