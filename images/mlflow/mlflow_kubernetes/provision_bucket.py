@@ -84,12 +84,17 @@ def _policy(bucket: str) -> dict[str, object]:
     return {
         "Version": "2012-10-17",
         "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": [f"s3:{action}" for action in actions.split()],
-                "Resource": [resource],
-            }
-            for resource, actions in statements
+            *(
+                {
+                    "Effect": "Allow",
+                    "Action": [f"s3:{action}" for action in actions.split()],
+                    "Resource": [resource],
+                }
+                for resource, actions in statements
+            ),
+            # Unless it is denied, MinIO lets every key change itself, and make others like it,
+            # which go on when it is exchanged (cmd/admin-handlers-users.go: DenyOnly).
+            {"Effect": "Deny", "Action": ["admin:*"]},
         ],
     }
 

@@ -119,6 +119,10 @@ MAY_NOT: dict[str, Callable[[], object]] = {
     "administer: take on a policy": partial(as_me.policy_set, "consoleAdmin", user=SERVER[0]),
     "administer: reset a setting": partial(as_me.config_reset, "region"),
     "administer: restart the server": as_me.service_restart,
+    "administer: make a key that outlives this one": partial(
+        as_me.add_service_account, access_key="more", secret_key=SERVER[1]
+    ),
+    "administer: change its own key": partial(as_me.user_add, *SERVER),
     "be root by its own key": client(ROOT[0], SERVER[1]).list_buckets,
 }
 try:
@@ -131,6 +135,7 @@ finally:
     for undo in (
         partial(as_root.user_remove, "more"),
         partial(as_root.policy_remove, "more"),
+        partial(as_root.delete_service_account, "more"),
     ):
         with suppress(MinioAdminException):
             undo()
