@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from components import local_certificate
 from components.local_certificate import Certificate, certify
-from tests.reachability import End, Port, reaches
+from tests.reachability import End, Port, open_ports
 from tests.unit.recorder import Recorded, password, run_stack
 from tests.variants import objects
 
@@ -219,10 +219,10 @@ def test_the_controller_alone_reaches_the_pods_that_prove_a_host_name(
     policies = [one for one in found if one["kind"] == "NetworkPolicy"]
     solver = End("solver", "10.0.1.1", "mlflow", {"acme.cert-manager.io/http01-solver": "true"})
     around = [End("ingress", "10.0.2.1", "ingress-nginx"), End("stranger", "10.0.2.2", "stranger")]
-    assert {one.name for one in around if reaches(one, solver, Port(8089), policies)} == let_in
+    assert {one.name for one in around if open_ports(one, solver, [Port(8089)], policies)} == let_in
     for one in around:
-        assert not reaches(one, solver, Port(22), policies)
-        assert not reaches(solver, one, Port(443), policies)
+        assert not open_ports(one, solver, [Port(22)], policies)
+        assert not open_ports(solver, one, [Port(443)], policies)
 
 
 @pytest.mark.parametrize(
