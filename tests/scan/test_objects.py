@@ -36,9 +36,10 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def client(manifests: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a pod such as somebody runs beside the server, for which there is a policy."""
+    """Return a pod of somebody else's, for which there are policies: a client, or a solver."""
     (server,) = [one for one in manifests if one["kind"] == "Deployment"]
-    labels = {**PART_OF_THE_STACK, **client_labels("mlflow")}
+    solver = {"acme.cert-manager.io/http01-solver": "true"}
+    labels = {**PART_OF_THE_STACK, **client_labels("mlflow"), **solver}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
