@@ -16,7 +16,7 @@ import psycopg2  # noqa: F401 (like boto3 in s3.py: MLflow would import it in ea
 import uvicorn
 from sqlalchemy import orm
 
-from mlflow_kubernetes import auth, downloads, readiness
+from mlflow_kubernetes import auth, downloads, locations, readiness
 from mlflow_kubernetes.supervise import SOCKET
 
 
@@ -61,6 +61,7 @@ def main() -> None:
     """Take the arguments of uvicorn's own command."""
     downloads.install()
     readiness.install()
+    locations.install()
     importlib.import_module(sys.argv[-1].partition(":")[0])
     auth.close()
     orm.configure_mappers()
