@@ -1,0 +1,298 @@
+"""Who is kept out, shown on the running server: by every route and verb, name, origin and attack.
+
+Requests are sent in the server's own pod, as they are: what an ingress would straighten reaches it.
+"""
+
+import json
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.e2e.attacks import (
+    CANARY,
+    LOCATIONS,
+    OPEN,
+    Attack,
+    logins,
+    requests_elsewhere,
+    traversals,
+)
+from tests.e2e.programs import CLONE
+from tests.e2e.stack import Stack
+
+SERVER = "deployment/mlflow"
+INSIDE = CLONE / "tests" / "e2e" / "inside"
+API = "/api/2.0/mlflow"
+VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+# What a server says that does not let anybody in, and does not tell what there is.
+REFUSED = {401, 403, 404, 405}
+Answer = tuple[int, str]
+
+
+@dataclass(frozen=True)
+class Server:
+    """The tracking server, asked from within its pod."""
+
+    stack: Stack
+    users: Mapping[str, str]
+    """Names and passwords, by who they are."""
+
+    def ask(self, requests: Sequence[Mapping[str, Any]]) -> tuple[list[Answer], list[str]]:
+        """Return what was answered to each, and who called the address that nobody should."""
+        said = self.stack.kubectl.python(
+            SERVER,
+            INSIDE / "ask.py",
+            seconds=600,
+            REQUESTS=json.dumps(requests),
+            LISTEN=str(CANARY),
+        )
+        report = json.loads(said.splitlines()[-1])
+        return [(status, text) for status, text in report["answers"]], report["callers"]
+
+    def request(
+        self, by: str, verb: str, path: str, body: Any = None, **headers: str
+    ) -> dict[str, Any]:
+        """Return a request by somebody, or by nobody."""
+        request = {"verb": verb, "path": path, "body": body, "headers": headers}
+        return request if by == "nobody" else {**request, "login": self.users[by]}
+
+    def do(self, by: str, verb: str, path: str, body: Any = None) -> Any:
+        """Send one request that must succeed; return what it says."""
+        (answer,), _ = self.ask([self.request(by, verb, path, body)])
+        assert answer[0] == 200, answer
+        return json.loads(answer[1]) if answer[1].startswith("{") else answer[1]
+
+
+@pytest.fixture(scope="module")
+def server(stack: Stack) -> Iterator[Server]:
+    """The server with two users more: alice, who has secrets, and bob, who would like them."""
+    told = stack.client_env()
+    admin = f"{told['MLFLOW_TRACKING_USERNAME']}:{told['MLFLOW_TRACKING_PASSWORD']}"
+    passwords = {name: secrets.token_hex(12) for name in ("alice", "bob")}
+    logged_in = {name: f"{name}:{password}" for name, password in passwords.items()}
+    server = Server(stack, {"admin": admin, **logged_in})
+    for name, password in passwords.items():
+        server.do("admin", "POST", f"{API}/users/create", {"username": name, "password": password})
+    yield server
+    for name in passwords:
+        server.do("admin", "DELETE", f"{API}/users/delete", {"username": name})
+
+
+@pytest.fixture(scope="module")
+def routes(stack: Stack) -> dict[str, list[str]]:
+    """Every route that the server has, with the verbs that it takes."""
+    said = stack.kubectl.python(SERVER, INSIDE / "list_routes.py", seconds=120)
+    found: dict[str, list[str]] = json.loads(said.splitlines()[-1])
+    assert len(found) > 300
+    assert {"/graphql", "/v1/traces", "/get-artifact", f"{API}/runs/search"} <= found.keys()
+    return found
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """What alice has: the names by which it is asked for, and what nobody else may read."""
+
+    secret: str
+    ids: dict[str, str]
+
+    def path(self, route: str) -> str:
+        """Return a route with her things in the place of its parameters."""
+        return route.format_map({**dict.fromkeys(_parameters(route), "1"), **self.ids})
+
+
+def _parameters(route: str) -> list[str]:
+    return [part.partition("}")[0] for part in route.split("{")[1:]]
+
+
+@pytest.fixture(scope="module")
+def belongings(server: Server) -> Belongings:
+    """An experiment with a run, an artifact, a model, a trace and more, all alice's."""
+    secret, own = f"secret-{secrets.token_hex(8)}", f"of-alice-{secrets.token_hex(4)}"
+    tags = [{"key": "t", "value": secret}]
+
+    def make(path: str, body: Any, verb: str = "POST") -> Any:
+        return server.do("alice", verb, path, body)
+
+    experiment = make(f"{API}/experiments/create", {"name": own, "tags": tags})["experiment_id"]
+    run = make(f"{API}/runs/create", {"experiment_id": experiment, "tags": tags})["run"]["info"]
+    run_id = run["run_id"]
+    make(f"{API}/runs/log-parameter", {"run_id": run_id, "key": "p", "value": secret})
+    make(f"{API}/runs/log-metric", {"run_id": run_id, "key": "m", "value": 1, "timestamp": 1})
+    dataset = {"name": secret, "digest": "d", "source_type": "local", "source": secret}
+    make(f"{API}/runs/log-inputs", {"run_id": run_id, "datasets": [{"dataset": dataset}]})
+    folder = f"{experiment}/{run_id}/artifacts"
+    make(f"/api/2.0/mlflow-artifacts/artifacts/{folder}/s.txt", secret, "PUT")
+    make(f"{API}/registered-models/create", {"name": own, "description": secret, "tags": tags})
+    version = {"name": own, "source": f"runs:/{run_id}/s.txt", "run_id": run_id, "tags": tags}
+    make(f"{API}/model-versions/create", version)
+    model = make(
+        f"{API}/logged-models",
+        {"experiment_id": experiment, "name": "m", "params": [{"key": "p", "value": secret}]},
+    )["model"]["info"]["model_id"]
+    trace = f"tr-{secrets.token_hex(16)}"
+    make(
+        "/api/3.0/mlflow/traces",
+        {
+            "trace": {
+                "trace_info": {
+                    "trace_id": trace,
+                    "trace_location": {
+                        "type": "MLFLOW_EXPERIMENT",
+                        "mlflow_experiment": {"experiment_id": experiment},
+                    },
+                    "request_time": "2026-01-01T00:00:00Z",
+                    "execution_duration": "1s",
+                    "state": "OK",
+                    "request_preview": secret,
+                    "tags": {"t": secret},
+                }
+            }
+        },
+    )
+    kept = make(
+        "/api/3.0/mlflow/datasets/create",
+        {"name": f"{own}-data", "experiment_ids": [experiment], "tags": json.dumps({"t": secret})},
+    )["dataset"]["dataset_id"]
+    ids = {
+        "artifact_path": f"{folder}/s.txt",
+        "dataset_id": kept,
+        "experiment_id": experiment,
+        "model_id": model,
+        "name": own,
+        "request_id": trace,
+        "run_id": run_id,
+        "trace_id": trace,
+        "username": "alice",
+        "version": "1",
+    }
+    return Belongings(secret, ids)
+
+
+def test_nothing_is_answered_without_a_login(
+    server: Server, routes: dict[str, list[str]], belongings: Belongings
+) -> None:
+    asked = [(verb, belongings.path(route)) for route in routes for verb in VERBS]
+    answers, _ = server.ask([server.request("nobody", verb, path) for verb, path in asked])
+    answered = [
+        (verb, path, status)
+        for (verb, path), (status, _) in zip(asked, answers, strict=True)
+        if status not in REFUSED
+    ]
+    print(f"{len(routes)} routes x {len(VERBS)} verbs: {Counter(one for one, _ in answers)}")
+    assert {path for _, path, _ in answered} == OPEN
+    assert {verb for verb, _, _ in answered} <= {"GET", "HEAD", "OPTIONS"}
+
+
+def test_forged_names_are_refused_and_all_true_ones_served(server: Server) -> None:
+    own = f"{server.stack.namespace}-server.local"
+    service = ["mlflow", f"mlflow.{server.stack.namespace}", f"mlflow.{server.stack.namespace}.svc"]
+    service.append(f"{service[-1]}.cluster.local")
+    addresses = ["127.0.0.1", "[::1]", "10.244.0.7", "172.16.0.1", "172.31.255.9", "192.168.49.2"]
+    true = [own, *service, "localhost", *addresses]
+    served = [f"{name}{port}" for name in true for port in ("", ":80", ":443", ":5000", ":31234")]
+    forged = [
+        *(f"{name}.evil.example" for name in (own, *service, "localhost", *addresses)),
+        *(f"evil.example.{name}" for name in (own, *service)),
+        *(f"{name}@evil.example" for name in (own, "localhost", "mlflow")),
+        *(f"evil{name}" for name in (own, *service, "localhost")),
+        *(
+            "evil.example",
+            "evil.example:5000",
+            "evil.example:80",
+            "EVIL.EXAMPLE",
+            "xn--evil.example",
+        ),
+        *("10.evil.example", "10.1.2.evil", "192.168.evil.example", "172.16.evil.example:5000"),
+        *("8.8.8.8", "11.1.2.3", "172.32.0.1", "172.15.0.1", "192.169.0.1", "169.254.169.254"),
+        *("1.10.1.2.3", "10.1.2.3.4", "[::2]", "[fe80::1]", "0x7f000001", "2130706433", "127.1"),
+        *("kubernetes.default.svc", "postgres", "mlflow.other.svc", "", "*", "%", "localhost%00"),
+    ]
+    assert len(forged) >= 50
+    path = f"{API}/experiments/search?max_results=1"
+    answers, _ = server.ask(
+        [server.request("admin", "GET", path, Host=name) for name in (*served, *forged)]
+    )
+    got = {name: status for name, (status, _) in zip((*served, *forged), answers, strict=True)}
+    assert {name: got[name] for name in served if got[name] != 200} == {}
+    assert {name: got[name] for name in forged if got[name] != 403} == {}
+
+
+def test_pages_of_others_change_nothing(server: Server) -> None:
+    own = f"{server.stack.namespace}-server.local"
+    foreign = [
+        f"{scheme}://{name}"
+        for scheme in ("http", "https")
+        for name in (
+            *(f"evil.example{port}" for port in ("", ":80", ":443", ":5000", ":8080")),
+            *(f"{own}.evil.example", f"evil.example.{own}", f"evil{own}", f"{own}:8080"),
+            *("localhost.evil.example", "127.0.0.1.evil.example", "10.1.2.3", "192.168.49.2"),
+            *("mlflow.evil", "xn--evil.example", "EVIL.EXAMPLE", "[::2]", "0x7f000001", "8.8.8.8"),
+            *(f"evil.example#{own}", f"evil.example?{own}", f"evil.example/{own}"),
+            *(f"{own}@evil.example", "evil.example@localhost.evil", "localhost%2eevil.example"),
+        )
+    ]
+    foreign += ["null", "file://", "data:text/html,x", "chrome-extension://x", "*", "evil.example"]
+    assert len(foreign) >= 50
+    call = (f"{API}/experiments/create", {"name": f"by-a-page-{secrets.token_hex(4)}"})
+    answers, _ = server.ask(
+        [server.request("admin", "POST", *call, Origin=origin) for origin in foreign]
+    )
+    let_in = [origin for origin, (status, _) in zip(foreign, answers, strict=True) if status != 403]
+    assert not let_in
+    (mine,), _ = server.ask([server.request("admin", "POST", *call, Origin=f"http://{own}")])
+    assert mine[0] == 200
+
+
+def harmful(attack: Attack, answer: Answer) -> bool:
+    """Say whether an attack got somewhere: an answer, or something that only the server knows."""
+    status, text = answer
+    if attack.harmless and attack.harmless in text:
+        return False
+    leaks = ("root:x:0", "MLFLOW_BACKEND_STORE_URI", "AWS_SECRET", "canary", "experiment_id")
+    return status < 400 or any(leak in text for leak in leaks)
+
+
+def replay(server: Server, attacks: Sequence[Attack]) -> None:
+    """Send all of them; none may get anywhere, nor make the server call the canary."""
+    answers, callers = server.ask(
+        [
+            {
+                **server.request(one.by, one.verb, one.path, one.body, **one.headers),
+                **({"login": one.login} if one.login else {}),
+            }
+            for one in attacks
+        ]
+    )
+    print(f"{len(attacks)} attacks: {Counter(status for status, _ in answers)}")
+    got = [(one, answer) for one, answer in zip(attacks, answers, strict=True)]
+    assert [(one.name, answer) for one, answer in got if harmful(one, answer)] == []
+    assert not callers
+
+
+def test_paths_lead_nowhere_out_of_the_store(server: Server, belongings: Belongings) -> None:
+    replay(server, traversals(belongings.ids["run_id"], belongings.ids["name"]))
+
+
+def test_nobody_gets_in_by_a_default_or_past_the_login(server: Server) -> None:
+    replay(server, logins())
+
+
+def test_the_server_calls_nobody_it_is_told_to(server: Server) -> None:
+    replay(server, requests_elsewhere())
+
+
+def test_models_come_from_nowhere_else(server: Server, belongings: Belongings) -> None:
+    name = belongings.ids["name"]
+    asked = [
+        *((f"{API}/model-versions/create", {"name": name, "source": one}) for one in LOCATIONS),
+    ]
+    answers, callers = server.ask([server.request("admin", "POST", *one) for one in asked])
+    assert not callers
+    made = [json.loads(text) for status, text in answers if status == 200]
+    versions = [one["model_version"] for one in made if "model_version" in one]
+    # Another bucket may be named: what keeps it closed is the key that the server has.
+    assert [one["source"] for one in versions] == ["s3://another-bucket/x"]
