@@ -172,6 +172,52 @@ def belongings(server: Server) -> Belongings:
     return Belongings(secret, ids)
 
 
+def everything(belongings: Belongings) -> tuple[str, dict[str, Any]]:
+    """Return a query and a body that name all that is alice's; a route takes what it knows."""
+    ids = belongings.ids
+    lists = {
+        "experiment_ids": [ids["experiment_id"]],
+        "experiments": [ids["experiment_id"]],
+        "run_ids": [ids["run_id"]],
+        "trace_ids": [ids["trace_id"]],
+        "request_ids": [ids["trace_id"]],
+        "model_ids": [ids["model_id"]],
+    }
+    more = {
+        "run_uuid": ids["run_id"],
+        "path": "s.txt",
+        "artifact_file_path": "s.txt",
+        "key": "t",
+        "metric_key": "m",
+        "param_key": "p",
+        "max_results": 5,
+        "new_name": f"{ids['name']}-taken",
+        "alias": "a",
+        "stage": "Archived",
+        "password": "taken-over-by-bob",
+        "max_timestamp_millis": 9999999999999,
+    }
+    changes = {
+        "value": "taken",
+        "description": "taken",
+        "source": f"runs:/{ids['run_id']}/s.txt",
+        "is_admin": True,
+        "resource_type": "experiment",
+        "resource_id": ids["experiment_id"],
+        "permission": "MANAGE",
+        "locations": [
+            {
+                "type": "MLFLOW_EXPERIMENT",
+                "mlflow_experiment": {"experiment_id": ids["experiment_id"]},
+            }
+        ],
+    }
+    pairs = [(key, str(value)) for key, value in {**ids, **more}.items()]
+    pairs += [(key, value) for key, values in lists.items() for value in values]
+    query = "&".join(f"{key}={value}" for key, value in pairs)
+    return query, {**ids, **more, **lists, **changes}
+
+
 def test_nothing_is_answered_without_a_login(
     server: Server, routes: dict[str, list[str]], belongings: Belongings
 ) -> None:
@@ -185,6 +231,60 @@ def test_nothing_is_answered_without_a_login(
     print(f"{len(routes)} routes x {len(VERBS)} verbs: {Counter(one for one, _ in answers)}")
     assert {path for _, path, _ in answered} == OPEN
     assert {verb for verb, _, _ in answered} <= {"GET", "HEAD", "OPTIONS"}
+
+
+def state(server: Server, belongings: Belongings) -> list[Answer]:
+    """Return all that is alice's, as the admin sees it."""
+    ids = belongings.ids
+    paths = [
+        f"{API}/experiments/get?experiment_id={ids['experiment_id']}",
+        f"{API}/runs/get?run_id={ids['run_id']}",
+        f"{API}/artifacts/list?run_id={ids['run_id']}",
+        f"/get-artifact?run_uuid={ids['run_id']}&path=s.txt",
+        f"{API}/registered-models/get?name={ids['name']}",
+        f"{API}/model-versions/get?name={ids['name']}&version=1",
+        f"{API}/logged-models/{ids['model_id']}",
+        f"/api/3.0/mlflow/traces/{ids['trace_id']}",
+        f"/api/3.0/mlflow/datasets/{ids['dataset_id']}",
+        f"{API}/users/get?username=alice",
+        f"{API}/users/get?username=bob",
+    ]
+    answers, _ = server.ask([server.request("admin", "GET", path) for path in paths])
+    assert {status for status, _ in answers} == {200}, list(zip(paths, answers, strict=True))
+    return answers
+
+
+def test_no_user_reads_or_changes_what_is_anothers(
+    server: Server, routes: dict[str, list[str]], belongings: Belongings
+) -> None:
+    query, body = everything(belongings)
+    before = state(server, belongings)
+    asked = [
+        (verb, f"{belongings.path(route)}?{query}", None if verb == "GET" else body)
+        for route, verbs in routes.items()
+        for verb in verbs
+        if verb not in ("HEAD", "OPTIONS")
+    ]
+    run = f'(input: {{runId: "{belongings.ids["run_id"]}"}})'
+    asked.append(
+        (
+            "POST",
+            "/graphql",
+            {"query": f"{{mlflowGetRun{run} {{run {{data {{params {{value}}}}}}}}}}"},
+        )
+    )
+    answers, _ = server.ask([server.request("bob", *one) for one in asked])
+    told = [
+        one[:2] for one, (_, text) in zip(asked, answers, strict=True) if belongings.secret in text
+    ]
+    assert not told
+    assert state(server, belongings) == before
+    # The same requests tell alice a lot: what is refused above is not refused for being wrong.
+    reads = [one for one in asked if one[0] == "GET"]
+    hers, _ = server.ask([server.request("alice", *one) for one in reads])
+    tell = [one for one, (_, text) in zip(reads, hers, strict=True) if belongings.secret in text]
+    print(f"bob: {Counter(status for status, _ in answers)}; {len(tell)} requests tell alice")
+    assert len(tell) >= 20
 
 
 def test_forged_names_are_refused_and_all_true_ones_served(server: Server) -> None:
@@ -285,10 +385,14 @@ def test_the_server_calls_nobody_it_is_told_to(server: Server) -> None:
     replay(server, requests_elsewhere())
 
 
-def test_models_come_from_nowhere_else(server: Server, belongings: Belongings) -> None:
+def test_artifacts_are_kept_nowhere_else(server: Server, belongings: Belongings) -> None:
     name = belongings.ids["name"]
     asked = [
         *((f"{API}/model-versions/create", {"name": name, "source": one}) for one in LOCATIONS),
+        *(
+            (f"{API}/experiments/create", {"name": secrets.token_hex(8), "artifact_location": one})
+            for one in LOCATIONS
+        ),
     ]
     answers, callers = server.ask([server.request("admin", "POST", *one) for one in asked])
     assert not callers
@@ -296,3 +400,27 @@ def test_models_come_from_nowhere_else(server: Server, belongings: Belongings) -
     versions = [one["model_version"] for one in made if "model_version" in one]
     # Another bucket may be named: what keeps it closed is the key that the server has.
     assert [one["source"] for one in versions] == ["s3://another-bucket/x"]
+    experiments = [one["experiment_id"] for one in made if "experiment_id" in one]
+    print(f"{len(LOCATIONS)} places, {len(experiments)} of them accepted for an experiment")
+    runs = [
+        server.do("admin", "POST", f"{API}/runs/create", {"experiment_id": one})["run"]["info"]
+        for one in experiments
+    ]
+    read = f"/model-versions/get-artifact?name={name}&version={versions[0]['version']}&path=x"
+    upload = "/ajax-api/2.0/mlflow/upload-artifact"
+    replay(
+        server,
+        [
+            Attack("read a model", "GET", read),
+            *(
+                Attack(f"{what} at {run['artifact_uri']}", verb, path, body)
+                for run in runs
+                for what, verb, path, body in (
+                    ("read", "GET", f"/get-artifact?run_uuid={run['run_id']}&path=passwd", None),
+                    ("write", "POST", f"{upload}?run_uuid={run['run_id']}&path=x", "x"),
+                )
+                # It would end in the pod's scratch, where every upload to the page ends first.
+                if not (what == "write" and run["artifact_uri"].startswith("file:///tmp"))
+            ),
+        ],
+    )
