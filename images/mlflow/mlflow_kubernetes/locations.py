@@ -15,7 +15,7 @@ _validate: Any = handlers._validate_storage_location_uri
 
 def install() -> None:
     """Refuse what MLflow accepts."""
-    handlers._validate_storage_location_uri = _validate_no_local  # type: ignore[assignment]
+    handlers._validate_storage_location_uri = _validate_no_local
 
 
 def _validate_no_local(value: str, field_name: str) -> str:
