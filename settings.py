@@ -54,8 +54,9 @@ _OWN_SECRETS = re.compile(
 )
 """Names of Secrets that the stack writes; a test compares them with what it asks for."""
 _SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
-# Characters that XML has no place for, and halves of pairs, which cannot be sent at all.
-_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+# Characters that XML has no place for, or YAML, as which objects are sent to be applied; and halves
+# of pairs, which cannot be sent at all.
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _LONGEST = 4096
 """Bytes of a setting: an environment has room for 128 KiB in all."""
 _LONGEST_FILE = 200_000

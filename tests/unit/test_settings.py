@@ -239,6 +239,7 @@ WRONG = [
     ("ingressAnnotations", {f"example.com/{'a' * 64}": "c"}, "annotation names"),
     ("ingressAnnotations", {f"{'a.' * 127}a/b": "c"}, "annotation names"),
     ("ingressAnnotations", '{"a": "\\udfff"}', "annotation names"),
+    ("ingressAnnotations", {"a": "\u0080"}, "annotation names"),
     ("ingressAnnotations", {"a": None}, "annotation names"),
     ("ingressAnnotations", {"pulumi.com/skipAwait": "true"}, "outside of pulumi.com"),
     ("ingressAnnotations", {"a": "b" * 200_000}, "200000 bytes at most"),
