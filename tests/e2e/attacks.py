@@ -11,7 +11,7 @@ CANARY = 5099
 """Port on the server's own pod where a listener counts the calls that nobody should make."""
 INNER = f"127.0.0.1:{CANARY}"
 METADATA = "169.254.169.254"
-OPEN = frozenset({"/health", "/health/ready", "/version"})
+OPEN = frozenset({"/health", "/health/ready"})
 """What may be asked without a login."""
 _API = "/api/2.0/mlflow"
 _ARTIFACTS = "/api/2.0/mlflow-artifacts"

@@ -116,7 +116,7 @@ def test_a_worker_that_dies_is_replaced_and_the_other_one_serves(stack: Stack) -
     first, second = sorted(workers())
     with stack.kubectl.forwarded("service/mlflow", 5000) as port:
         os.kill(first, signal.SIGKILL)
-        asked = [urlopen(f"http://localhost:{port}/version").status for _ in range(5)]
+        asked = [urlopen(f"http://localhost:{port}/health").status for _ in range(5)]
     assert asked == [200] * 5
     wait_until(lambda: len(workers() - {first}) == 2, 60, "there are two workers again")
     assert second in workers()

@@ -27,7 +27,7 @@ _MEMORY = "/dev/shm"  # noqa: S108 (the pod's own)
 # (mlflow/mlflow#9684, #22817). So a password that was changed is good for as long on workers other
 # than the one that changed it.
 _CACHE_SECONDS = 30
-_OPEN = frozenset({"/health", "/health/ready", "/version"})
+_OPEN = frozenset({"/health", "/health/ready"})
 
 
 def configure() -> None:
