@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.e2e import canaries, processes
+from tests.e2e import canaries
 from tests.e2e.canaries import found_in
 from tests.e2e.stack import Stack
 
@@ -53,8 +53,7 @@ def test_secrets_are_kept(stack: Stack) -> None:
 
 
 def test_command_lines_are_searched(stack: Stack) -> None:
-    processes.visible_of_pod(stack.kubectl.pod("mlflow"))
-    assert "mlflow_kubernetes.serve" in canaries.elsewhere(stack)["command lines"]
+    assert "mlflow_kubernetes.workers" in canaries.elsewhere(stack)["command lines"]
 
 
 def texts(value: Any) -> Iterator[str]:
