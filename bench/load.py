@@ -43,8 +43,13 @@ class Client:
 
     def _post(self, call: str, body: Mapping[str, object]) -> dict[str, dict[str, dict[str, str]]]:
         path = f"/api/2.0/mlflow/{call}"
-        self._connection.request("POST", path, json.dumps(body), self._headers)
-        answer = self._connection.getresponse()
+        try:
+            self._connection.request("POST", path, json.dumps(body), self._headers)
+            answer = self._connection.getresponse()
+        except http.client.RemoteDisconnected:
+            # The ingress takes in the second stack's rules, and ends connections that wait.
+            self._connection.close()
+            return self._post(call, body)
         content = answer.read()
         if answer.status != http.client.OK:
             raise RuntimeError(f"{call}: {answer.status} {content[:200]!r}")
