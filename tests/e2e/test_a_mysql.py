@@ -13,9 +13,8 @@ class TestOnMysqlAndMinio(Pair):
     database, store = MYSQL, MINIO
 
     def test_names_are_equal_only_where_every_letter_is(self, stack: Stack) -> None:
-        said = json.loads(
-            stack.kubectl.python(SERVER, INSIDE / "log_like_names.py", **stack.client_env())
-        )
+        script = INSIDE / "log_like_names.py"
+        said = json.loads(stack.kubectl.python(SERVER, script, seconds=60, **stack.client_env()))
         assert said == {
             "name": "🚀 äöü",
             "params": {"lr": "lr 🚀", "LR": "LR 🚀", "loss": "loss 🚀"},
