@@ -1,7 +1,6 @@
 """Watches the cluster, keeps nginx's configuration true to it, and answers in the cluster."""
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.resources.networking_v1 import Ingress, IngressClass
 from lightkube.types import PatchType
 
-from lab import kinds
+from lab.changes import RETRY_SECONDS, Changes
 from lab.ingress import rules
 from lab.ingress.front import Front
 from lab.ingress.nginx import Nginx
@@ -25,7 +24,6 @@ from lab.ingress.nginx import Nginx
 # A second pays for both: endpoints that come and go together make one reload.
 _DEBOUNCE_SECONDS = 0.2
 _RESYNC_SECONDS = 60
-_RETRY_SECONDS = 1
 
 _EVERYWHERE: dict[str, Any] = {"namespace": "*"}
 # Only these: no other secret of the cluster is any business of an ingress.
@@ -49,14 +47,12 @@ class Controller:
         self._nginx = nginx
         self._front = front
         self._address = address
-        self._changed = threading.Event()
+        self._changes = Changes(client, _WATCHED)
         self._told: set[tuple[str, str]] = set()
 
     def run(self) -> None:
         """Serve for ever."""
-        kinds.prepare(*(kind for kind, _ in _WATCHED))
-        for kind, scope in _WATCHED:
-            threading.Thread(target=self._watch, args=(kind, scope), daemon=True).start()
+        self._changes.start()
         trouble = ""
         while True:
             try:
@@ -68,36 +64,23 @@ class Controller:
                 if str(error) != trouble:
                     trouble = str(error)
                     log.warning("trying again: %s: %s", type(error).__name__, trouble)
-                time.sleep(_RETRY_SECONDS)
+                time.sleep(RETRY_SECONDS)
 
     def _revive(self) -> None:
         if self._nginx.ensure_running():
             log.warning("nginx had died and was started again")
 
-    def _watch(self, kind: type[Any], scope: dict[str, Any]) -> None:
-        # An event only says "look again": what is there is then read whole, so that no event that
-        # was missed, or came twice, can leave a wrong configuration behind.
-        while True:
-            try:
-                for _ in self._client.watch(kind, **scope):
-                    self._changed.set()
-            except Exception as error:  # whatever ended the watch, the next one starts over
-                log.debug("watch of %s: %s", kind.__name__, error)
-            time.sleep(_RETRY_SECONDS)
-
     def _rest(self) -> None:
         """Wait for a change, or until it is time to look anyway."""
         deadline = time.monotonic() + _RESYNC_SECONDS
-        while not self._changed.wait(timeout=1) and time.monotonic() < deadline:
+        while not self._changes.seen.wait(timeout=1) and time.monotonic() < deadline:
             self._revive()
         time.sleep(_DEBOUNCE_SECONDS)
-        self._changed.clear()
+        self._changes.seen.clear()
 
     def _follow(self) -> None:
         """Bring nginx, and what the cluster knows of it, up to what the cluster wants."""
-        cluster = rules.Cluster(
-            *(list(self._client.list(kind, **scope)) for kind, scope in _WATCHED)
-        )
+        cluster = rules.Cluster(*self._changes.read())
         if not any(item.metadata.name == "nginx" for item in cluster.classes):
             self._make_class()
         site = self._front.serve(cluster)

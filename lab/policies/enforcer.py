@@ -15,13 +15,13 @@ from lightkube.resources.core_v1 import Namespace
 from lightkube.resources.core_v1 import Pod as PodResource
 from lightkube.resources.networking_v1 import NetworkPolicy
 
-from lab import kinds, paths
+from lab import paths
+from lab.changes import RETRY_SECONDS, Changes
 from lab.policies.rules import Cluster, Pod, render
 from lab.progress import LabError
 
 _DEBOUNCE_SECONDS = 0.2
 _RESYNC_SECONDS = 60
-_RETRY_SECONDS = 1
 _WATCHED: list[tuple[type[Any], dict[str, Any]]] = [
     (NetworkPolicy, {"namespace": "*"}),
     (Namespace, {}),
@@ -48,18 +48,15 @@ class Enforcer:
     """Enforces the cluster's network policies until it is told to end."""
 
     def __init__(self, client: Client, records: Path, door: socket.socket) -> None:
-        self._client = client
+        self._changes = Changes(client, _WATCHED)
         self._records = records
         self._door = door
-        self._changed = threading.Event()
         self._waiting: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
         self._enforced = ""
 
     def run(self) -> None:
         """Enforce for ever."""
-        kinds.prepare(*(kind for kind, _ in _WATCHED))
-        for kind, scope in _WATCHED:
-            threading.Thread(target=self._watch, args=(kind, scope), daemon=True).start()
+        self._changes.start()
         threading.Thread(target=self._listen, daemon=True).start()
         trouble = ""
         while True:
@@ -73,7 +70,7 @@ class Enforcer:
                     trouble = str(error)
                     log.warning("trying again: %s: %s", type(error).__name__, trouble)
                 answer = b""
-                time.sleep(_RETRY_SECONDS)
+                time.sleep(RETRY_SECONDS)
             for plugin in asking:
                 with plugin:
                     _tell(plugin, answer)
@@ -82,34 +79,22 @@ class Enforcer:
     def _rest(self, *, impatient: bool) -> None:
         """Wait for a change, or until it is time to look anyway."""
         if not impatient:
-            self._changed.wait(timeout=_RESYNC_SECONDS)
+            self._changes.seen.wait(timeout=_RESYNC_SECONDS)
         if self._waiting.empty():
             time.sleep(_DEBOUNCE_SECONDS)
-        self._changed.clear()
-
-    def _watch(self, kind: type[Any], scope: dict[str, Any]) -> None:
-        # An event only says "look again", as the ingress controller's do.
-        while True:
-            try:
-                for _ in self._client.watch(kind, **scope):
-                    self._changed.set()
-            except Exception as error:  # whatever ended the watch, the next one starts over
-                log.debug("watch of %s: %s", kind.__name__, error)
-            time.sleep(_RETRY_SECONDS)
+        self._changes.seen.clear()
 
     def _listen(self) -> None:
         while True:
             plugin, _ = self._door.accept()
             self._waiting.put(plugin)
-            self._changed.set()
+            self._changes.seen.set()
 
     def _enforce(self) -> None:
         """Bring the packet filter up to what the cluster wants."""
         # The records first: a pod whose address is known is in the list that comes after.
         addresses = _addresses(self._records)
-        policies, namespaces, found = (
-            list(self._client.list(kind, **scope)) for kind, scope in _WATCHED
-        )
+        policies, namespaces, found = self._changes.read()
         pods = {f"{one.metadata.namespace}/{one.metadata.name}": one for one in found}
         cluster = Cluster(
             policies=policies,
