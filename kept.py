@@ -1,5 +1,6 @@
 """What a stack keeps already: settings that would lose it are refused, before anything changes."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,14 +31,33 @@ def _resources() -> dict[str, Any]:
     The engine's own function, and not a StackReference: that would be a resource, and would know
     no more than what the last `up` that succeeded has exported.
     """
-    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    answer = pulumi.runtime.invoke(
-        "pulumi:pulumi:readStackResourceOutputs", {"stackName": name}
-    ).value
     return {
         f"{one['type'].rpartition(':')[2]} {urn.rpartition('::')[2]}": one["outputs"]
-        for urn, one in answer["outputs"].items()
+        for urn, one in _state().items()
     }
+
+
+def _state() -> dict[str, Any]:
+    """Return what the engine knows of every resource, by URN.
+
+    At this moment the engine notes in a file that the stack is there, and what lies beside that
+    file (`.attrs`, of gocloud.dev/blob/fileblob) is emptied before it is written anew: who reads
+    in between is told "failed to load checkpoint: EOF". It is whole a moment later.
+    """
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    reason = ""
+    for pause in (0.0, 0.1, 0.3, 1.0):
+        time.sleep(pause)
+        try:
+            answer = pulumi.runtime.invoke(
+                "pulumi:pulumi:readStackResourceOutputs", {"stackName": name}
+            )
+        except Exception as failed:  # the SDK raises nothing narrower
+            reason = str(failed).rpartition("returned an error: ")[2]
+        else:
+            outputs: dict[str, Any] = answer.value["outputs"]
+            return outputs
+    raise pulumi.RunError(f"what stack {name} keeps already cannot be told: {reason}")
 
 
 def _losses(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:

@@ -54,6 +54,8 @@ def _place(target: Path, *, program: Path | None = None, module: str = "") -> No
         unfinished.write_text(_launcher(module))
         unfinished.chmod(0o755)
     unfinished.replace(target)
+    # rename(2) does nothing where both names are links to the same file already.
+    unfinished.unlink(missing_ok=True)
 
 
 def _launcher(module: str) -> str:

@@ -39,6 +39,8 @@ class Recorded(pulumi.runtime.Mocks):
     secret_exports: set[str] = field(default_factory=set)
     state: dict[str, Any] = field(default_factory=dict)
     """What the last `up` left, as the engine tells it."""
+    unreadable: int = 0
+    """How many times the state cannot be read before it can."""
 
     def new_resource(
         self, args: pulumi.runtime.MockResourceArgs
@@ -60,6 +62,9 @@ class Recorded(pulumi.runtime.Mocks):
         """Answer for the engine; the program asks nothing of a provider but resources."""
         if not args.token.endswith(":readStackResourceOutputs"):
             raise AssertionError(f"unexpected call of {args.token}")
+        if self.unreadable:
+            self.unreadable -= 1
+            return {}, [("stackName", "the call returned an error: failed to load checkpoint: EOF")]
         return {"outputs": self.state}, []
 
     def inputs(self, name: str) -> dict[str, Any]:

@@ -103,3 +103,16 @@ def test_what_loses_nothing_is_taken(changed: dict[str, Any]) -> None:
 def test_nothing_is_refused_before_the_server_was_there(changed: dict[str, Any]) -> None:
     first_up_failed = {urn: one for urn, one in left_by().items() if "Deployment" not in urn}
     assert up(first_up_failed, **changed).resources
+
+
+def test_a_state_that_the_engine_is_writing_is_read_again() -> None:
+    recorded = Recorded(state=left_by(), unreadable=2)
+    with pytest.raises(pulumi.RunError, match="databaseStorage: '1023Mi'"):
+        run_stack(into=recorded, databaseStorage="1023Mi")
+
+
+def test_a_state_that_cannot_be_read_is_told_before_anything_changes() -> None:
+    recorded = Recorded(unreadable=100)
+    with pytest.raises(pulumi.RunError, match=r"cannot be told: failed to load checkpoint: EOF"):
+        run_stack(into=recorded)
+    assert not recorded.resources
