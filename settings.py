@@ -507,6 +507,16 @@ class Settings:
         return pulumi.Config("kubernetes").get("context")
 
     @property
+    def place(self) -> dict[str, Any]:
+        """Where the stack is put."""
+        return {
+            "name": self.namespace,
+            "ours": self.create_namespace,
+            "context": self.context,
+            "protected": self.protect_data,
+        }
+
+    @property
     def kubectl(self) -> str:
         """How kubectl is called to reach the stack's cluster."""
         return f"kubectl --context={self.context}" if self.context else "kubectl"

@@ -5,7 +5,6 @@ from typing import Any, Protocol
 import pulumi
 
 from components._ingress import IngressArgs, let_solvers_in
-from components._network import default_deny
 from components._pods import Credentials
 from components.client_workspace import ClientWorkspace, ClientWorkspaceArgs
 from components.existing_hdfs import ExistingHdfs, ExistingHdfsArgs
@@ -94,6 +93,5 @@ __all__ = [
     "S3Args",
     "TrackingServer",
     "TrackingServerArgs",
-    "default_deny",
     "let_solvers_in",
 ]

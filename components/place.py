@@ -1,14 +1,15 @@
-"""Where a stack is put: a namespace of its own or of somebody else's, and how objects get there."""
+"""Where a stack is put: a namespace of its own or of somebody else's, closed to whom it must be."""
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components._labels import NAMESPACE_LABELS
+from components._network import default_deny
 from components.existing_namespace import existing_namespace, volumes_go_with_the_stack
 
 
 class Place:
-    """A namespace, and the options that put resources there."""
+    """A namespace, closed to every packet that no policy asks for, and how things are put there."""
 
     namespace: pulumi.Output[str]
     """Its name, known when it is there."""
@@ -45,3 +46,4 @@ class Place:
                 self.inside, pulumi.ResourceOptions(transformations=[belong])
             )
         self.data = pulumi.ResourceOptions.merge(self.inside, protection)
+        default_deny(self.namespace, whole=ours, opts=self.inside)

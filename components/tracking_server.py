@@ -47,6 +47,8 @@ class TrackingServerArgs(TypedDict):
     Required: it is their only place."""
     default_artifact_root: NotRequired[pulumi.Input[str] | None]
     """Where clients write artifacts by themselves. Defaults to nowhere: the server does it."""
+    artifact_env: NotRequired[pulumi.Input[dict[str, str]]]
+    """What such clients need in their environment to do so. Defaults to nothing."""
     replicas: int
     """Number of pods. Required because the pools are shared among them."""
     workers: int
@@ -194,9 +196,11 @@ class TrackingServer(pulumi.ComponentResource):
             lambda ns: f"http://{service_host(name, ns)}:{PORT}"
         )
         self.logins = {user: login.credentials(user) for user in args.get("users", []) if auth}
+        of_server = {"MLFLOW_TRACKING_URI": self.tracking_uri}
+        of_user = login.variables(ADMIN) if auth else {}
         self.client_env = pulumi.Output.secret(
-            pulumi.Output.all(
-                MLFLOW_TRACKING_URI=self.tracking_uri, **(login.variables(ADMIN) if auth else {})
+            pulumi.Output.all(of_server, of_user, args.get("artifact_env", {})).apply(
+                lambda known: {**known[0], **known[1], **known[2]}
             )
         )
         self.add_user = service.metadata.namespace.apply(
