@@ -20,7 +20,7 @@ from tests.e2e.programs import CLONE, run
 
 PROGRAM = (
     *("Pulumi.yaml", "Pulumi.minikube.yaml"),
-    *("__main__.py", "settings.py", "kept.py", "components"),
+    *("__main__.py", "settings.py", "kept.py", "outputs.py", "components"),
 )
 # An `up` that takes longer hangs: its own waits end after 5 minutes.
 UP_SECONDS = 420
