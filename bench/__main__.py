@@ -44,6 +44,7 @@ class Figure:
         return f"{self.goal:g} {self.unit} or less" if self.unit else f"{self.goal:g} or more"
 
 
+REFUSAL = Figure("`up` with a wrong setting, until it is refused", "s", 5)
 UP = Figure("`up` from nothing, images present", "s")
 FIRST_RUN = Figure("... and until a first run is logged and read back", "s", 60)
 NO_OP = Figure("`up` with nothing to do", "s", 8)
@@ -75,7 +76,7 @@ LOGIN_PAIRS = 5
 """How often both are measured, in turn."""
 LOGIN_SECONDS = 6
 FIGURES = (
-    *(UP, FIRST_RUN, NO_OP, DESTROY, SERVER, WHOLE, UPLOAD, DOWNLOAD),
+    *(REFUSAL, UP, FIRST_RUN, NO_OP, DESTROY, SERVER, WHOLE, UPLOAD, DOWNLOAD),
     *THROUGH.values(),
     *RATIO.values(),
     *GROWTH.values(),
@@ -95,6 +96,7 @@ def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
     # A run that was killed may have left its namespace.
     stack.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", seconds=180)
     before = inventory(stack.kubectl)
+    note_refusal(stack, found)
     start = time.monotonic()
     stack.change("up")
     found[UP].append(time.monotonic() - start)
@@ -130,6 +132,16 @@ def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
         wait_for_nothing_more_than(stack.kubectl, before, 120)
 
     found[DESTROY].append(timed(destroy))
+
+
+def note_refusal(stack: Stack, found: dict[Figure, list[float]]) -> None:
+    """Note how long a user waits to hear of a wrong setting."""
+    stack.set(workers="0")
+    start = time.monotonic()
+    said = stack.change("up", check=False)
+    found[REFUSAL].append(time.monotonic() - start)
+    assert "mlflow:workers: '0'" in said, said
+    stack.pulumi("config", "rm", "--stack", "minikube", "workers")
 
 
 def note_transfers(stack: Stack, store: str, found: dict[Figure, list[float]]) -> None:
