@@ -159,9 +159,8 @@ class Stack:
         backend = self.environment["PULUMI_BACKEND_URL"]
         if not backend.startswith("file://"):
             return []
-        project = _load(CLONE / "Pulumi.yaml")["name"]
         folder = Path(backend.removeprefix("file://")).expanduser() / ".pulumi" / "locks"
-        return sorted((folder / "organization" / project / self.name).glob("*.json"))
+        return sorted((folder / "organization" / project() / self.name).glob("*.json"))
 
     def _change(self, command: str, *arguments: str, watch: Watch | None = None) -> None:
         """Run an update that the user watches."""
@@ -189,11 +188,16 @@ def chosen() -> Stack:
     return Stack(name, find(settings(name).get("kubernetes:context", "minikube")))
 
 
+def project() -> str:
+    """Return the project's name, which comes before the name of each of its settings."""
+    return str(_load(CLONE / "Pulumi.yaml")["name"])
+
+
 def settings(name: str) -> dict[str, Any]:
     """Return the settings of a stack: its file's, then the defaults of the project."""
-    project = _load(CLONE / "Pulumi.yaml")
-    prefix = f"{project['name']}:"
-    values = {key: entry.get("default") for key, entry in project["config"].items()}
+    prefix = f"{project()}:"
+    declared: dict[str, Any] = _load(CLONE / "Pulumi.yaml")["config"]
+    values = {key: entry.get("default") for key, entry in declared.items()}
     own: dict[str, Any] = _load(CLONE / f"Pulumi.{name}.yaml").get("config") or {}
     return values | {key.removeprefix(prefix): value for key, value in own.items()}
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from commands import hosts, images, stack
+from commands import hosts, images, mistakes, stack
 from commands._main import CommandError, main, say
 from lab.progress import duration
 
@@ -22,6 +22,7 @@ def command() -> None:
     """Find a cluster, put the images there, run `pulumi up`, and wait for the server."""
     started = time.monotonic()
     chosen = stack.chosen()
+    mistakes.refuse(chosen.name)
     found = chosen.cluster
     settings = stack.settings(chosen.name)
     say(f"bringing stack {chosen.name} up on {found.describe()}")
