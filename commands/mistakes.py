@@ -22,11 +22,12 @@ def refuse(name: str) -> None:
     Raises:
         CommandError: with one line for each mistake.
     """
+    project = stack.project()
     given = {key: _text(value) for key, value in stack.settings(name).items() if ":" not in key}
-    known = {f"{stack.project()}:{key}": text for key, text in given.items() if text is not None}
+    known = {f"{project}:{key}": text for key, text in given.items() if text is not None}
     if len(known) < len(given):
         return
-    configure(Runtime(project=stack.project(), stack=name))
+    configure(Runtime(project=project, stack=name))
     pulumi.runtime.set_all_config(known)
     try:
         Settings.load()
