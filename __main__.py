@@ -24,10 +24,10 @@ if settings.tls == "generated":
 if settings.tls == "cert-manager":
     let_solvers_in(ingress, place.namespace, place.inside)
 database = BACKEND_STORES[settings.backend_store](
-    settings.backend_store, {**settings.database, **here}, opts=place.data
+    settings.backend_store, {**settings.database, **here}, opts=place.inside
 )
 artifacts = ARTIFACT_STORES[settings.artifact_store](
-    settings.artifact_store, {**settings.artifacts(ingress), **here}, opts=place.data
+    settings.artifact_store, {**settings.artifacts(ingress), **here}, opts=place.inside
 )
 direct = settings.artifact_access == "direct"
 tracking = TrackingServer(
@@ -56,6 +56,6 @@ if settings.client_workspace:
             "artifact_store": artifacts.credentials if direct else None,
             "ingress": ingress,
         },
-        opts=place.data,
+        opts=place.inside,
     )
 export(settings, artifacts, tracking, workspace, certificate)

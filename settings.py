@@ -37,7 +37,7 @@ _HOST_NAME = re.compile(
 )
 # The address that SQLAlchemy reads, in the two forms that the server image has a driver for.
 _DATABASE_URI = re.compile(
-    r"(?P<driver>[\w+]+)://((?P<user>[^:/@\s]+)(:[^@\s]*)?@)?"
+    r"(?P<driver>[\w+]+)://((?P<user>[^:/?#\[\]@\s]+)(:[^/?#\[\]@\s]*)?@)?"
     r"(?P<host>[^:/?@\s\[\]]+|\[[0-9a-fA-F:]+\])?(:(?P<port>[0-9]{1,5}))?"
     r"(/(?P<database>[^/?\s]+)?)?(\?\S*)?",
     re.ASCII,
@@ -513,6 +513,8 @@ class Settings:
             "name": self.namespace,
             "ours": self.create_namespace,
             "context": self.context,
+            # The provider that makes the namespace reads it by itself.
+            "kubeconfig": pulumi.Config("kubernetes").get("kubeconfig"),
             "protected": self.protect_data,
         }
 
@@ -750,7 +752,7 @@ def _shown(key: str, value: object) -> str:
     """Return a value as a line may show it."""
     text = str(value)
     # With a user and a password in it, an address is one.
-    telling = "PRIVATE KEY" in text or re.search("://[^/]*@", text)
+    telling = "PRIVATE KEY" in text or re.search("://.*@", text)
     hidden = key in _SECRETS or _encrypted(key) or telling
     return "[secret]" if hidden else repr(value if len(text) <= 100 else f"{text[:100]}...")
 

@@ -53,8 +53,7 @@ def findings(objects: Iterable[Object], settings: Mapping[str, Any]) -> list[Fin
     pods = [
         pod
         for pod in _of_kind(listed, "Pod")
-        if pod["metadata"].get("labels", {}).get(_OURS[0]) == _OURS[1]
-        and "deletionTimestamp" not in pod["metadata"]
+        if _is_ours(pod) and "deletionTimestamp" not in pod["metadata"]
     ]
     events = sorted(_of_kind(listed, "Event"), key=_when)
     mounted = {
@@ -83,7 +82,7 @@ def findings(objects: Iterable[Object], settings: Mapping[str, Any]) -> list[Fin
         spoken.add(owner.get("uid", ""))
         found += _of_pod(pod, _about(events, pod), settings)
     for owner in listed:
-        if owner["kind"] in ("StatefulSet", "ReplicaSet", "Job"):
+        if owner["kind"] in ("StatefulSet", "ReplicaSet", "Job") and _is_ours(owner):
             found += _of_owner(owner, _about(events, owner), pods)
     return found
 
@@ -216,6 +215,11 @@ def _to_do_after(ended: Object) -> str:
     if ended["reason"] == "StartError":
         return "name the right image: this one has no such program"
     return "correct what its last lines name"
+
+
+def _is_ours(about: Object) -> bool:
+    """Say whether it is of a stack, and not of somebody else in the same namespace."""
+    return bool(about["metadata"].get("labels", {}).get(_OURS[0]) == _OURS[1])
 
 
 def _of_kind(objects: Iterable[Object], kind: str) -> list[Object]:

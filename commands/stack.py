@@ -62,6 +62,12 @@ class Stack:
 
     def destroy(self) -> None:
         """Remove everything that the stack made."""
+        # Pulumi would keep the data, and take away all that it does not need.
+        if str(settings(self.name)["protectData"]).lower() == "true":
+            raise CommandError(
+                f"{project()}:protectData: 'true'; accepted: false, and `make up`, before a stack "
+                "is removed with its data"
+            )
         self._unlock()
         self._change("destroy")
 

@@ -86,8 +86,6 @@ def checked_credentials(
         image=image,
         backends=[credentials("check", trial, opts)],
         seconds=CHECK_SECONDS,
-        # The first pod of the server's image, which may have to be pulled.
-        seconds_to_start=240,
         # What did not answer in all that time is told now, rather than minutes later.
         retries=0,
         environment=environment,

@@ -14,6 +14,8 @@ SERVER_USER = 1000
 
 FILES = "/etc/mlflow-kubernetes"
 """Folder in which a pod finds the files of its backends."""
+SECONDS_TO_START = 240
+"""What a Job's first pod may take beside its work, above all to pull the server's image."""
 
 
 class Credentials(TypedDict):
@@ -223,13 +225,12 @@ def python_job(
     image: pulumi.Input[str],
     backends: Sequence[Credentials],
     seconds: int,
-    seconds_to_start: int = 30,
     retries: int = 2,
     environment: Mapping[str, pulumi.Input[str]] | None = None,
     opts: pulumi.ResourceOptions,
 ) -> k8s.batch.v1.Job:
     """Run one module of the server image once, for ``seconds`` at most; ``retries`` times more
-    when it fails. Its pods have ``seconds_to_start`` beside.
+    when it fails. Its pods have some minutes more to start.
 
     A changed image or secret replaces the Job, so it runs again. No ``ttlSecondsAfterFinished``: a
     Job that removes itself is drift, and the next ``up`` after a refresh would run it again.
@@ -257,7 +258,7 @@ def python_job(
         metadata=metadata(name, namespace, labels, {"pulumi.com/replaceUnready": "true"}),
         spec=k8s.batch.v1.JobSpecArgs(
             backoff_limit=retries,
-            active_deadline_seconds=seconds + seconds_to_start,
+            active_deadline_seconds=seconds + SECONDS_TO_START,
             template=k8s.core.v1.PodTemplateSpecArgs(
                 metadata=k8s.meta.v1.ObjectMetaArgs(
                     labels=pod_labels(labels, backends), annotations=restarts_with(*backends)
@@ -270,7 +271,7 @@ def python_job(
         opts=pulumi.ResourceOptions.merge(
             opts,
             pulumi.ResourceOptions(
-                custom_timeouts=pulumi.CustomTimeouts(create=f"{seconds + seconds_to_start + 30}s")
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{seconds + SECONDS_TO_START + 30}s")
             ),
         ),
     )

@@ -14,11 +14,18 @@ class Place:
     namespace: pulumi.Output[str]
     """Its name, known when it is there."""
     inside: pulumi.ResourceOptions
-    """For whatever can be made anew."""
-    data: pulumi.ResourceOptions
-    """For what holds data: it cannot be removed where the place is ``protected``."""
+    """For everything in it. Where the place is ``protected``, nothing is removed or replaced that
+    the data cannot do without: the namespace, or what owns the volumes, and the passwords."""
 
-    def __init__(self, name: str, *, ours: bool, context: str | None, protected: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        ours: bool,
+        context: str | None,
+        kubeconfig: str | None,
+        protected: bool,
+    ) -> None:
         protection = pulumi.ResourceOptions(protect=protected)
         # A namespace that exists already is somebody else's: making it is refused, not taken over.
         if ours:
@@ -33,11 +40,15 @@ class Place:
         cluster = k8s.Provider(
             "cluster",
             context=context,
+            kubeconfig=kubeconfig,
             upsert_existing_objects=ours,
             enable_secret_mutable=True,
             enable_config_map_mutable=True,
         )
-        self.inside = pulumi.ResourceOptions(provider=cluster)
+        # Not whole components: an upgrade replaces Jobs, which would then be refused.
+        self.inside = pulumi.ResourceOptions(
+            provider=cluster, transformations=[_keep_passwords] if protected else []
+        )
         if not ours:
             belong = volumes_go_with_the_stack(
                 self.namespace, pulumi.ResourceOptions.merge(self.inside, protection)
@@ -45,5 +56,16 @@ class Place:
             self.inside = pulumi.ResourceOptions.merge(
                 self.inside, pulumi.ResourceOptions(transformations=[belong])
             )
-        self.data = pulumi.ResourceOptions.merge(self.inside, protection)
         default_deny(self.namespace, whole=ours, opts=self.inside)
+
+
+def _keep_passwords(
+    args: pulumi.ResourceTransformationArgs,
+) -> pulumi.ResourceTransformationResult | None:
+    """Protect what databases were set up with or encrypt by: made anew, it would open nothing."""
+    if args.type_ != "random:index/randomPassword:RandomPassword":
+        return None
+    protection = pulumi.ResourceOptions(protect=True)
+    return pulumi.ResourceTransformationResult(
+        props=args.props, opts=pulumi.ResourceOptions.merge(args.opts, protection)
+    )

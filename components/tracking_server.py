@@ -25,6 +25,8 @@ from components._uris import service_host
 from components._validate import known_keys
 
 PORT = 5000
+_MODEL_SOURCES = "^(runs|models|mlflow-artifacts):|^(dummy-source|prompt-template)$"
+"""What a model's version may be made of; the last two stand for prompts, which have no files."""
 MIGRATION_SECONDS = 240
 """A first migration takes about 10 s; one of a large older database may take minutes."""
 
@@ -310,6 +312,13 @@ def _pod(
     if root := args.get("default_artifact_root"):
         # New experiments point here; the server itself reads it as before, for its pages.
         environment["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = root
+    elif auth:
+        # MLflow compares these with what their user may read, and reads all else with the server's
+        # key: the files of any run. (images/mlflow, locations.py, has the like for experiments.)
+        environment["MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX"] = _MODEL_SOURCES
+    if args.get("job_execution"):
+        # What MLflow would tell its jobs, 0.0.0.0, is no name that it answers to itself.
+        environment["MLFLOW_GATEWAY_URI"] = f"http://localhost:{PORT}"
     container = k8s.core.v1.ContainerArgs(
         name="mlflow",
         image=args["image"],

@@ -1,5 +1,6 @@
 """Settings that would lose what a stack keeps are refused, and the stack stays as it is."""
 
+import re
 from typing import Any
 
 import yaml
@@ -9,7 +10,7 @@ from tests.e2e.stack import Stack
 GUIDE = "see docs/moving-data.md"
 
 
-def refused(stack: Stack, command: str, **changed: str) -> str:
+def said_with(stack: Stack, command: str, **changed: str) -> str:
     """Return what is said when settings are changed for one command alone."""
     content = yaml.safe_load((stack.folder / "Pulumi.minikube.yaml").read_text())
     for key, value in changed.items():
@@ -18,6 +19,12 @@ def refused(stack: Stack, command: str, **changed: str) -> str:
     file.write_text(yaml.safe_dump(content))
     answer = stack.change(command, "--config-file", str(file), check=False)
     file.unlink()
+    return answer
+
+
+def refused(stack: Stack, command: str, **changed: str) -> str:
+    """Return what is said of settings that are refused."""
+    answer = said_with(stack, command, **changed)
     assert "Traceback" not in answer
     assert "kubernetes:" not in answer, "nothing was even planned"
     return answer
@@ -27,6 +34,12 @@ def held(stack: Stack) -> dict[str, Any]:
     """Return the versions of everything that holds data, or reaches it."""
     found = stack.kubectl.items("statefulsets", "persistentvolumeclaims", "deployments", "jobs")
     return {one["metadata"]["uid"]: one["metadata"].get("generation", 0) for one in found}
+
+
+def claims(stack: Stack) -> dict[str, str]:
+    """Return which volume claims there are."""
+    found = stack.kubectl.items("persistentvolumeclaims")
+    return {one["metadata"]["name"]: one["metadata"]["uid"] for one in found}
 
 
 def test_a_volume_a_kind_of_store_and_a_namespace_are_kept(stack: Stack) -> None:
@@ -49,3 +62,20 @@ def test_a_volume_a_kind_of_store_and_a_namespace_are_kept(stack: Stack) -> None
     assert "mlflow:artifactStorage: '1Gi'; accepted: 5Gi or more" in said
     assert held(stack) == before
     stack.change("preview", "--expect-no-changes")
+
+
+def test_a_protected_stack_takes_upgrades_and_its_data_outlives_a_destroy(stack: Stack) -> None:
+    stack.set(protectData="true")
+    stack.change("up")
+    # Every Job is replaced by another image of the server.
+    said = said_with(stack, "preview", serverImage="mlflow-kubernetes/server:next")
+    assert re.search(r"\+- +kubernetes:batch/v1:Job", said), said
+    assert "error: " not in said
+    passwords, volumes = stack.generated_secrets(), claims(stack)
+    said = stack.change("destroy", check=False)
+    assert "cannot be deleted" in said
+    assert claims(stack) == volumes
+    stack.set(protectData="false")
+    stack.change("up")
+    assert claims(stack) == volumes
+    assert stack.generated_secrets() == passwords

@@ -88,4 +88,5 @@ class _Gate:
         await app(scope, receive, send)
 
     def _unguarded(self, path: str) -> bool:
-        return path not in _OPEN and self._server.is_unprotected_route(path)
+        # Flask reads any number of slashes in front as one.
+        return path not in _OPEN and self._server.is_unprotected_route(f"/{path.lstrip('/')}")

@@ -1,16 +1,21 @@
-"""Artifacts are kept in stores, never in the server's own files.
+"""Artifacts are kept where the server says, and never in its own files.
 
 MLflow lets whoever may make an experiment choose where its artifacts go. A local path would be the
 server's: what is written there fills its disk, and is gone with the pod. One that leads upwards
-would be in a store, and out of the folder that is MLflow's there.
+would be in a store, and out of the folder that is MLflow's there. And one in the folder of another
+experiment would be read and written there with the server's key, past the permissions of whoever
+owns that.
 """
 
+import os
 from typing import Any
 from urllib.parse import unquote
 
 from mlflow.exceptions import MlflowException
 from mlflow.server import handlers
 from mlflow.utils.uri import is_local_uri
+
+from mlflow_kubernetes import auth
 
 _validate: Any = handlers._validate_storage_location_uri
 
@@ -27,4 +32,10 @@ def _validate_in_a_store(value: str, field_name: str) -> str:
         )
     if ".." in unquote(unquote(value)).split("/"):
         raise MlflowException.invalid_parameter_value(f"'{field_name}' leads upwards, by '..'")
+    # Clients that go to the store themselves have its key: no permission of MLflow's holds there.
+    if auth.configured() and "MLFLOW_DEFAULT_ARTIFACT_ROOT" not in os.environ:
+        raise MlflowException.invalid_parameter_value(
+            f"'{field_name}' is for the server to choose, for who may read what depends on it: "
+            "leave it out"
+        )
     return str(_validate(value, field_name))

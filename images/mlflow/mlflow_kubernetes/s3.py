@@ -86,11 +86,15 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamD
     ) -> None:
         """Store what a blocking stream yields."""
         upload = self._upload(artifact_file_name, artifact_path)
-        with _told_in_one_line(f"store {upload.key}"), upload:
-            while chunk := stream.read(PART_SIZE):
-                if upload.add(chunk):
-                    upload.send_part(upload.take())
-            upload.finish()
+        with _told_in_one_line(f"store {upload.key}"):
+            try:
+                while chunk := stream.read(PART_SIZE):
+                    if upload.add(chunk):
+                        upload.send_part(upload.take())
+                upload.finish()
+            except BaseException:
+                upload.discard()
+                raise
 
     async def log_artifact_from_async_stream(
         self,
@@ -100,19 +104,23 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamD
     ) -> None:
         """Store what an async stream yields, and send each part while the next one arrives."""
         upload = self._upload(artifact_file_name, artifact_path)
-        with _told_in_one_line(f"store {upload.key}"), upload:
+        with _told_in_one_line(f"store {upload.key}"):
             sending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             sending.set_result(None)
             try:
-                async for chunk in chunks:
-                    if upload.add(chunk):
-                        await sending
-                        sending = asyncio.ensure_future(
-                            asyncio.to_thread(upload.send_part, upload.take())
-                        )
-            finally:
-                await sending  # also before what failed is taken back
-            await asyncio.to_thread(upload.finish)
+                try:
+                    async for chunk in chunks:
+                        if upload.add(chunk):
+                            await sending
+                            sending = asyncio.ensure_future(
+                                asyncio.to_thread(upload.send_part, upload.take())
+                            )
+                finally:
+                    await sending  # also before what failed is taken back
+                await asyncio.to_thread(upload.finish)
+            except BaseException:
+                await asyncio.to_thread(upload.discard)
+                raise
 
     def _upload(self, file_name: str, artifact_path: str | None) -> "_Upload":
         bucket, root = self._s3.parse_s3_compliant_uri(self.artifact_uri)
@@ -138,11 +146,9 @@ class _Upload:
         self._id: str | None = None
         self._parts: list[dict[str, Any]] = []
 
-    def __enter__(self) -> "_Upload":
-        return self
-
-    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
-        if failure is None or self._id is None:
+    def discard(self) -> None:
+        """Take back what was sent; the store may be silent for minutes."""
+        if self._id is None:
             return
         try:
             self._call("abort_multipart_upload", UploadId=self._id)

@@ -15,6 +15,8 @@ from mlflow.server.auth import store
 from mlflow_kubernetes import auth
 from mlflow_kubernetes._environment import fail, required
 
+# Whose passwords the stack keeps, and gives to clients by itself.
+_STACKS_OWN = (auth.ADMIN, "workspace")
 _LETTERS = string.ascii_letters + string.digits
 
 
@@ -38,8 +40,8 @@ def main() -> None:
     # A colon would end it where a client sends it, and a shell reads what is printed.
     if not re.fullmatch(r"[\w.@+][-\w.@+]{0,254}", name, re.ASCII):
         fail(f"{name!r}: expected one name, of letters, digits and . _ - + @")
-    if name == auth.ADMIN:
-        fail(f"{name} is the stack's own: `pulumi stack output client_env --show-secrets`")
+    if name in _STACKS_OWN:
+        fail(f"user {name} is the stack's own; expected a name other than {', '.join(_STACKS_OWN)}")
     password = "".join(secrets.choice(_LETTERS) for _ in range(24))
     store.init_db(required(auth.URI))
     if known := store.has_user(name):

@@ -65,6 +65,7 @@ def test_nothing_else_is_told() -> None:
 def test_what_is_somebody_elses_or_on_its_way_out_is_not_ours_to_tell() -> None:
     assert "pod crash" not in found(changed("crash", labels={}))
     assert "pod crash" not in found(changed("crash", deletionTimestamp="2026-11-22T20:28:18Z"))
+    assert "StatefulSet quota" not in found(changed("quota", labels={}))
 
 
 def test_the_setting_of_an_image_is_named() -> None:
