@@ -344,8 +344,8 @@ def _pod(
         lifecycle=k8s.core.v1.LifecycleArgs(
             pre_stop=k8s.core.v1.LifecycleHandlerArgs(sleep=k8s.core.v1.SleepActionArgs(seconds=5))
         ),
-        # Python's lock leaves one processor to a worker's code; another moves its bytes. Previews
-        # and downloads of MLflow's own page pass through /tmp, whole.
+        # Python's lock leaves one processor to a worker's code; another moves its bytes. Scratch is
+        # for attachments of traces and for what MLflow's jobs fetch.
         resources=resources(
             "250m",
             args["memory"],

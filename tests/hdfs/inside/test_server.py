@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -148,6 +149,52 @@ def test_what_passes_through_the_server_is_not_kept_in_it(
     finally:
         hdfs.start_one("datanode")
         hdfs.wait_until_ready()
+
+
+def test_a_download_by_a_page_waits_for_its_reader(server: Server) -> None:
+    """As clients' downloads do; its reader, a person's browser, is often slow."""
+    run = created(server)
+    for name, size in (("small", 1), ("big", SIZE // len(_BLOCK))):
+        connection = server.connect()
+        route = f"{_ROUTE}/0/{run}/artifacts/{name}"
+        connection.request("PUT", route, (_BLOCK for _ in range(size)))
+        assert connection.getresponse().status == 200
+    assert page(server, run, "small").read() == _BLOCK
+    before = server.peak()
+    largest_file = Largest(server.folder)
+    answer = page(server, run, "big")
+    assert answer.headers["Content-Length"] == str(SIZE)
+    assert answer.headers["Content-Disposition"] == "attachment; filename=big"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.read(len(_BLOCK)) == _BLOCK
+    time.sleep(5)  # time enough to fetch all of it
+    for _ in range(SIZE // len(_BLOCK) - 1):
+        assert answer.read(len(_BLOCK)) == _BLOCK
+    assert answer.read() == b""
+    assert largest_file.end() < 1024 * 1024
+    assert server.peak() - before <= 64
+    answer = page(server, run, "missing")
+    assert (answer.status, json.loads(answer.read())["error_code"]) == (
+        404,
+        "RESOURCE_DOES_NOT_EXIST",
+    )
+
+
+def created(server: Server) -> str:
+    """Make a run, and return its id."""
+    connection = server.connect()
+    body = json.dumps({"experiment_id": "0"})
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", "/api/2.0/mlflow/runs/create", body, headers)
+    run_id: str = json.load(connection.getresponse())["run"]["info"]["run_id"]
+    return run_id
+
+
+def page(server: Server, run: str, path: str) -> http.client.HTTPResponse:
+    """Ask for a file as MLflow's page does."""
+    connection = server.connect()
+    connection.request("GET", f"/get-artifact?run_uuid={run}&path={path}")
+    return connection.getresponse()
 
 
 class Largest:

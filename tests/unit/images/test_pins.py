@@ -1,5 +1,6 @@
 """Each version is written once, or in places that agree."""
 
+import hashlib
 import re
 import tomllib
 from pathlib import Path
@@ -37,13 +38,13 @@ def test_every_requirement_is_pinned(image: Path) -> None:
 def test_the_server_image_is_tagged_with_the_version_of_mlflow_in_it() -> None:
     pins = constraints()
     assert pins["mlflow"] == pins["mlflow-skinny"]
-    assert settings()["serverImage"] == f"mlflow-kubernetes/server:{pins['mlflow']}"
+    assert settings()["serverImage"].startswith(f"mlflow-kubernetes/server:{pins['mlflow']}-")
 
 
 def test_the_workspace_has_the_client_of_the_servers_release() -> None:
     pins = constraints(CLIENT)
     assert pins["mlflow"] == pins["mlflow-skinny"] == constraints()["mlflow"]
-    assert settings()["workspaceImage"] == f"mlflow-kubernetes/client:{pins['mlflow']}"
+    assert settings()["workspaceImage"].startswith(f"mlflow-kubernetes/client:{pins['mlflow']}-")
 
 
 def test_the_workspace_reaches_hdfs_by_the_servers_own_code_and_has_no_more_of_it() -> None:
@@ -95,7 +96,36 @@ def test_the_minio_image_is_tagged_with_the_date_of_its_source() -> None:
     module = (CLONE / "images" / "minio" / "go.mod").read_text()
     version = re.search(r"github\.com/minio/minio v0\.0\.0-(\d{8})\d{6}-[0-9a-f]{12}", module)
     assert version
-    assert settings()["minioImage"] == f"mlflow-kubernetes/minio:{version[1]}"
+    assert settings()["minioImage"].startswith(f"mlflow-kubernetes/minio:{version[1]}-")
+
+
+@pytest.mark.parametrize(
+    ("setting", "folders"),
+    [
+        ("serverImage", ["mlflow"]),
+        ("minioImage", ["minio"]),
+        # It shares code with the server's.
+        ("workspaceImage", ["client", "mlflow"]),
+    ],
+)
+def test_the_tag_of_an_image_changes_with_what_it_is_built_from(
+    setting: str, folders: list[str]
+) -> None:
+    """A stack that is up keeps its pods, and a cluster its images, as long as their names stay."""
+    named = settings()[setting]
+    tag = f"{named.rpartition('-')[0]}-{content(*folders)}"
+    assert named == tag, "name the new tag in Pulumi.yaml, README.md and docs/settings.md"
+    assert tag in (CLONE / "README.md").read_text()
+
+
+def content(*folders: str) -> str:
+    """Return a short hash of all files in folders of `images/`."""
+    found = hashlib.sha256()
+    for folder in folders:
+        for file in sorted((CLONE / "images" / folder).rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                found.update(f"{file.relative_to(CLONE)}\0".encode() + file.read_bytes() + b"\0")
+    return found.hexdigest()[:8]
 
 
 def test_images_run_as_a_numbered_user_that_is_not_root() -> None:
