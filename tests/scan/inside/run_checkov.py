@@ -15,6 +15,7 @@ for file in sys.argv[1:]:
     report = Runner().run(root_folder=None, files=[file], runner_filter=only)
     found[file] = {
         "unread": report.parsing_errors,
+        "skipped": [one.check_id for one in report.skipped_checks],
         "passed": len(report.passed_checks),
         "failed": [[one.check_id, one.resource] for one in report.failed_checks],
     }
