@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +120,10 @@ class Stack:
 
     folder: Path
     environment: dict[str, str]
+    begun: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             ["pulumi", *arguments, "--non-interactive"],
             cwd=self.folder,
             env=self.environment,
@@ -130,6 +131,8 @@ class Stack:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.begun.append(process)
+        return process
 
     def run(self, *arguments: str, fails: bool = False) -> str:
         process = self.begin(*arguments)
@@ -177,6 +180,9 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     made = Stack(tmp_path, environment)
     made.run("stack", "init", "dev")
     yield made
+    for process in made.begun:
+        process.kill()
+        process.wait()
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
 
 
@@ -211,7 +217,7 @@ def test_a_life(stack: Stack) -> None:
 
 
 def test_an_object_that_does_not_become_ready_is_kept_and_explained(stack: Stack) -> None:
-    stack.environment |= {"REPLICAS": "1", "SECONDS": "4"}
+    stack.environment |= {"REPLICAS": "1", "SECONDS": "15"}
     output = stack.run("up", "--yes", "--skip-preview", fails=True)
     assert "'web' timed out waiting to be Ready" in output
     assert "Minimum number of live Pods was not attained" in output
