@@ -31,8 +31,7 @@ def main() -> None:
     arguments = parser.parse_args()
     given = json.load(sys.stdin)
     report = {}
-    with tempfile.TemporaryDirectory() as profile:
-        browser = open_browser(profile)
+    with tempfile.TemporaryDirectory() as profile, open_browser(profile) as browser:
         try:
             wait = WebDriverWait(browser, 60)
             browser.get(f"{given['url']}/lab")
@@ -55,7 +54,6 @@ def main() -> None:
             report["console"] = browser.get_log("browser")
         finally:
             arguments.screenshot.write_bytes(browser.get_screenshot_as_png())
-            browser.quit()
     print(json.dumps(report))
 
 
