@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.e2e.programs import ProgramError, run
+from tests.e2e.programs import ENDS_WITH_US, ProgramError, run
 from tests.e2e.waiting import wait_until
 
 
@@ -72,7 +72,7 @@ class Kubectl:
     def forwarded(self, target: str, port: int) -> Iterator[int]:
         """Forward a free local port to a Service or pod, and give its number."""
         with subprocess.Popen(
-            self.command("port-forward", target, f":{port}"),
+            [*ENDS_WITH_US, *self.command("port-forward", target, f":{port}")],
             env=dict(self.environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

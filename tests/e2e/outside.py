@@ -16,13 +16,14 @@ from urllib.parse import quote
 
 from commands import stack as stacks
 from lab import node, paths
+from tests.e2e.programs import ENDS_WITH_US
 from tests.e2e.waiting import wait_until
 
 ADDRESS = paths.HOST_ADDRESS
 BUCKET = "outside"
 # Processes of its own, with the image's files as their root. The shell stays their first one, and
 # takes all of them along when it is killed; a program that changed its user would not be told.
-_APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL")
+_APART = (*ENDS_WITH_US, "unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL")
 _ENTER = """
 mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" || exit 1
 user=$1; shift

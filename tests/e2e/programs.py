@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 CLONE = Path(__file__).resolve().parents[2]
+# Before the command of a process that would outlive tests which are killed.
+ENDS_WITH_US = ("setpriv", "--pdeathsig=KILL")
 
 
 class ProgramError(RuntimeError):

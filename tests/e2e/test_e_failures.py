@@ -17,6 +17,7 @@ from commands._main import CommandError
 from commands.cluster import Cluster
 from lab import paths
 from tests.e2e.alone import alone
+from tests.e2e.programs import ENDS_WITH_US
 from tests.e2e.stack import Stack
 
 NAMESPACE = "mlflow-e2e-failures"
@@ -72,7 +73,8 @@ def missing_image(cluster: Cluster) -> Iterator[str]:
         yield image
         return
     # The lab reaches no registry. One on the node's loopback needs no certificate.
-    command = ["nsenter", f"--net={paths.NETNS_FILE}", sys.executable, "-IS", str(REGISTRY)]
+    inside = ["nsenter", f"--net={paths.NETNS_FILE}"]
+    command = [*ENDS_WITH_US, *inside, sys.executable, "-IS", str(REGISTRY)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as registry:
         assert registry.stdout
         try:

@@ -31,9 +31,9 @@ def test_the_repository_does_what_mlflow_asks_for_on_a_real_hdfs() -> None:
         "HADOOP_ROOT": str(images.unpack("apache/hadoop:3.4.2")),
         "HADOOP_USER_NAME": "mlflow",
     }
-    command = [str(_VENV / "bin" / "python"), "-m", "pytest", "--quiet", "-p", "no:cacheprovider"]
+    python = ["setpriv", "--pdeathsig=KILL", str(_VENV / "bin" / "python")]
     done = subprocess.run(
-        [*command, str(INSIDE)],
+        [*python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", str(INSIDE)],
         env=environment,
         cwd=INSIDE,
         capture_output=True,

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+# That it ends with whoever started it, a process forgets when it changes its user: not before.
 _ENTER = """\
 hostname localhost
 touch "$1/etc/hosts"
@@ -22,7 +23,8 @@ mount --bind "$2" "$1/data"
 mount --bind "$2/hosts" "$1/etc/hosts"
 root=$1
 shift 2
-exec chroot --userspec=1000:1000 "$root" env -i HADOOP_HOME=/opt/hadoop HADOOP_LOG_DIR=/tmp \
+exec chroot "$root" setpriv --reuid=1000 --regid=1000 --clear-groups --pdeathsig=KILL \
+  env -i HADOOP_HOME=/opt/hadoop HADOOP_LOG_DIR=/tmp \
   JAVA_HOME=/opt/java HADOOP_HEAPSIZE_MAX=256 PATH=/usr/bin:/bin \
   HADOOP_OPTS=-Djava.security.krb5.conf=/data/krb5.conf \
   /opt/hadoop/bin/hdfs --config /data/conf "$@"
