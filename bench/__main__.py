@@ -161,6 +161,8 @@ def note_login(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> No
     folder = home / "open"
     folder.mkdir(exist_ok=True)
     without = Stack.create(folder, stack.environment, f"{NAMESPACE}-open")
+    # A run that was killed may have left its namespace.
+    without.kubectl("delete", "namespace", without.namespace, "--ignore-not-found", seconds=180)
     without.set(auth="none")
     try:
         without.change("up")
@@ -172,7 +174,7 @@ def note_login(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> No
             found[WITHOUT_LOGIN].append(opened)
             found[LOGIN].append(closed / opened)
     finally:
-        without.change("destroy")
+        without.remove()
         shutil.rmtree(folder)
 
 

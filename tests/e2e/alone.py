@@ -24,7 +24,7 @@ def alone(
     try:
         yield stack
     finally:
-        stack.change("destroy")
+        stack.remove()
     assert stack.resources() == []
     canaries.assert_destroy_gave_nothing_away(stack)
     wait_for_nothing_more_than(kubectl, before, 60)

@@ -81,7 +81,7 @@ def stack(
         stack.change("up", "--diff")
         yield stack
     finally:
-        stack.change("destroy")
+        stack.remove()
 
 
 @pytest.fixture(scope="session")

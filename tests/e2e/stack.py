@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.e2e.databases import POSTGRES, Database
 from tests.e2e.kubectl import Kubectl
-from tests.e2e.programs import CLONE, run
+from tests.e2e.programs import CLONE, ProgramError, run
 
 PROGRAM = (
     *("Pulumi.yaml", "Pulumi.minikube.yaml"),
@@ -117,6 +117,22 @@ class Stack:
         answer = self.pulumi(*_change(command), *arguments, seconds=seconds, check=check)
         self.said.append(answer.stdout + answer.stderr)
         return self.said[-1]
+
+    def remove(self) -> None:
+        """Destroy the stack, whatever became of it; where that fails, at least what is inside."""
+        self._unlock()
+        try:
+            self.change("destroy")
+        except ProgramError:
+            self._remove_namespace()
+            raise
+
+    def _unlock(self) -> None:
+        # There is a lock if a Pulumi was killed, for instance when its time was up.
+        self.pulumi("cancel", "--yes", "--stack", "minikube", check=False)
+
+    def _remove_namespace(self) -> None:
+        self.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", seconds=180)
 
     def start(self, command: str) -> subprocess.Popen[bytes]:
         """Start `up` and return while it works, in a process group of its own."""

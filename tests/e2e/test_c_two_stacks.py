@@ -43,7 +43,7 @@ def second(
     try:
         yield stack
     finally:
-        stack.change("destroy")
+        stack.remove()
 
 
 def work(stack: Stack, machine: places.Machine) -> None:
