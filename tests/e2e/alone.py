@@ -23,6 +23,7 @@ def alone(
     stack = Stack.create(folder, cluster.environment, namespace, database)
     try:
         yield stack
+        stack.secrets |= stack.generated_secrets()
     finally:
         stack.remove()
     assert stack.resources() == []

@@ -128,6 +128,7 @@ def assert_kept(stack: Stack, **chosen: str) -> None:
 
 def assert_destroy_gave_nothing_away(stack: Stack) -> None:
     """Assert that what was printed to the end, and what is left of the state, holds no secret."""
+    assert stack.secrets, "they were not noted before"
     secrets = {**stack.secrets, "passphrase": stack.passphrase}
     assert found_in("".join(stack.said), secrets) == []
     for file in stack.state_files:

@@ -26,6 +26,7 @@ def test_destroy_leaves_nothing_and_up_works_again(
     made = {found.kind for found in inventory(kubectl) - before}
     assert made >= {"Namespace", "PersistentVolume", "PersistentVolumeClaim", "Secret", "Pod"}
     folders = volume_folders(kubectl, stack.namespace)
+    stack.secrets |= stack.generated_secrets()
 
     stack.change("destroy")
     assert stack.resources() == []
