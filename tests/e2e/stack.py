@@ -9,11 +9,13 @@ import os
 import secrets
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from commands.stack import project
 from tests.e2e.databases import POSTGRES, Database
 from tests.e2e.kubectl import Kubectl
 from tests.e2e.programs import CLONE, ProgramError, run
@@ -84,8 +86,18 @@ class Stack:
     @property
     def state_files(self) -> list[Path]:
         """The state file, and what Pulumi keeps beside it: backups and histories."""
-        folder = Path(self.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
-        return [path for path in folder.rglob("*") if path.is_file()]
+        return [path for path in self._state_folder.rglob("*") if path.is_file()]
+
+    @property
+    def _state_folder(self) -> Path:
+        return Path(self.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
+
+    def noted(self) -> list[dict[str, Any]]:
+        """Return the resources in the state file, at once: the CLI takes a second to tell."""
+        file = self._state_folder / ".pulumi" / "stacks" / project() / "minikube.json"
+        latest = json.loads(file.read_text())["checkpoint"]["latest"] or {}
+        found: list[dict[str, Any]] = latest.get("resources") or []
+        return found
 
     def set(self, **settings: str) -> None:
         """Change settings, as `pulumi config set` does."""
@@ -125,6 +137,17 @@ class Stack:
             self.change("destroy")
         except ProgramError:
             self._remove_namespace()
+            raise
+
+    @contextmanager
+    def up_for_others(self) -> Iterator[None]:
+        """Bring the stack up anew if the block fails: other tests come after."""
+        try:
+            yield
+        except BaseException:
+            self._unlock()
+            self._remove_namespace()
+            self.change("up", "--refresh")
             raise
 
     def _unlock(self) -> None:
