@@ -56,10 +56,10 @@ DECLARED = {
         ingress -> workspace: 8888
         workspace -> mlflow: 5000
         workspace -> dns: 53 53/udp
-        workspace -> internet: 443
+        workspace -> internet, internet6: 443
     """,
     # Job runners ask language models.
-    "large": "mlflow -> internet: 443",
+    "large": "mlflow -> internet, internet6: 443",
 }
 WITH_DIRECT_ACCESS = {
     "minio": "workspace, training -> minio: 9000",

@@ -68,7 +68,9 @@ def _any(rules: Sequence[Mapping[str, Any]] | None, port: Port) -> bool:
     return rules is None or any(_lists_port(rule.get("ports"), port) for rule in rules)
 
 
-def _lists_port(ports: Iterable[Mapping[str, Any]] | None, port: Port) -> bool:
+def _lists_port(ports: Sequence[Mapping[str, Any]] | None, port: Port) -> bool:
+    # Nor an endPort, which would open more than is worked out here.
+    assert all(one.keys() <= {"port", "protocol"} for one in ports or []), ports
     # An empty list is no list: everything.
     return not ports or any(
         one.get("protocol", "TCP") == port.protocol

@@ -25,9 +25,18 @@ AROUND = [
     End("API server", "10.0.3.1"),
     End("metadata", "169.254.169.254"),
     End("agent", "169.254.170.23"),
+    End("metadata6", "fd00:ec2::254"),
+    End("link6", "fe80::a9fe:a9fe"),
+    End("carrier", "100.64.0.1"),
+    End("docker", "172.17.0.1"),
+    End("home", "192.168.49.1"),
+    End("benchmark", "198.18.0.1"),
     End("internet", "203.0.113.7"),
+    End("internet6", "2001:db8::7"),
     End("outside", "10.9.8.7"),
 ]
+
+CLOUDS = ("metadata", "agent", "metadata6", "link6")
 
 
 @cache
@@ -99,8 +108,8 @@ def test_what_is_not_ours_is_left_alone_in_a_namespace_of_somebody_elses(variant
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_wherever_a_backend_may_be_a_cloud_tells_its_keys_to_no_pod(variant: Variant) -> None:
-    clouds = [end for end in AROUND if end.name in ("metadata", "agent")]
-    for networks in ([], ["0.0.0.0/0"]) if outside(variant) else ([],):
+    clouds = [end for end in AROUND if end.name in CLOUDS]
+    for networks in ([], ["0.0.0.0/0", "::/0"]) if outside(variant) else ([],):
         pods, policies = rendered(variant, *networks)
         told = {
             (target.name, port)
