@@ -41,7 +41,9 @@ class Server:
     users: Mapping[str, str]
     """Names and passwords, by who they are."""
 
-    def ask(self, requests: Sequence[Mapping[str, Any]]) -> tuple[list[Answer], list[str]]:
+    def ask(
+        self, requests: Sequence[Mapping[str, Any]], at_once: int = 4
+    ) -> tuple[list[Answer], list[str]]:
         """Return what was answered to each, and who called the address that nobody should."""
         said = self.stack.kubectl.python(
             SERVER,
@@ -49,9 +51,13 @@ class Server:
             seconds=600,
             REQUESTS=json.dumps(requests),
             LISTEN=str(CANARY),
+            AT_ONCE=str(at_once),
         )
         report = json.loads(said.splitlines()[-1])
-        return [(status, text) for status, text in report["answers"]], report["callers"]
+        # Its own two calls were counted, so any other would have been.
+        on_purpose, callers = report["callers"][:2], report["callers"][2:]
+        assert on_purpose == ["127.0.0.1", "::1"]
+        return [(status, text) for status, text in report["answers"]], callers
 
     def request(
         self, by: str, verb: str, path: str, body: Any = None, **headers: str

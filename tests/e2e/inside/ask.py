@@ -19,14 +19,17 @@ mine = threading.local()
 callers: list[str] = []
 
 
-def listen(port: int) -> None:
-    with socket.create_server(("", port)) as server:
-        while True:
-            connection, _ = server.accept()
-            with connection:
-                connection.settimeout(2)
+def listen(server: socket.socket) -> None:
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(2)
+            try:
                 callers.append(connection.recv(200).decode(errors="replace"))
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary")
+            except OSError as error:
+                # One that connects has called, whatever it says.
+                callers.append(str(error))
 
 
 def send(one: dict[str, Any]) -> tuple[int, str]:
@@ -39,7 +42,7 @@ def send(one: dict[str, Any]) -> tuple[int, str]:
         body = json.dumps(body)
     for _ in range(2):
         if not hasattr(mine, "connection"):
-            mine.connection = http.client.HTTPConnection(address, 5000, timeout=10)
+            mine.connection = http.client.HTTPConnection(address, 5000, timeout=30)
         try:
             mine.connection.request(one["verb"], one["path"], body and body.encode(), headers)
             answer = mine.connection.getresponse()
@@ -53,8 +56,14 @@ def send(one: dict[str, Any]) -> tuple[int, str]:
     return 0, "no answer"
 
 
-if "LISTEN" in os.environ:
-    threading.Thread(target=listen, args=[int(os.environ["LISTEN"])], daemon=True).start()
+port = int(os.environ["LISTEN"])
+listener = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+threading.Thread(target=listen, args=[listener], daemon=True).start()
+# What is called on purpose shows that who calls is counted.
+for loopback in ("127.0.0.1", "::1"):
+    with socket.create_connection((loopback, port), timeout=10) as call:
+        call.sendall(loopback.encode())
+        call.recv(200)
 with ThreadPoolExecutor(int(os.environ.get("AT_ONCE", "4"))) as pool:
     answers = list(pool.map(send, asked))
 print(json.dumps({"answers": answers, "callers": callers}))
