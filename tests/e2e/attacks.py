@@ -15,6 +15,7 @@ OPEN = frozenset({"/health", "/health/ready"})
 """What may be asked without a login."""
 _API = "/api/2.0/mlflow"
 _ARTIFACTS = "/api/2.0/mlflow-artifacts"
+_INVALID = "Invalid path"
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,12 @@ class Attack:
     login: str | None = None
     """A name and password that are tried."""
     headers: dict[str, str] = field(default_factory=dict)
+    refusal: str = ""
+    """What a server that looked at it says."""
     harmless: str = ""
     """What may be answered all the same; no refusal, but of no use to anybody."""
+    twin: str = ""
+    """A path of the same kind that is served: without one a 404 may be a route that is gone."""
 
 
 def traversals(run: str, model: str) -> list[Attack]:
@@ -45,47 +50,58 @@ def traversals(run: str, model: str) -> list[Attack]:
         "backslashes (CVE-2023-30172)": "..%5c..%5c..%5cetc%5cpasswd",
         "environment (CVE-2023-6977)": "..%2f..%2f..%2fproc%2fself%2fenviron",
     }
-    found = []
-    for way, path in ways.items():
-        found += [
-            Attack(f"read, proxy, {way}", "GET", f"{_ARTIFACTS}/artifacts/{path}"),
-            Attack(f"read, run, {way}", "GET", f"/get-artifact?run_uuid={run}&path={path}"),
-            Attack(
-                f"read, model, {way}",
-                "GET",
-                f"/model-versions/get-artifact?name={model}&version=1&path={path}",
-            ),
-        ]
+    # A backslash separates nothing here. It is MinIO that will have none of it.
+    harmless = {"backslashes (CVE-2023-30172)": "Resource name contains bad components"}
+    found = [
+        Attack(
+            f"{name}, {way}",
+            "GET",
+            f"{read}{path}",
+            refusal="" if way in harmless else _INVALID,
+            harmless=harmless.get(way, ""),
+        )
+        for way, path in ways.items()
+        for name, read in (
+            ("read, proxy", f"{_ARTIFACTS}/artifacts/"),
+            ("read, run", f"/get-artifact?run_uuid={run}&path="),
+            ("read, model", f"/model-versions/get-artifact?name={model}&version=1&path="),
+        )
+    ]
     out = "..%2f..%2f..%2ftmp%2fleft"
+    upload = f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path={out}"
+    found += [
+        Attack(name, verb, path, body, refusal=_INVALID)
+        for name, verb, path, body in (
+            ("write, proxy", "PUT", f"{_ARTIFACTS}/artifacts/{out}", "x"),
+            ("delete, proxy (CVE-2024-1560)", "DELETE", f"{_ARTIFACTS}/artifacts/{out}", None),
+            ("list, proxy", "GET", f"{_ARTIFACTS}/artifacts?path=..%2f..%2f", None),
+            ("list, run", "GET", f"{_API}/artifacts/list?run_id={run}&path=..%2f..%2f", None),
+            ("presigned, proxy", "GET", f"{_ARTIFACTS}/presigned/{out}", None),
+            ("upload in parts", "POST", f"{_ARTIFACTS}/mpu/create/{out}", {"num_parts": 1}),
+            ("upload, page", "POST", upload, "x"),
+        )
+    ]
+    pages = "/static-files/index.html"
+    etc = "..%2f..%2f..%2f..%2fetc%2fpasswd"
     return [
         *found,
-        Attack("write, proxy", "PUT", f"{_ARTIFACTS}/artifacts/{out}", "x"),
-        Attack("delete, proxy (CVE-2024-1560)", "DELETE", f"{_ARTIFACTS}/artifacts/{out}"),
-        Attack("list, proxy", "GET", f"{_ARTIFACTS}/artifacts?path=..%2f..%2f"),
-        Attack("list, run", "GET", f"{_API}/artifacts/list?run_id={run}&path=..%2f..%2f"),
-        Attack("presigned, proxy", "GET", f"{_ARTIFACTS}/presigned/{out}"),
+        Attack("pages' own files", "GET", f"/static-files/{etc}", twin=pages),
         Attack(
-            "upload in parts, proxy", "POST", f"{_ARTIFACTS}/mpu/create/{out}", {"num_parts": 1}
+            "pages' own files, plain", "GET", "/static-files/../../../../etc/passwd", twin=pages
         ),
-        Attack(
-            "upload, page",
-            "POST",
-            f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path={out}",
-            "x",
-        ),
-        Attack("pages' own files", "GET", "/static-files/..%2f..%2f..%2f..%2fetc%2fpasswd"),
-        Attack("pages' own files, plain", "GET", "/static-files/../../../../etc/passwd"),
-        Attack("Flask's own files", "GET", "/build/..%2f..%2f..%2fetc%2fpasswd"),
+        Attack("Flask's own files", "GET", f"/build/{etc}", twin="/build/index.html"),
         Attack(
             "trace",
             "GET",
             "/ajax-api/2.0/mlflow/get-trace-artifact?request_id=..%2f..%2fetc%2fpasswd",
+            harmless="Trace with ID ../../etc/passwd is not found",
         ),
     ]
 
 
 LOCATIONS = [
     *("file:///etc", "/etc"),  # CVE-2023-1177
+    *("file:///tmp/here", "/tmp/here"),  # noqa: S108 (where the server may write)
     "file:///tmp#/../../../etc",  # CVE-2024-2928
     *("http:///#/../../../../etc", "http:///?/../../../../etc", "http:///;/../../../../etc"),
     *("mlflow-artifacts:/../../../etc", "mlflow-artifacts:/%2e%2e/%2e%2e/etc"),
@@ -188,7 +204,6 @@ def logins() -> list[Attack]:
         "Remote-User": "admin",
         "X-Forwarded-For": "127.0.0.1",
         "X-Forwarded-Prefix": "/health",
-        "Authorization": "Bearer admin",
         "Cookie": "session=eyJ1c2VybmFtZSI6ImFkbWluIn0.x.x",
     }
     jobs = "/ajax-api/3.0/jobs"
@@ -199,6 +214,15 @@ def logins() -> list[Attack]:
         *(
             Attack(f"past it: {key}", "GET", search, by="nobody", headers={key: value})
             for key, value in named.items()
+        ),
+        Attack(
+            "past it: Authorization",
+            "GET",
+            search,
+            by="nobody",
+            headers={"Authorization": "Bearer admin"},
+            # MLflow looks for a name in it, and fails.
+            harmless="<title>500 Internal Server Error</title>",
         ),
         Attack("jobs (CVE-2026-2652)", "POST", f"{jobs}/", job, by="nobody"),
         Attack("jobs, search (CVE-2026-2652)", "POST", f"{jobs}/search", {}, by="nobody"),
