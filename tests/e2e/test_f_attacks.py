@@ -28,6 +28,8 @@ SERVER = "deployment/mlflow"
 INSIDE = CLONE / "tests" / "e2e" / "inside"
 API = "/api/2.0/mlflow"
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+# It asks the internet, which it does not reach, for all models that there are: for minutes.
+SILENT = "/ajax-api/3.0/mlflow/gateway/supported-models"
 # What a server says that does not let anybody in, and does not tell what there is.
 REFUSED = {401, 403, 404, 405}
 Answer = tuple[int, str]
@@ -72,19 +74,25 @@ class Server:
         assert answer[0] == 200, answer
         return json.loads(answer[1]) if answer[1].startswith("{") else answer[1]
 
+    def name(self, who: str) -> str:
+        """Return the name that somebody logs in by."""
+        return self.users[who].partition(":")[0]
+
 
 @pytest.fixture(scope="module")
 def server(stack: Stack) -> Iterator[Server]:
     """The server with two users more: alice, who has secrets, and bob, who would like them."""
     told = stack.client_env()
     admin = f"{told['MLFLOW_TRACKING_USERNAME']}:{told['MLFLOW_TRACKING_PASSWORD']}"
-    passwords = {name: secrets.token_hex(12) for name in ("alice", "bob")}
-    logged_in = {name: f"{name}:{password}" for name, password in passwords.items()}
+    # Names of their own: other modules make an alice, too.
+    names = {who: f"{who}-{secrets.token_hex(4)}" for who in ("alice", "bob")}
+    logged_in = {who: f"{name}:{secrets.token_hex(12)}" for who, name in names.items()}
     server = Server(stack, {"admin": admin, **logged_in})
-    for name, password in passwords.items():
+    for login in logged_in.values():
+        name, _, password = login.partition(":")
         server.do("admin", "POST", f"{API}/users/create", {"username": name, "password": password})
     yield server
-    for name in passwords:
+    for name in names.values():
         server.do("admin", "DELETE", f"{API}/users/delete", {"username": name})
 
 
@@ -116,7 +124,11 @@ def _parameters(route: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def belongings(server: Server) -> Belongings:
-    """An experiment with a run, an artifact, a model, a trace and more, all alice's."""
+    return make_belongings(server)
+
+
+def make_belongings(server: Server) -> Belongings:
+    """Make an experiment with a run, an artifact, a model, a trace and more, all alice's."""
     secret, own = f"secret-{secrets.token_hex(8)}", f"of-alice-{secrets.token_hex(4)}"
     tags = [{"key": "t", "value": secret}]
 
@@ -172,10 +184,16 @@ def belongings(server: Server) -> Belongings:
         "request_id": trace,
         "run_id": run_id,
         "trace_id": trace,
-        "username": "alice",
+        "username": server.name("alice"),
         "version": "1",
     }
     return Belongings(secret, ids)
+
+
+def call(belongings: Belongings, verb: str, route: str) -> tuple[str, str, Any]:
+    """Return a request to a route for what is alice's, or with it."""
+    query, body = everything(belongings)
+    return verb, f"{belongings.path(route)}?{query}", None if verb == "GET" else body
 
 
 def everything(belongings: Belongings) -> tuple[str, dict[str, Any]]:
@@ -203,8 +221,27 @@ def everything(belongings: Belongings) -> tuple[str, dict[str, Any]]:
         "password": "taken-over-by-bob",
         "max_timestamp_millis": 9999999999999,
     }
+    named = [{"key": "taken", "value": "taken"}]
+    dataset = {"name": "taken", "digest": "d", "source_type": "local", "source": "taken"}
     changes = {
-        "value": "taken",
+        # Also a metric's.
+        "value": "7",
+        "timestamp": 2,
+        "metrics": [{"key": "taken", "value": 7, "timestamp": 2}],
+        "params": named,
+        "tags": named,
+        "datasets": [{"dataset": dataset}],
+        "models": [{"model_id": ids["model_id"], "step": 1}],
+        "model_json": json.dumps(
+            {
+                "run_id": ids["run_id"],
+                "artifact_path": "taken",
+                "flavors": {},
+                "utc_time_created": "2026-01-01 00:00:00",
+            }
+        ),
+        "run_name": "taken",
+        "end_time": 2,
         "description": "taken",
         "source": f"runs:/{ids['run_id']}/s.txt",
         "is_admin": True,
@@ -227,46 +264,64 @@ def everything(belongings: Belongings) -> tuple[str, dict[str, Any]]:
 def test_nothing_is_answered_without_a_login(
     server: Server, routes: dict[str, list[str]], belongings: Belongings
 ) -> None:
-    asked = [(verb, belongings.path(route)) for route in routes for verb in VERBS]
-    answers, _ = server.ask([server.request("nobody", verb, path) for verb, path in asked])
-    answered = [
-        (verb, path, status)
-        for (verb, path), (status, _) in zip(asked, answers, strict=True)
-        if status not in REFUSED
+    # One slash more, also encoded, is another path to some, and the same one to others.
+    asked = [
+        (verb, belongings.path(route), slashes)
+        for slashes in ("/", "//", "/%2f")
+        for route, verbs in routes.items()
+        for verb in (VERBS if slashes == "/" else verbs)
     ]
-    print(f"{len(routes)} routes x {len(VERBS)} verbs: {Counter(one for one, _ in answers)}")
-    assert {path for _, path, _ in answered} == OPEN
+    answers, _ = server.ask(
+        [
+            server.request("nobody", verb, slashes + path.removeprefix("/"))
+            for verb, path, slashes in asked
+        ]
+    )
+    answered = [
+        one for one, (status, _) in zip(asked, answers, strict=True) if status not in REFUSED
+    ]
+    print(f"{len(routes)} routes: {Counter(status for status, _ in answers)}")
+    assert [one for one in answered if one[1] not in OPEN] == []
+    assert {path for _, path, slashes in answered if slashes == "/"} == OPEN
     assert {verb for verb, _, _ in answered} <= {"GET", "HEAD", "OPTIONS"}
 
 
-def state(server: Server, belongings: Belongings) -> list[Answer]:
-    """Return all that is alice's, as the admin sees it."""
+def views(server: Server, belongings: Belongings) -> list[dict[str, Any]]:
+    """Return the requests by which the admin sees all that is alice's."""
     ids = belongings.ids
+    folder = ids["artifact_path"].removesuffix("/s.txt")
+    listing = "/api/2.0/mlflow-artifacts/artifacts?path="
     paths = [
         f"{API}/experiments/get?experiment_id={ids['experiment_id']}",
         f"{API}/runs/get?run_id={ids['run_id']}",
         f"{API}/artifacts/list?run_id={ids['run_id']}",
+        f"{listing}{ids['experiment_id']}",
+        f"{listing}{folder}",
         f"/get-artifact?run_uuid={ids['run_id']}&path=s.txt",
         f"{API}/registered-models/get?name={ids['name']}",
         f"{API}/model-versions/get?name={ids['name']}&version=1",
         f"{API}/logged-models/{ids['model_id']}",
         f"/api/3.0/mlflow/traces/{ids['trace_id']}",
         f"/api/3.0/mlflow/datasets/{ids['dataset_id']}",
-        f"{API}/users/get?username=alice",
-        f"{API}/users/get?username=bob",
+        *(f"{API}/users/get?username={server.name(who)}" for who in ("alice", "bob")),
     ]
-    answers, _ = server.ask([server.request("admin", "GET", path) for path in paths])
-    assert {status for status, _ in answers} == {200}, list(zip(paths, answers, strict=True))
+    return [server.request("admin", "GET", path) for path in paths]
+
+
+def state(server: Server, belongings: Belongings) -> list[Answer]:
+    """Return all that is alice's, as the admin sees it."""
+    asked = views(server, belongings)
+    answers, _ = server.ask(asked)
+    assert {status for status, _ in answers} == {200}, list(zip(asked, answers, strict=True))
     return answers
 
 
 def test_no_user_reads_or_changes_what_is_anothers(
     server: Server, routes: dict[str, list[str]], belongings: Belongings
 ) -> None:
-    query, body = everything(belongings)
     before = state(server, belongings)
     asked = [
-        (verb, f"{belongings.path(route)}?{query}", None if verb == "GET" else body)
+        call(belongings, verb, route)
         for route, verbs in routes.items()
         for verb in verbs
         if verb not in ("HEAD", "OPTIONS")
@@ -280,10 +335,10 @@ def test_no_user_reads_or_changes_what_is_anothers(
         )
     )
     answers, _ = server.ask([server.request("bob", *one) for one in asked])
-    told = [
-        one[:2] for one, (_, text) in zip(asked, answers, strict=True) if belongings.secret in text
-    ]
-    assert not told
+    got = list(zip(asked, answers, strict=True))
+    assert [one[:2] for one, (_, text) in got if belongings.secret in text] == []
+    silent = {path.partition("?")[0] for (_, path, _), (status, _) in got if not status}
+    assert silent <= {SILENT}
     assert state(server, belongings) == before
     # The same requests tell alice a lot: what is refused above is not refused for being wrong.
     reads = [one for one in asked if one[0] == "GET"]
@@ -291,6 +346,65 @@ def test_no_user_reads_or_changes_what_is_anothers(
     tell = [one for one, (_, text) in zip(reads, hers, strict=True) if belongings.secret in text]
     print(f"bob: {Counter(status for status, _ in answers)}; {len(tell)} requests tell alice")
     assert len(tell) >= 20
+
+
+# In an order in which each finds what it changes.
+CHANGES = [
+    ("POST", f"{API}/runs/update"),
+    ("POST", f"{API}/runs/set-tag"),
+    ("POST", f"{API}/runs/log-metric"),
+    ("POST", f"{API}/runs/log-parameter"),
+    ("POST", f"{API}/runs/log-batch"),
+    ("POST", f"{API}/runs/log-inputs"),
+    ("POST", f"{API}/runs/outputs"),
+    ("POST", f"{API}/runs/log-model"),
+    ("POST", f"{API}/experiments/set-experiment-tag"),
+    ("POST", f"{API}/experiments/update"),
+    ("PATCH", f"{API}/registered-models/update"),
+    ("POST", f"{API}/registered-models/set-tag"),
+    ("POST", f"{API}/registered-models/alias"),
+    ("PATCH", f"{API}/model-versions/update"),
+    ("POST", f"{API}/model-versions/set-tag"),
+    ("POST", f"{API}/model-versions/transition-stage"),
+    ("POST", f"{API}/logged-models/{{model_id}}/params"),
+    ("PATCH", f"{API}/logged-models/{{model_id}}/tags"),
+    ("PATCH", "/api/3.0/mlflow/traces/{trace_id}/tags"),
+    ("PUT", "/api/2.0/mlflow-artifacts/artifacts/{artifact_path}"),
+    ("DELETE", "/api/2.0/mlflow-artifacts/artifacts/{artifact_path}"),
+    ("POST", "/ajax-api/2.0/mlflow/upload-artifact"),
+    ("POST", f"{API}/runs/delete-tag"),
+    ("DELETE", f"{API}/registered-models/delete-tag"),
+    ("DELETE", f"{API}/registered-models/alias"),
+    ("DELETE", f"{API}/model-versions/delete-tag"),
+    ("DELETE", f"{API}/model-versions/delete"),
+    ("DELETE", f"{API}/registered-models/delete"),
+    ("DELETE", f"{API}/logged-models/{{model_id}}"),
+    ("DELETE", "/api/3.0/mlflow/datasets/{dataset_id}"),
+    ("POST", f"{API}/runs/delete"),
+    ("POST", f"{API}/runs/restore"),
+    ("POST", f"{API}/experiments/delete"),
+]
+
+
+def test_what_changes_nothing_for_others_changes_it_for_its_owner(
+    server: Server, routes: dict[str, list[str]]
+) -> None:
+    own = make_belongings(server)
+    assert [route for verb, route in CHANGES if verb not in routes.get(route, [])] == []
+    look = views(server, own)
+    asked = [*look]
+    for verb, route in CHANGES:
+        asked += [server.request("alice", *call(own, verb, route)), *look]
+    answers, _ = server.ask(asked, at_once=1)
+    step = 1 + len(look)
+    seen = [answers[start : start + len(look)] for start in range(0, len(answers), step)]
+    said = [answers[start - 1] for start in range(step, len(answers), step)]
+    without_effect = [
+        (change, answer)
+        for change, answer, before, after in zip(CHANGES, said, seen, seen[1:], strict=False)
+        if before == after
+    ]
+    assert without_effect == []
 
 
 def test_forged_names_are_refused_and_all_true_ones_served(server: Server) -> None:
