@@ -145,7 +145,8 @@ def make_belongings(server: Server) -> Belongings:
     folder = f"{experiment}/{run_id}/artifacts"
     make(f"/api/2.0/mlflow-artifacts/artifacts/{folder}/s.txt", secret, "PUT")
     make(f"{API}/registered-models/create", {"name": own, "description": secret, "tags": tags})
-    version = {"name": own, "source": f"runs:/{run_id}/s.txt", "run_id": run_id, "tags": tags}
+    source = f"mlflow-artifacts:/{folder}"
+    version = {"name": own, "source": source, "run_id": run_id, "tags": tags}
     make(f"{API}/model-versions/create", version)
     model = make(
         f"{API}/logged-models",
@@ -521,35 +522,103 @@ def test_artifacts_are_kept_nowhere_else(server: Server, belongings: Belongings)
     asked = [
         *((f"{API}/model-versions/create", {"name": name, "source": one}) for one in LOCATIONS),
         *(
-            (f"{API}/experiments/create", {"name": secrets.token_hex(8), "artifact_location": one})
-            for one in LOCATIONS
+            (f"{API}/experiments/create", {"name": f"{prefix}-{number}", "artifact_location": one})
+            for number, one in enumerate(LOCATIONS)
         ),
     ]
     answers, callers = server.ask([server.request("admin", "POST", *one) for one in asked])
+    got = zip(asked, answers, strict=True)
+    assert [(one, answer) for one, answer in got if answer[0] != 400] == []
     assert not callers
-    made = [json.loads(text) for status, text in answers if status == 200]
-    versions = [one["model_version"] for one in made if "model_version" in one]
-    # Another bucket may be named: what keeps it closed is the key that the server has.
-    assert [one["source"] for one in versions] == ["s3://another-bucket/x"]
-    experiments = [one["experiment_id"] for one in made if "experiment_id" in one]
-    print(f"{len(LOCATIONS)} places, {len(experiments)} of them accepted for an experiment")
+    versions = f"{API}/model-versions/search?filter=name%3D%27{name}%27"
+    found = server.do("admin", "GET", versions)["model_versions"]
+    assert [one["version"] for one in found] == ["1"]
+    search = {"filter": f"name LIKE '{prefix}%'", "max_results": 1}
+    assert server.do("admin", "POST", f"{API}/experiments/search", search) == {}
+
+
+def test_nobody_gets_at_anothers_artifacts_through_what_is_his_own(
+    server: Server, belongings: Belongings
+) -> None:
+    ids = belongings.ids
+    hers = ids["artifact_path"].removesuffix("/s.txt")
+    name = f"of-bob-{secrets.token_hex(4)}"
+    location = f"{API}/experiments/create"
+    experiment = server.do("bob", "POST", location, {"name": name})["experiment_id"]
+    run = server.do("bob", "POST", f"{API}/runs/create", {"experiment_id": experiment})["run"]
+    run_id = run["info"]["run_id"]
+    his = f"{experiment}/{run_id}/artifacts"
+    server.do("bob", "PUT", f"/api/2.0/mlflow-artifacts/artifacts/{his}/s.txt", "of bob")
+    server.do("bob", "POST", f"{API}/registered-models/create", {"name": name})
+    before = state(server, belongings)
+
+    def read(name: str, version: str, path: str = "s.txt") -> str:
+        return f"/model-versions/get-artifact?name={name}&version={version}&path={path}"
+
+    root = server.stack.outputs()["artifact_root"]
+    sources = [
+        *(f"{root}/{hers}", f"{root}/{hers}/s.txt", f"{root}/{ids['experiment_id']}", root),
+        *(f"mlflow-artifacts:/{hers}", f"mlflow-artifacts:///{hers}", "mlflow-artifacts:/"),
+        *(f"mlflow-artifacts:/{his}/{up * 3}{hers}" for up in ("../", "%2e%2e/", "%252e%252e/")),
+        f"http://127.0.0.1:5000/api/2.0/mlflow-artifacts/artifacts/{hers}",
+        *(f"runs:/{ids['run_id']}/{path}" for path in ("s.txt", ".", "")),
+        *(f"models:/{ids['name']}/1", f"models:/{ids['model_id']}"),
+    ]
+    anchors = [
+        *({}, {"run_id": ids["run_id"]}, {"model_id": ids["model_id"]}),
+        {"run_id": run_id},
+    ]
+    asked = [
+        (f"{API}/model-versions/create", {"name": name, "source": source, **anchor})
+        for source in sources
+        for anchor in anchors
+    ]
+    asked += [
+        (location, {"name": f"{name}-{number}", "artifact_location": source})
+        for number, source in enumerate(sources)
+    ]
+    answers, callers = server.ask([server.request("bob", "POST", *one) for one in asked])
+    assert not callers
+    made = [
+        (body, json.loads(text))
+        for (_, body), (status, text) in zip(asked, answers, strict=True)
+        if status == 200
+    ]
+    for body, _ in made:
+        print(f"made: {body}")
+    versions = [one["model_version"]["version"] for _, one in made if "model_version" in one]
+    experiments = [one["experiment_id"] for _, one in made if "experiment_id" in one]
     runs = [
-        server.do("admin", "POST", f"{API}/runs/create", {"experiment_id": one})["run"]["info"]
+        server.do("bob", "POST", f"{API}/runs/create", {"experiment_id": one})["run"]["info"]
         for one in experiments
     ]
-    read = f"/model-versions/get-artifact?name={name}&version={versions[0]['version']}&path=x"
     upload = "/ajax-api/2.0/mlflow/upload-artifact"
-    replay(
-        server,
-        [
-            Attack("read a model", "GET", read),
-            *(
-                Attack(f"{what} at {run['artifact_uri']}", verb, path, body)
-                for run in runs
-                for what, verb, path, body in (
-                    ("read", "GET", f"/get-artifact?run_uuid={run['run_id']}&path=passwd", None),
-                    ("write", "POST", f"{upload}?run_uuid={run['run_id']}&path=x", "x"),
-                )
-            ),
-        ],
-    )
+    tries = [
+        *(
+            ("GET", path, None)
+            for version in versions
+            for path in (
+                *(read(name, version, file) for file in ("s.txt", f"{hers}/s.txt", ".")),
+                f"{API}/model-versions/get-download-uri?name={name}&version={version}",
+            )
+        ),
+        *(
+            (verb, f"{path}={one['run_id']}&path=s.txt", body)
+            for one in runs
+            for verb, path, body in (
+                ("POST", f"{upload}?run_uuid", "taken"),
+                ("GET", "/get-artifact?run_uuid", None),
+                ("GET", f"{API}/artifacts/list?run_id", None),
+            )
+        ),
+    ]
+    answers, callers = server.ask([server.request("bob", *one) for one in tries])
+    assert not callers
+    got = zip(tries, answers, strict=True)
+    assert [one for one, (_, text) in got if belongings.secret in text] == []
+    assert state(server, belongings) == before
+    # By the same routes everybody gets at what is theirs.
+    assert belongings.secret in server.do("alice", "GET", read(ids["name"], "1"))
+    version = {"name": name, "source": f"mlflow-artifacts:/{his}", "run_id": run_id}
+    own = server.do("bob", "POST", f"{API}/model-versions/create", version)["model_version"]
+    assert server.do("bob", "GET", read(name, own["version"])) == "of bob"
