@@ -74,7 +74,7 @@ def test_client_does_all_its_work(stack: Stack, machine: places.Machine, hdfs: O
         ),
         (
             {"hdfsUri": f"hdfs://{outside_hdfs.NAME_NODE}:9/ml/flow"},
-            f"error: hdfs://{outside_hdfs.NAME_NODE}:9/ml/flow did not answer within ",
+            f"error: hdfs://{outside_hdfs.NAME_NODE}:9/ml/flow did not answer within 15 s: ",
         ),
     ],
     ids=["a user without rights", "a closed port"],
@@ -92,7 +92,8 @@ def test_what_cannot_be_used_is_told_in_a_line_and_the_server_stays(
         stack.set(hdfsUri=hdfs.uri, hdfsUser=outside_hdfs.OWNER)
     assert line.format(uri=hdfs.uri) in said
     assert "Traceback" not in said
-    assert seconds < 60, "a mistake is told while its maker still looks"
+    # Its own 15 s bound a check (components/_checked.py); the rest, of a minute, is the machine's.
+    assert seconds < 180, "a mistake is told while its maker still looks"
     pod = stack.kubectl.pod("mlflow")
     assert (pod["metadata"]["uid"], restarts(pod)) == (server, 0)
     stack.change("up")

@@ -379,7 +379,8 @@ def test_a_name_node_that_is_not_there_is_told_soon() -> None:
         "TEMPORARILY_UNAVAILABLE",
         f"Cannot list {server}/x: Connection refused (os error 111)",
     )
-    assert time.monotonic() - began < 15
+    # What bounds it is the refusal; one that waited for an answer would do so for all this time.
+    assert time.monotonic() - began < module.PATIENCE
 
 
 def test_a_name_node_that_is_silent_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
