@@ -28,7 +28,7 @@ SERVER = "deployment/mlflow"
 INSIDE = CLONE / "tests" / "e2e" / "inside"
 API = "/api/2.0/mlflow"
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-# It asks the internet, which it does not reach, for all models that there are: for minutes.
+# Says what models there are in the world, and asks the internet, where nobody answers, for minutes.
 SILENT = "/ajax-api/3.0/mlflow/gateway/supported-models"
 # What a server says that does not let anybody in, and does not tell what there is.
 REFUSED = {401, 403, 404, 405}
@@ -325,7 +325,7 @@ def test_no_user_reads_or_changes_what_is_anothers(
         call(belongings, verb, route)
         for route, verbs in routes.items()
         for verb in verbs
-        if verb not in ("HEAD", "OPTIONS")
+        if verb not in ("HEAD", "OPTIONS") and route != SILENT
     ]
     run = f'(input: {{runId: "{belongings.ids["run_id"]}"}})'
     asked.append(
@@ -338,8 +338,7 @@ def test_no_user_reads_or_changes_what_is_anothers(
     answers, _ = server.ask([server.request("bob", *one) for one in asked])
     got = list(zip(asked, answers, strict=True))
     assert [one[:2] for one, (_, text) in got if belongings.secret in text] == []
-    silent = {path.partition("?")[0] for (_, path, _), (status, _) in got if not status}
-    assert silent <= {SILENT}
+    assert [one[:2] for one, (status, _) in got if not status] == []
     assert state(server, belongings) == before
     # The same requests tell alice a lot: what is refused above is not refused for being wrong.
     reads = [one for one in asked if one[0] == "GET"]

@@ -42,7 +42,7 @@ def send(one: dict[str, Any]) -> tuple[int, str]:
         body = json.dumps(body)
     for _ in range(2):
         if not hasattr(mine, "connection"):
-            mine.connection = http.client.HTTPConnection(address, 5000, timeout=30)
+            mine.connection = http.client.HTTPConnection(address, 5000, timeout=120)
         try:
             mine.connection.request(one["verb"], one["path"], body and body.encode(), headers)
             answer = mine.connection.getresponse()
