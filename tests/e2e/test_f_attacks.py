@@ -153,25 +153,7 @@ def make_belongings(server: Server) -> Belongings:
         {"experiment_id": experiment, "name": "m", "params": [{"key": "p", "value": secret}]},
     )["model"]["info"]["model_id"]
     trace = f"tr-{secrets.token_hex(16)}"
-    make(
-        "/api/3.0/mlflow/traces",
-        {
-            "trace": {
-                "trace_info": {
-                    "trace_id": trace,
-                    "trace_location": {
-                        "type": "MLFLOW_EXPERIMENT",
-                        "mlflow_experiment": {"experiment_id": experiment},
-                    },
-                    "request_time": "2026-01-01T00:00:00Z",
-                    "execution_duration": "1s",
-                    "state": "OK",
-                    "request_preview": secret,
-                    "tags": {"t": secret},
-                }
-            }
-        },
-    )
+    make("/api/3.0/mlflow/traces", trace_of(trace, experiment, secret))
     kept = make(
         "/api/3.0/mlflow/datasets/create",
         {"name": f"{own}-data", "experiment_ids": [experiment], "tags": json.dumps({"t": secret})},
@@ -195,6 +177,26 @@ def call(belongings: Belongings, verb: str, route: str) -> tuple[str, str, Any]:
     """Return a request to a route for what is alice's, or with it."""
     query, body = everything(belongings)
     return verb, f"{belongings.path(route)}?{query}", None if verb == "GET" else body
+
+
+def trace_of(trace: str, experiment: str, word: str) -> Any:
+    """Return what a client sends of a trace when it begins."""
+    return {
+        "trace": {
+            "trace_info": {
+                "trace_id": trace,
+                "trace_location": {
+                    "type": "MLFLOW_EXPERIMENT",
+                    "mlflow_experiment": {"experiment_id": experiment},
+                },
+                "request_time": "2026-01-01T00:00:00Z",
+                "execution_duration": "1s",
+                "state": "OK",
+                "request_preview": word,
+                "tags": {"t": word},
+            }
+        }
+    }
 
 
 def everything(belongings: Belongings) -> tuple[str, dict[str, Any]]:
@@ -550,6 +552,12 @@ def test_nobody_gets_at_anothers_artifacts_through_what_is_his_own(
     server.do("bob", "PUT", f"/api/2.0/mlflow-artifacts/artifacts/{his}/s.txt", "of bob")
     server.do("bob", "POST", f"{API}/registered-models/create", {"name": name})
     before = state(server, belongings)
+
+    taken = trace_of(ids["trace_id"], experiment, "taken")
+    ((status, told),), _ = server.ask(
+        [server.request("bob", "POST", "/api/3.0/mlflow/traces", taken)]
+    )
+    assert (status, "in another experiment" in told) == (403, True), told
 
     def read(name: str, version: str, path: str = "s.txt") -> str:
         return f"/model-versions/get-artifact?name={name}&version={version}&path={path}"

@@ -16,7 +16,7 @@ import psycopg2  # noqa: F401 (like boto3 in s3.py: MLflow would import it in ea
 import uvicorn
 from sqlalchemy import orm
 
-from mlflow_kubernetes import auth, downloads, locations, readiness
+from mlflow_kubernetes import auth, downloads, locations, readiness, traces
 from mlflow_kubernetes.supervise import SOCKET
 
 
@@ -62,6 +62,7 @@ def main() -> None:
     downloads.install()
     readiness.install()
     locations.install()
+    traces.install()
     importlib.import_module(sys.argv[-1].partition(":")[0])
     auth.close()
     orm.configure_mappers()

@@ -1,0 +1,48 @@
+"""Traces stay in the experiment that they began in.
+
+MLflow takes a trace, or spans, under an id that there is already, for a writer that comes again;
+and moves the trace to the experiment that is named this time, whoever owns the first.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+from mlflow.store.tracking.dbmodels.models import SqlTraceInfo
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+_start_trace: Any = SqlAlchemyStore.start_trace
+_log_spans: Any = SqlAlchemyStore.log_spans
+
+
+def install() -> None:
+    """Refuse what MLflow accepts."""
+    SqlAlchemyStore.start_trace = _start_where_it_is
+    SqlAlchemyStore.log_spans = _log_where_it_is
+
+
+def _start_where_it_is(store: SqlAlchemyStore, trace_info: Any) -> Any:
+    _refuse_others(store, trace_info.experiment_id, [trace_info.trace_id])
+    return _start_trace(store, trace_info)
+
+
+def _log_where_it_is(
+    store: SqlAlchemyStore, location: str, spans: list[Any], tracking_uri: str | None = None
+) -> Any:
+    _refuse_others(store, location, {span.trace_id for span in spans})
+    return _log_spans(store, location, spans, tracking_uri)
+
+
+def _refuse_others(store: SqlAlchemyStore, experiment: str, traces: Iterable[str]) -> None:
+    named = int(experiment) if str(experiment).isdecimal() else -1  # which there never is
+    with store.ManagedSessionMaker(read_only=True) as session:
+        other = (
+            session.query(SqlTraceInfo.request_id)
+            .filter(SqlTraceInfo.request_id.in_(traces))
+            .filter(SqlTraceInfo.experiment_id != named)
+            .first()
+        )
+    if other:
+        message = f"Trace {other[0]} is in another experiment"
+        raise MlflowException(message, error_code=PERMISSION_DENIED)
