@@ -319,6 +319,10 @@ def _pod(
     if args.get("job_execution"):
         # What MLflow would tell its jobs, 0.0.0.0, is no name that it answers to itself.
         environment["MLFLOW_GATEWAY_URI"] = f"http://localhost:{PORT}"
+    else:
+        # No newer list of language models than MLflow's own: it would ask the internet, which is
+        # closed to it, and keep its user waiting for minutes.
+        environment["MLFLOW_MODEL_CATALOG_URI"] = ""
     container = k8s.core.v1.ContainerArgs(
         name="mlflow",
         image=args["image"],

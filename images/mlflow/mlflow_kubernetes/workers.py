@@ -65,6 +65,7 @@ def main() -> None:
     traces.install()
     importlib.import_module(sys.argv[-1].partition(":")[0])
     auth.close()
+    traces.close()
     orm.configure_mappers()
     # A collection would write to all that was imported, and each worker would get its own copy.
     gc.collect()
