@@ -78,7 +78,7 @@ def running(folder: Path) -> Iterator[Outside]:
             "create database old owner mlflow template template0 locale 'C' encoding SQL_ASCII;\n"
         )
         minio = stack.enter_context(image_files(str(settings["minioImage"]), folder / "minio"))
-        ca = _certificate(minio / "certs")
+        ca = certificate(minio / "certs", f"IP:{ADDRESS}")
         objects = minio / "data" / BUCKET
         for made in (minio / "dev", minio / "proc", objects):
             made.mkdir(parents=True, exist_ok=True)
@@ -146,14 +146,14 @@ def apart(root: Path, user: int, command: list[str]) -> list[str]:
     return [*_APART, "sh", "-c", _ENTER, str(root), f"{user}:{user}", *command]
 
 
-def _certificate(folder: Path) -> str:
-    """Make a certificate that nobody else signed, where MinIO looks for its own."""
+def certificate(folder: Path, names: str) -> str:
+    """Make a certificate that nobody else signed, in files that MinIO looks for; return it."""
     folder.mkdir()
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
             *("-nodes", "-days", "2", "-subj", "/CN=outside"),
-            *("-addext", f"subjectAltName=IP:{ADDRESS}"),
+            *("-addext", f"subjectAltName={names}"),
             *("-keyout", str(folder / "private.key"), "-out", str(folder / "public.crt")),
         ],
         check=True,

@@ -95,8 +95,11 @@ class Pod:
 
 
 @contextmanager
-def client_pod(environment: Mapping[str, str], namespace: str = NAMESPACE) -> Iterator[Pod]:
-    """Have a client pod in a namespace made for it."""
+def client_pod(
+    environment: Mapping[str, str], namespace: str = NAMESPACE, hosts: str = ""
+) -> Iterator[Pod]:
+    """Have a client pod in a namespace made for it, which may know a line of a hosts file."""
+    address, *names = hosts.split() or [""]
     kubectl = Kubectl(environment, namespace)
     kubectl("delete", "namespace", namespace, "--ignore-not-found", seconds=120)
     kubectl("create", "namespace", namespace)
@@ -107,6 +110,7 @@ def client_pod(environment: Mapping[str, str], namespace: str = NAMESPACE) -> It
             "metadata": {"name": "client"},
             "spec": {
                 "terminationGracePeriodSeconds": 0,
+                "hostAliases": [{"ip": address, "hostnames": names}] if hosts else [],
                 "containers": [
                     {
                         "name": "client",

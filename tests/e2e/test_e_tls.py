@@ -1,13 +1,10 @@
-"""HTTPS with a generated certificate, as clients meet it; and routes to a Gateway."""
+"""HTTPS with a generated certificate, as clients meet it."""
 
 import base64
 import http.client
-import json
-import os
 import socket
 import ssl
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,23 +17,10 @@ from commands.up import address_in
 from tests.e2e import canaries, places
 from tests.e2e.alone import alone, machine_of
 from tests.e2e.canaries import found_in
-from tests.e2e.kubectl import Kubectl
-from tests.e2e.programs import ProgramError, run
+from tests.e2e.programs import ProgramError
 from tests.e2e.stack import Stack
-from tests.e2e.waiting import wait_until
-from tests.unit.recorder import run_stack
-from tests.variants import objects
 
 NAMESPACE = "mlflow-e2e-tls"
-# The custom resources of Kubernetes' Gateway API, which the lab has no controller for.
-GATEWAY_API = "sigs.k8s.io/gateway-api@v1.4.1"
-GATEWAY_API_SUM = "h1:NPxFutNkKNa8UfLd2CMlEuhIPMQgDQ6DXNKG9sHbJU8="
-THEIR_GATEWAY: dict[str, Any] = {
-    "tls": "gateway",
-    "gateway": "infra/public/https",
-    "ingressNamespace": "infra",
-}
-ROUTES = "httproutes.gateway.networking.k8s.io"
 
 
 @pytest.fixture(scope="module")
@@ -141,49 +125,3 @@ def test_the_key_is_in_its_secret_alone_and_the_authoritys_in_none(stack: Stack)
     in_secrets = stack.kubectl("get", "secrets", "--output=yaml")
     assert found_in(in_secrets, {"seed": seed, "key": line}) == ["key"]
     canaries.assert_kept(stack, private_key=line)
-
-
-@pytest.fixture
-def gateway_api(environment: dict[str, str]) -> Iterator[Kubectl]:
-    """`kubectl` on a cluster that knows routes, which is taught to it unless it does."""
-    kubectl = Kubectl(environment, NAMESPACE)
-    if kubectl("get", "crd", ROUTES, "--ignore-not-found"):
-        yield kubectl
-        return
-    go = ["go", "mod", "download", "-json", GATEWAY_API]
-    module = json.loads(run(go, {**os.environ}, seconds=120, folder=Path("/")).stdout)
-    assert module["Sum"] == GATEWAY_API_SUM
-    folder = Path(module["Dir"]) / "config" / "crd" / "standard"
-    file = folder / "gateway.networking.k8s.io_httproutes.yaml"
-    try:
-        kubectl("apply", "--server-side", f"--filename={file}")
-        wait_until(lambda: not kubectl.items(ROUTES), 30, "the cluster knows routes")
-        yield kubectl
-    finally:
-        kubectl("delete", "crd", ROUTES)
-
-
-def test_kubernetes_takes_the_routes_to_a_gateway(stack: Stack, gateway_api: Kubectl) -> None:
-    rendered = run_stack(namespace=NAMESPACE, **THEIR_GATEWAY, clientWorkspace=True)
-    routes = [one for one in objects(rendered) if one["kind"] == "HTTPRoute"]
-    assert len(routes) == 4
-
-    def dry_run(manifest: dict[str, Any]) -> str:
-        apply = ("apply", "--server-side", "--dry-run=server", "--output=json", "--filename=-")
-        return gateway_api(*apply, stdin=json.dumps(manifest))
-
-    for route in routes:
-        spec = json.loads(dry_run(route))["spec"]
-        # What was left to its default is what is meant.
-        assert spec["rules"][0]["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
-        assert spec["parentRefs"][0]["kind"] == "Gateway"
-    routes[0]["spec"]["rules"][0]["timeouts"]["request"] = "for ever"
-    with pytest.raises(ProgramError, match=r"spec\.rules\[0\]\.timeouts\.request"):
-        dry_run(routes[0])
-
-    stack.set(**THEIR_GATEWAY)
-    planned = stack.change("preview")
-    for kind, step in (("HTTPRoute", "create"), ("Ingress", "delete")):
-        lines = [line for line in planned.splitlines() if f":{kind} " in line]
-        assert len(lines) == 3
-        assert all(f" {step}" in line for line in lines), lines
