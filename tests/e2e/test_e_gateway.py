@@ -13,13 +13,11 @@ import pytest
 from commands import images
 from commands import stack as stacks
 from commands.cluster import Cluster
-from lab import images as lab_images
-from lab.images import Source
-from tests.e2e import places
+from tests.e2e import built, places
 from tests.e2e.alone import alone
 from tests.e2e.kubectl import Kubectl, ready
 from tests.e2e.outside import certificate
-from tests.e2e.programs import CLONE, ProgramError, run
+from tests.e2e.programs import CLONE, ProgramError
 from tests.e2e.stack import Stack
 from tests.e2e.test_3_client import MEDIUM, job
 from tests.e2e.waiting import wait_until
@@ -52,18 +50,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def gateway(cluster: Cluster, authority: Path) -> Iterator[Kubectl]:
     """`kubectl` where the Gateway runs."""
     kubectl = Kubectl(cluster.environment, CONTOUR)
-    source = Source(HERE, HERE)
-    if cluster.kind == "lab":
-        lab_images.provide([IMAGE], {IMAGE: source})
-    else:
-        images.build_in_minikube(cluster, IMAGE, source)
-    module = run(
-        ["go", "mod", "download", "-json", "github.com/projectcontour/contour"],
-        cluster.environment,
-        seconds=120,
-        folder=HERE,
-    )
-    examples = Path(json.loads(module.stdout)["Dir"]) / "examples"
+    built.provide(cluster, IMAGE, HERE)
+    examples = built.module(cluster, "github.com/projectcontour/contour", HERE) / "examples"
     files = [
         examples / "gateway" / "00-crds.yaml",
         *(

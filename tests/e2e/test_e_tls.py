@@ -1,10 +1,11 @@
-"""HTTPS with a generated certificate, as clients meet it."""
+"""HTTPS, as clients meet it: with a generated certificate, and with those of cert-manager."""
 
 import base64
 import http.client
 import socket
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +15,19 @@ from commands import stack as stacks
 from commands.client_env import trusting
 from commands.cluster import Cluster
 from commands.up import address_in
-from tests.e2e import canaries, places
+from tests.e2e import built, canaries, places
 from tests.e2e.alone import alone, machine_of
 from tests.e2e.canaries import found_in
-from tests.e2e.programs import ProgramError
+from tests.e2e.kubectl import Kubectl
+from tests.e2e.outside import certificate
+from tests.e2e.programs import CLONE, ProgramError
 from tests.e2e.stack import Stack
+from tests.e2e.waiting import wait_until
 
 NAMESPACE = "mlflow-e2e-tls"
+CERT_MANAGER = "mlflow-e2e-cert-manager"
+FOLDER = CLONE / "tests" / "e2e" / "cert_manager"
+IMAGE = "mlflow-kubernetes/test-cert-manager:1.21.2"
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +132,48 @@ def test_the_key_is_in_its_secret_alone_and_the_authoritys_in_none(stack: Stack)
     in_secrets = stack.kubectl("get", "secrets", "--output=yaml")
     assert found_in(in_secrets, {"seed": seed, "key": line}) == ["key"]
     canaries.assert_kept(stack, private_key=line)
+
+
+@pytest.fixture
+def authority(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
+    """The certificate of an authority, by which cert-manager signs what Ingresses ask for."""
+    kubectl = Kubectl(cluster.environment, CERT_MANAGER)
+    built.provide(cluster, IMAGE, FOLDER)
+    module = built.module(cluster, "github.com/cert-manager/cert-manager", FOLDER)
+    kinds = [f"--filename={file}" for file in (module / "deploy" / "crds").glob("*.yaml")]
+    own = (FOLDER / "objects.yaml").read_text()
+    own = own.replace("IMAGE", IMAGE).replace("NAMESPACE", CERT_MANAGER)
+    folder = tmp_path / "authority"
+    trust = certificate(folder, f"DNS:{CERT_MANAGER}")
+    try:
+        kubectl("create", "namespace", CERT_MANAGER)
+        kubectl("apply", "--server-side", *kinds)
+        kubectl(
+            *("create", "secret", "tls", "authority"),
+            *(f"--cert={folder / 'public.crt'}", f"--key={folder / 'private.key'}"),
+        )
+        wait_until(lambda: not kubectl.items("clusterissuers"), 30, "the cluster knows issuers")
+        kubectl("apply", "--filename=-", stdin=own)
+        yield trust
+    finally:
+        kubectl("delete", "--ignore-not-found", *kinds)
+        kubectl("delete", "clusterrolebinding", CERT_MANAGER, "--ignore-not-found")
+        kubectl("delete", "namespace", CERT_MANAGER, "--ignore-not-found", seconds=120)
+
+
+def test_cert_manager_fills_what_its_annotation_asks_for(
+    stack: Stack, machine: places.Machine, hosts: list[str], address: str, authority: str
+) -> None:
+    stack.set(tls="cert-manager", tlsIssuer=CERT_MANAGER)
+    stack.change("up")
+
+    def each_has_its_own() -> bool:
+        return all(names_shown(address, host, authority) == [host] for host in hosts)
+
+    wait_until(each_has_its_own, 60, "every host shows a certificate by the authority")
+    ca = machine.home / "authority.pem"
+    ca.write_text(authority)
+    client_env = stack.client_env(MLFLOW_TRACKING_SERVER_CERT_PATH=str(ca))
+    report = machine.run("first_run.py", client_env=client_env, seconds=60)
+    assert report == {"answer": 42.0, "greeting": "hello"}
+    stack.change("up", "--expect-no-changes")
