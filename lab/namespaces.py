@@ -92,6 +92,11 @@ def remove() -> None:
     for path in _MADE.read_text().splitlines() if _MADE.exists() else []:
         with suppress(OSError):  # never made, or someone's by now
             Path(path).rmdir()
+    forget()
+
+
+def forget() -> None:
+    """Remove what is noted of the namespaces, when they are gone."""
     shutil.rmtree(_RUN, ignore_errors=True)
 
 

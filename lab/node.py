@@ -77,9 +77,13 @@ def start() -> None:
 def stop() -> None:
     """End the node and all it runs; its data, images and volumes stay for the next start."""
     with _lock():
-        if namespaces.owner() == str(paths.CACHE):
+        owner = namespaces.owner()
+        if owner == str(paths.CACHE):
             with step("stopping Kubernetes", usual="5 s"):
                 _end()
+        elif not owner:
+            # Of a stop that was killed at its very end.
+            namespaces.forget()
 
 
 def delete() -> None:

@@ -141,8 +141,7 @@ def authority(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
     built.provide(cluster, IMAGE, FOLDER)
     module = built.module(cluster, "github.com/cert-manager/cert-manager", FOLDER)
     kinds = [f"--filename={file}" for file in (module / "deploy" / "crds").glob("*.yaml")]
-    own = (FOLDER / "objects.yaml").read_text()
-    own = own.replace("IMAGE", IMAGE).replace("NAMESPACE", CERT_MANAGER)
+    own = (FOLDER / "objects.yaml").read_text().replace("IMAGE", IMAGE)
     folder = tmp_path / "authority"
     trust = certificate(folder, f"DNS:{CERT_MANAGER}")
     try:
@@ -156,9 +155,10 @@ def authority(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
         kubectl("apply", "--filename=-", stdin=own)
         yield trust
     finally:
-        kubectl("delete", "--ignore-not-found", *kinds)
-        kubectl("delete", "clusterrolebinding", CERT_MANAGER, "--ignore-not-found")
+        # It first: it would go on asking for what is being deleted.
         kubectl("delete", "namespace", CERT_MANAGER, "--ignore-not-found", seconds=120)
+        kubectl("delete", "clusterrolebinding", CERT_MANAGER, "--ignore-not-found")
+        kubectl("delete", "--ignore-not-found", *kinds)
 
 
 def test_cert_manager_fills_what_its_annotation_asks_for(

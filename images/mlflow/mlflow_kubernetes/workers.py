@@ -15,9 +15,14 @@ from typing import Any
 import psycopg2  # noqa: F401 (like boto3 in s3.py: MLflow would import it in each worker)
 import uvicorn
 from sqlalchemy import orm
+from uvicorn.protocols.http import h11_impl
 
 from mlflow_kubernetes import auth, downloads, locations, readiness, traces
 from mlflow_kubernetes.supervise import SOCKET
+
+# What is read of an upload before the application asks for it. With uvicorn's 64 KiB it stops at
+# each read, and goes on at the next.
+_READ_AHEAD = 1 << 20
 
 
 class Workers:
@@ -74,6 +79,7 @@ def main() -> None:
     command: Any = importlib.import_module("uvicorn.main")
     command.Multiprocess = Workers
     uvicorn.Config.bind_socket = _listen  # type: ignore[method-assign]
+    h11_impl.HIGH_WATER_LIMIT = _READ_AHEAD
     command.main(prog_name="uvicorn")
 
 

@@ -15,11 +15,13 @@ from tests.e2e.programs import run
 from tests.rendered.examples import outcome
 from tests.variants import VARIANTS, objects
 
+pytestmark = pytest.mark.e2e
+
 
 @pytest.fixture(scope="module")
 def kubectl(environment: dict[str, str]) -> Iterator[Kubectl]:
     """Kubectl in an empty namespace that says when a pod is not restricted."""
-    kubectl = Kubectl(environment, "mlflow-e2e-dry-run")
+    kubectl = Kubectl(environment, "mlflow-dry-run")
     namespace = {"name": kubectl.namespace, "labels": NAMESPACE_LABELS}
     made = {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace}
     kubectl("apply", "--filename=-", stdin=json.dumps(made))
