@@ -348,6 +348,13 @@ def test_no_user_reads_or_changes_what_is_anothers(
     assert len(tell) >= 20
 
 
+def test_no_user_writes_examples_where_somebody_may_have_an_experiment(server: Server) -> None:
+    ((status, _),), _ = server.ask(
+        [server.request("bob", "POST", "/ajax-api/3.0/mlflow/demo/generate", {"features": []})]
+    )
+    assert status == 403
+
+
 # In an order in which each finds what it changes.
 CHANGES = [
     ("POST", f"{API}/runs/update"),

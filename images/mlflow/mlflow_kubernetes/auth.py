@@ -55,7 +55,8 @@ def configured() -> bool:
 def close() -> None:
     """Leave nothing open but what probes and load balancers ask, in applications made after it.
 
-    MLflow also hands its pages' code, and how it is set up, to everybody.
+    MLflow also hands its pages' code, and how it is set up, to everybody; and has everybody who
+    logs in make its examples.
     """
     if not configured():
         return
@@ -67,6 +68,8 @@ def close() -> None:
         app.add_middleware(_Gate, server=server)
 
     server.add_fastapi_permission_middleware = add
+    # It writes to an experiment of a certain name, whoever's that is.
+    server.BEFORE_REQUEST_VALIDATORS[server.DEMO_GENERATE, "POST"] = server.sender_is_admin
 
 
 class _Gate:
