@@ -5,7 +5,7 @@ import sys
 import tempfile
 
 from commands import ground
-from commands._main import CLONE, main, stream
+from commands._main import CLONE, main, say, stream
 
 # These wait for a cluster half of their time, and in the other half are the quicker, the less they
 # have to share.
@@ -19,6 +19,7 @@ def command() -> int:
     with ground.ready() as cluster:
         if chosen := sys.argv[1:]:
             return stream(_pytest(*chosen), cluster.environment)
+        say(f"{' and '.join(_folders(_COMPUTE))} run beside these, and are told of at the end")
         with (
             tempfile.TemporaryFile("w+") as said,
             subprocess.Popen(

@@ -1,4 +1,4 @@
-"""HTTPS, as clients meet it: with a generated certificate, and with those of cert-manager."""
+"""HTTPS, as clients meet it: with a certificate of ours, of theirs, and with cert-manager's."""
 
 import base64
 import http.client
@@ -134,6 +134,39 @@ def test_the_key_is_in_its_secret_alone_and_the_authoritys_in_none(stack: Stack)
     canaries.assert_kept(stack, private_key=line)
 
 
+def assert_shown(
+    stack: Stack, machine: places.Machine, address: str, certificates: dict[str, list[str]], ca: str
+) -> None:
+    """Assert that each host shows a certificate for its names, and serves clients that trust it."""
+
+    def shown() -> bool:
+        return all(
+            sorted(names_shown(address, host, ca)) == sorted(names)
+            for host, names in certificates.items()
+        )
+
+    wait_until(shown, 60, "every host shows its certificate")
+    trusted = machine.home / "trusted.pem"
+    trusted.write_text(ca)
+    client_env = stack.client_env(MLFLOW_TRACKING_SERVER_CERT_PATH=str(trusted))
+    report = machine.run("first_run.py", client_env=client_env, seconds=60)
+    assert report == {"answer": 42.0, "greeting": "hello"}
+
+
+def test_a_secret_that_is_there_is_used(
+    stack: Stack, machine: places.Machine, hosts: list[str], address: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "corporate"
+    ca = certificate(folder, ",".join(f"DNS:{host}" for host in hosts))
+    files = (f"--cert={folder / 'public.crt'}", f"--key={folder / 'private.key'}")
+    stack.kubectl("create", "secret", "tls", "corporate", *files)
+    stack.set(tls="secret", tlsSecret="corporate")
+    stack.change("up")
+    assert_shown(stack, machine, address, dict.fromkeys(hosts, hosts), ca)
+    stack.change("up", "--expect-no-changes")
+    stack.pulumi("config", "rm", "--stack", "minikube", "tlsSecret")
+
+
 @pytest.fixture
 def authority(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
     """The certificate of an authority, by which cert-manager signs what Ingresses ask for."""
@@ -166,14 +199,5 @@ def test_cert_manager_fills_what_its_annotation_asks_for(
 ) -> None:
     stack.set(tls="cert-manager", tlsIssuer=CERT_MANAGER)
     stack.change("up")
-
-    def each_has_its_own() -> bool:
-        return all(names_shown(address, host, authority) == [host] for host in hosts)
-
-    wait_until(each_has_its_own, 60, "every host shows a certificate by the authority")
-    ca = machine.home / "authority.pem"
-    ca.write_text(authority)
-    client_env = stack.client_env(MLFLOW_TRACKING_SERVER_CERT_PATH=str(ca))
-    report = machine.run("first_run.py", client_env=client_env, seconds=60)
-    assert report == {"answer": 42.0, "greeting": "hello"}
+    assert_shown(stack, machine, address, {host: [host] for host in hosts}, authority)
     stack.change("up", "--expect-no-changes")
