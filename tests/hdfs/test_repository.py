@@ -32,8 +32,10 @@ def test_the_repository_does_what_mlflow_asks_for_on_a_real_hdfs() -> None:
         "HADOOP_USER_NAME": "mlflow",
     }
     python = ["setpriv", "--pdeathsig=KILL", str(_VENV / "bin" / "python")]
+    # Not the conftest.py above: it is for this side of the environment.
+    own = ("-p", "no:cacheprovider", f"--confcutdir={INSIDE}")
     done = subprocess.run(
-        [*python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", str(INSIDE)],
+        [*python, "-m", "pytest", "--quiet", *own, str(INSIDE)],
         env=environment,
         cwd=INSIDE,
         capture_output=True,
