@@ -1,12 +1,17 @@
-"""What only tests need in the cluster: images of somebody else's programs, built from packages."""
+"""What only tests need in the cluster: somebody else's programs, in images built from packages."""
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from commands import images
 from commands.cluster import Cluster
 from lab import images as lab_images
 from lab.images import Source
+from tests.e2e.kubectl import Kubectl
 from tests.e2e.programs import run
 
 
@@ -24,3 +29,19 @@ def module(cluster: Cluster, name: str, folder: Path) -> Path:
     command = ["go", "mod", "download", "-json", name]
     told = run(command, cluster.environment, seconds=120, folder=folder)
     return Path(json.loads(told.stdout)["Dir"])
+
+
+@contextmanager
+def applied(cluster: Cluster, kubectl: Kubectl, files: Sequence[Path]) -> Iterator[None]:
+    """Have what is in the files in a cluster, unless it is there already: then it is a user's."""
+    named = [f"--filename={file}" for file in files]
+    if there := kubectl("get", "--ignore-not-found", "--output=name", *named).split():
+        if cluster.kind != "lab":
+            pytest.skip(f"the cluster has {there[0]} already, which would not survive the test")
+        # A run that was killed may have left it.
+        kubectl("delete", "--ignore-not-found", *named, seconds=120)
+    try:
+        kubectl("apply", "--server-side", *named)
+        yield
+    finally:
+        kubectl("delete", "--ignore-not-found", *named, seconds=120)

@@ -59,10 +59,8 @@ def gateway(cluster: Cluster, authority: Path) -> Iterator[Kubectl]:
             for name in ("00-common.yaml", "01-crds.yaml", "02-role-contour.yaml", "02-rbac.yaml")
         ),
     ]
-    theirs = [f"--filename={file}" for file in files]
     own = (HERE / "objects.yaml").read_text().replace("IMAGE", IMAGE)
-    try:
-        kubectl("apply", "--server-side", *theirs)
+    with built.applied(cluster, kubectl, files):
         kubectl(
             *("create", "secret", "tls", "certificate"),
             f"--cert={authority / 'public.crt'}",
@@ -72,8 +70,6 @@ def gateway(cluster: Cluster, authority: Path) -> Iterator[Kubectl]:
         kubectl("apply", "--filename=-", stdin=own)
         wait_until(lambda: ready(kubectl.json("get", "pod", "gateway")), 90, "the Gateway runs")
         yield kubectl
-    finally:
-        kubectl("delete", "--ignore-not-found", *theirs, seconds=120)
 
 
 @pytest.fixture(scope="module")

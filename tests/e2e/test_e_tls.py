@@ -173,25 +173,26 @@ def authority(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
     kubectl = Kubectl(cluster.environment, CERT_MANAGER)
     built.provide(cluster, IMAGE, FOLDER)
     module = built.module(cluster, "github.com/cert-manager/cert-manager", FOLDER)
-    kinds = [f"--filename={file}" for file in (module / "deploy" / "crds").glob("*.yaml")]
+    kinds = sorted((module / "deploy" / "crds").glob("*.yaml"))
     own = (FOLDER / "objects.yaml").read_text().replace("IMAGE", IMAGE)
     folder = tmp_path / "authority"
     trust = certificate(folder, f"DNS:{CERT_MANAGER}")
-    try:
-        kubectl("create", "namespace", CERT_MANAGER)
-        kubectl("apply", "--server-side", *kinds)
-        kubectl(
-            *("create", "secret", "tls", "authority"),
-            *(f"--cert={folder / 'public.crt'}", f"--key={folder / 'private.key'}"),
-        )
-        wait_until(lambda: not kubectl.items("clusterissuers"), 30, "the cluster knows issuers")
-        kubectl("apply", "--filename=-", stdin=own)
-        yield trust
-    finally:
-        # It first: it would go on asking for what is being deleted.
-        kubectl("delete", "namespace", CERT_MANAGER, "--ignore-not-found", seconds=120)
-        kubectl("delete", "clusterrolebinding", CERT_MANAGER, "--ignore-not-found")
-        kubectl("delete", "--ignore-not-found", *kinds)
+    # A run that was killed may have left its namespace.
+    kubectl("delete", "namespace", CERT_MANAGER, "--ignore-not-found", seconds=120)
+    with built.applied(cluster, kubectl, kinds):
+        try:
+            kubectl("create", "namespace", CERT_MANAGER)
+            kubectl(
+                *("create", "secret", "tls", "authority"),
+                *(f"--cert={folder / 'public.crt'}", f"--key={folder / 'private.key'}"),
+            )
+            wait_until(lambda: not kubectl.items("clusterissuers"), 30, "the cluster knows issuers")
+            kubectl("apply", "--filename=-", stdin=own)
+            yield trust
+        finally:
+            # Before its kinds: it would go on asking for what is being deleted.
+            kubectl("delete", "namespace", CERT_MANAGER, "--ignore-not-found", seconds=120)
+            kubectl("delete", "clusterrolebinding", CERT_MANAGER, "--ignore-not-found")
 
 
 def test_cert_manager_fills_what_its_annotation_asks_for(
