@@ -34,5 +34,16 @@ EXCLUSIONS = [
     ),
 ]
 
-VULNERABILITIES: dict[str, str] = {}
-"""Why a known vulnerability of a package is none of ours, by its id in PyPI."""
+_LOADED = (
+    "Whoever loads a model runs its code (pickle), and no release changes that. The server loads "
+    "none; in the workspace it is for its user to load what they trust."
+)
+VULNERABILITIES = {
+    # MLflow, by the kind of model (in order: two of scikit-learn, pyfunc, pmdarima, LightGBM,
+    # TensorFlow, PyTorch, a recipe); and skops.
+    **dict.fromkeys((f"CVE-2024-{number}" for number in range(37052, 37058)), _LOADED),
+    "CVE-2024-37059": _LOADED,
+    "CVE-2024-37060": _LOADED,
+    "CVE-2024-37065": _LOADED,
+}
+"""Why a known vulnerability of a package is none of ours, by its CVE or another name of it."""
