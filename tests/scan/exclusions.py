@@ -40,10 +40,11 @@ _LOADED = (
 )
 VULNERABILITIES = {
     # MLflow, by the kind of model (in order: two of scikit-learn, pyfunc, pmdarima, LightGBM,
-    # TensorFlow, PyTorch, a recipe); and skops.
+    # TensorFlow, PyTorch, a recipe).
     **dict.fromkeys((f"CVE-2024-{number}" for number in range(37052, 37058)), _LOADED),
     "CVE-2024-37059": _LOADED,
     "CVE-2024-37060": _LOADED,
-    "CVE-2024-37065": _LOADED,
+    # The advisory (GHSA-q49c-6v6g-wgq3) names every release from 0.6 on.
+    "CVE-2024-37065": "skops trusts no file as a whole since 0.10: who loads one lists its types.",
 }
 """Why a known vulnerability of a package is none of ours, by its CVE or another name of it."""
