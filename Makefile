@@ -42,9 +42,13 @@ check: $(VENV) ## Check format, lint and types: seconds, no cluster
 test-unit: $(VENV) ## Run the unit tests: seconds, no cluster
 	@$(RUN) pytest --quiet tests/unit
 
-.PHONY: test-e2e
-test-e2e: $(VENV) ## Run the end-to-end tests only
-	@$(RUN) commands.test tests/e2e
+.PHONY: test-long
+test-long: $(VENV) ## Run the tests that take too long for `make test`
+	@$(RUN) commands.test -m long tests
+
+# The targets test-unit and test-long are more specific, so that make prefers them.
+test-%: $(VENV) ## Run one folder of tests: test-e2e, -hdfs, -lab, -plugins, -rendered, -scan
+	@$(RUN) commands.test tests/$*
 
 .PHONY: bench
 bench: $(VENV) ## Measure times and memory, and print them as a table
@@ -52,7 +56,7 @@ bench: $(VENV) ## Measure times and memory, and print them as a table
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile | sed 's/\$$\$$/$$/'
+	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile | sed 's/\$$\$$/$$/'
 
 # Nothing here may write to standard output: `make env` is evaluated by a shell.
 $(VENV): requirements.txt requirements-dev.txt

@@ -7,38 +7,43 @@ import tempfile
 from commands import ground
 from commands._main import CLONE, main, say, stream
 
-# These wait for a cluster half of their time, and in the other half are the quicker, the less they
-# have to share.
-_WAIT = ("plugins", "lab", "hdfs", "e2e")
-# These compute, and take what is left over.
-_COMPUTE = ("rendered", "scan")
+# Tests in these folders wait for a cluster most of the time, so that several run at once.
+_WAITING = ("e2e", "hdfs", "lab", "plugins")
+# Tests in these folders compute, and take the processor's time that is left over.
+_COMPUTING = ("rendered", "scan")
+_IN_THE_BACKGROUND = ("nice", "-n", "19", "setpriv", "--pdeathsig=KILL")
+_AT_ONCE = ("--numprocesses=3", "--dist=loadgroup", "--no-loadscope-reorder")
 
 
 def command() -> int:
-    """Run pytest over what is named, or all; the unit tests have run before anything was built."""
+    """Run pytest over what the arguments name, or over all but the unit tests.
+
+    Returns:
+        The exit status of pytest.
+    """
     with ground.ready() as cluster:
         if chosen := sys.argv[1:]:
-            return stream(_pytest(*chosen), cluster.environment)
-        say(f"{' and '.join(_folders(_COMPUTE))} run beside these, and are told of at the end")
+            return stream(_pytest(*_AT_ONCE, *chosen), cluster.environment)
+        say(f"{' and '.join(_folders(_COMPUTING))} run beside these, and are printed at the end")
         with (
-            tempfile.TemporaryFile("w+") as said,
+            tempfile.TemporaryFile("w+") as output,
             subprocess.Popen(
-                ["nice", "-n", "19", "setpriv", "--pdeathsig=KILL", *_pytest(*_folders(_COMPUTE))],
+                [*_IN_THE_BACKGROUND, *_pytest(*_folders(_COMPUTING))],
                 env=cluster.environment,
                 cwd=CLONE,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 process_group=0,
             ) as computing,
         ):
             try:
-                status = stream(_pytest(*_folders(_WAIT)), cluster.environment)
+                status = stream(_pytest(*_AT_ONCE, *_folders(_WAITING)), cluster.environment)
                 status = computing.wait() or status
             finally:
                 computing.kill()
-            said.seek(0)
-            print(said.read(), end="")
+            output.seek(0)
+            print(output.read(), end="")
         return status
 
 

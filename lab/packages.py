@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lab import locks
 from lab.progress import LabError, step
 
 # invoke-rc.d asks this program before it starts a service; 101 means "forbidden".
 _POLICY = Path("/usr/sbin/policy-rc.d")
+_LOCK = Path("/run/mlflow-lab-packages.lock")
 
 
 def need(*packages: str) -> None:
@@ -23,9 +25,14 @@ def need(*packages: str) -> None:
         raise LabError(f"the lab needs Debian's packages: {' '.join(missing)} (no apt-get here)")
     if os.geteuid() != 0:
         raise LabError(f"installing {' '.join(missing)} takes root: run this as root")
-    with step(f"installing {' '.join(missing)}", usual="1 min"), _no_services():
-        _update()
-        _apt("install", "--yes", "--no-install-recommends", *missing)
+    # apt-get waits for another apt's installation, but not for another one's update of its lists.
+    with locks.held(_LOCK, "installs packages"):
+        missing = _missing(packages)
+        if not missing:
+            return
+        with step(f"installing {' '.join(missing)}", usual="1 min"), _no_services():
+            _update()
+            _apt("install", "--yes", "--no-install-recommends", *missing)
 
 
 def _missing(packages: tuple[str, ...]) -> list[str]:

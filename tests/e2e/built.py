@@ -11,7 +11,7 @@ from commands import images
 from commands.cluster import Cluster
 from lab import images as lab_images
 from lab.images import Source
-from tests.e2e.kubectl import Kubectl
+from tests.e2e.kubectl import OTHERS_LABEL, Kubectl
 from tests.e2e.programs import run
 
 
@@ -42,6 +42,7 @@ def applied(cluster: Cluster, kubectl: Kubectl, files: Sequence[Path]) -> Iterat
         kubectl("delete", "--ignore-not-found", *named, seconds=120)
     try:
         kubectl("apply", "--server-side", *named)
+        kubectl("label", OTHERS_LABEL, *named)
         yield
     finally:
         kubectl("delete", "--ignore-not-found", *named, seconds=120)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from commands import images
 from commands import stack as stacks
 from commands.cluster import Cluster
+from lab import locks
 from tests.e2e.kubectl import Kubectl, ready
 from tests.e2e.programs import CLONE, run
 from tests.e2e.waiting import wait_until
@@ -139,10 +140,12 @@ def make_virtual_environment() -> None:
     constraints = _PACKAGES / "constraints.txt"
     wanted = hashlib.sha256(requirements.read_bytes() + constraints.read_bytes()).hexdigest()
     made_for = _VENV / "made-for"
-    if made_for.exists() and made_for.read_text() == wanted:
-        return
-    venv = [sys.executable, "-m", "venv", "--clear", str(_VENV)]
-    subprocess.run(venv, check=True, timeout=120)
-    pip = [str(_VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--requirement", str(requirements)], check=True, timeout=1200)
-    made_for.write_text(wanted)
+    # Tests that run at once would clear it under each other.
+    with locks.held(_VENV.with_name(f"{_VENV.name}.lock")):
+        if made_for.exists() and made_for.read_text() == wanted:
+            return
+        venv = [sys.executable, "-m", "venv", "--clear", str(_VENV)]
+        subprocess.run(venv, check=True, timeout=120)
+        pip = [str(_VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--requirement", str(requirements)], check=True, timeout=1200)
+        made_for.write_text(wanted)
