@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lab.progress import LabError
-
 _LOOK_SECONDS = 3
 
 CLONE = Path(__file__).resolve().parent.parent
@@ -30,7 +28,7 @@ def main(command: Callable[[], int | None]) -> None:
         signal.signal(number, signal.default_int_handler)
     try:
         status = command() or 0
-    except (CommandError, LabError) as error:
+    except CommandError as error:
         say(f"error: {error}")
         status = 1
     except KeyboardInterrupt:

@@ -1,58 +1,152 @@
-"""Which cluster to use: one the user names, a minikube that answers, or else the lab."""
+"""Which cluster a stack is put on: one the user names, a minikube that answers, or the lab."""
 
+import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from urllib.parse import quote, unquote
 
 import yaml
 
-import lab
-from commands._main import CommandError, capture, last_line, say, state_folder
-from lab import node, paths, tools
+from commands._main import CLONE, CommandError, capture, last_line, say, state_folder, stream
 
 _GET_PULUMI = "the Pulumi CLI is not on PATH: see https://www.pulumi.com/docs/install"
+# `make env` puts the lab's programs on PATH from here.
+_LAB_FILES = CLONE / ".lab"
 
 
 @dataclass(frozen=True)
-class Cluster:
+class Source:
+    """What an image is built from."""
+
+    folder: Path
+    """Holds the Dockerfile."""
+    context: Path
+    """What the Dockerfile copies from: the folder itself, or a folder around it."""
+
+
+@dataclass(frozen=True)
+class Cluster(ABC):
     """A cluster, and the environment in which `pulumi` and `kubectl` reach it."""
 
-    kind: Literal["lab", "user"]
     context: str
-    """What its user calls it: a context of the user's kubeconfig, or `lab`."""
+    """The context of the kubeconfig in `environment`, which knows no other."""
     environment: dict[str, str]
 
     @property
     def folder(self) -> Path:
         """The folder of this cluster's state, which no other cluster shares."""
-        lab_folder = state_folder() / "lab"
-        folder = lab_folder if self.kind == "lab" else _kubeconfig(self.context).parent
+        folder = self._folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
-    def running(self) -> bool:
-        """Say whether the cluster runs; one of the user's has just answered."""
-        return self.kind == "user" or node.running()
+    @abstractmethod
+    def _folder(self) -> Path: ...
 
-    def start(self) -> None:
-        """Start the lab, unless it runs."""
-        if self.kind == "lab":
-            lab.prepare()
-            node.start()
-
-    def stop(self) -> None:
-        """Stop the lab; a cluster of the user's is left alone."""
-        if self.kind == "lab":
-            node.stop()
-
+    @abstractmethod
     def describe(self) -> str:
         """Name the cluster in a sentence."""
-        return "the lab" if self.kind == "lab" else f"the cluster of context {self.context}"
+
+    @abstractmethod
+    def running(self) -> bool:
+        """Say whether the cluster runs."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start the cluster, unless it runs or is the user's."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop the cluster, unless it is the user's."""
+
+    @abstractmethod
+    def provide(
+        self, references: Sequence[str], builds: Mapping[str, Source], registry: str = ""
+    ) -> bool:
+        """Put images into the cluster; return False where only a registry can bring them.
+
+        Args:
+            references: every image that the cluster must hold.
+            builds: those of them that are built from a folder of this clone.
+            registry: the registry whose name stands before each image, if any.
+        """
+
+    @abstractmethod
+    def publish(self, hosts_line: str) -> None:
+        """Make a stack's host names known on this machine, where that is not the user's to do."""
+
+    @abstractmethod
+    def unpublish(self) -> None:
+        """Take back what `publish` did."""
+
+
+class UsersCluster(Cluster):
+    """A cluster of the user's: it is neither started nor stopped."""
+
+    def _folder(self) -> Path:
+        return _kubeconfig(self.context).parent
+
+    def describe(self) -> str:
+        """Name the cluster by its context."""
+        return f"the cluster of context {self.context}"
+
+    def running(self) -> bool:
+        """Return True: the cluster answered when it was chosen."""
+        return True
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+    def provide(
+        self,
+        references: Sequence[str],  # noqa: ARG002 (minikube pulls what is not built)
+        builds: Mapping[str, Source],
+        registry: str = "",  # noqa: ARG002
+    ) -> bool:
+        """Build the images that minikube lacks; any other cluster pulls all of them."""
+        if self.context not in self._minikube_profiles():
+            return False
+        for reference, source in builds.items():
+            self._build(reference, source)
+        return True
+
+    def publish(self, hosts_line: str) -> None:
+        """Do nothing: `make up` prints the line that the user adds."""
+
+    def unpublish(self) -> None:
+        """Do nothing."""
+
+    def _minikube_profiles(self) -> list[str]:
+        if not shutil.which("minikube", path=self.environment["PATH"]):
+            return []
+        answer = capture(["minikube", "profile", "list", "--output=json"], self.environment)
+        try:
+            return [profile["Name"] for profile in json.loads(answer.stdout)["valid"]]
+        except (json.JSONDecodeError, KeyError):
+            return []
+
+    def _build(self, reference: str, source: Source) -> None:
+        """Build an image in minikube, unless it is there."""
+        minikube = ["minikube", "--profile", self.context, "image"]
+        listed = capture([*minikube, "ls"], self.environment)
+        if listed.returncode:
+            raise CommandError(f"minikube's images cannot be listed: {last_line(listed)}")
+        # Listed in full: docker.io/ or localhost/, as the container runtime has it.
+        if any(f"/{line}".endswith(f"/{reference}") for line in listed.stdout.split()):
+            return
+        say(f"building {reference} in minikube, usually 3 min ...")
+        # minikube looks for the Dockerfile from the context on.
+        dockerfile = source.folder.relative_to(source.context) / "Dockerfile"
+        build = ["build", "--tag", reference, "--file", str(dockerfile), str(source.context)]
+        if stream([*minikube, *build], self.environment):
+            raise CommandError(f"{reference} could not be built in minikube, for the reason above")
 
 
 def find(context: str = "minikube") -> Cluster:
@@ -67,12 +161,12 @@ def find(context: str = "minikube") -> Cluster:
         if problem:
             raise CommandError(problem)
         if named == copied:
-            return Cluster("user", named, environment)
-        return _user_cluster(named, environment)
+            return UsersCluster(named, environment)
+        return _users_cluster(named, environment)
 
     problem = _problem("minikube", environment)
     if not problem:
-        return _user_cluster("minikube", environment)
+        return _users_cluster("minikube", environment)
     no_lab = _why_no_lab()
     if no_lab:
         raise CommandError(
@@ -108,7 +202,7 @@ def _why_no_lab() -> str:
     return ""
 
 
-def _user_cluster(context: str, environment: dict[str, str]) -> Cluster:
+def _users_cluster(context: str, environment: dict[str, str]) -> Cluster:
     """Return a cluster of the user's, behind a kubeconfig that knows nothing else.
 
     The stack file names the context `minikube`, so that a kubeconfig that points elsewhere is
@@ -130,17 +224,14 @@ def _user_cluster(context: str, environment: dict[str, str]) -> Cluster:
     partial.touch(mode=0o600)  # it holds the user's keys
     partial.write_text(yaml.safe_dump(content))
     partial.replace(kubeconfig)
-    return Cluster("user", context, {**environment, "KUBECONFIG": str(kubeconfig)})
+    return UsersCluster(context, {**environment, "KUBECONFIG": str(kubeconfig)})
 
 
 def _lab_cluster(environment: dict[str, str]) -> Cluster:
-    # Before the first start there are no programs, and to prepare is to build them: minutes that
-    # `make status` should not take.
-    if all(tools.program(name).exists() for name in ("pulumi", "kubectl")):
-        lab.prepare()
-    of_the_lab = lab.environment()
-    path = os.pathsep.join([str(paths.BIN), environment["PATH"]])
-    return Cluster("lab", "lab", {**environment, **of_the_lab, "PATH": path})
+    # Imported here alone: nothing of the lab is loaded, or has to be there, for a user's cluster.
+    from commands.lab_cluster import LabCluster  # noqa: PLC0415
+
+    return LabCluster.find(environment)
 
 
 def _kubeconfig(context: str) -> Path:
@@ -161,12 +252,17 @@ def _users_own(environment: Mapping[str, str]) -> dict[str, str]:
     for the user's minikube, and one cluster's state for another's.
     """
     own = dict(environment)
-    path = own.get("PATH", os.defpath).split(os.pathsep)
-    own["PATH"] = os.pathsep.join(part for part in path if part != str(paths.BIN))
-    kubeconfigs = own.pop("KUBECONFIG", "").split(os.pathsep)
-    kubeconfigs = [part for part in kubeconfigs if part and part != str(paths.KUBECONFIG)]
-    if kubeconfigs:
-        own["KUBECONFIG"] = os.pathsep.join(kubeconfigs)
+    lab_home = own.get("MLFLOW_LAB_HOME")
+    for name, ours in (
+        ("PATH", _LAB_FILES),
+        ("PULUMI_HOME", _LAB_FILES),
+        ("KUBECONFIG", Path(lab_home) if lab_home else _LAB_FILES),
+    ):
+        parts = own.pop(name, "").split(os.pathsep)
+        parts = [part for part in parts if part and not Path(part).is_relative_to(ours)]
+        if parts:
+            own[name] = os.pathsep.join(parts)
+    own.setdefault("PATH", os.defpath)
     if own.get("PULUMI_BACKEND_URL", "").startswith(f"file://{state_folder()}/"):
         del own["PULUMI_BACKEND_URL"]
     return own

@@ -1,6 +1,6 @@
 """Remove all that `make up` made, and stop the lab: `make down`."""
 
-from commands import hosts, stack
+from commands import stack
 from commands._main import main, say
 
 
@@ -13,9 +13,8 @@ def command() -> None:
         chosen.destroy()
     else:
         say(f"stack {chosen.name} is not up on {found.describe()}")
-    if found.kind == "lab":
-        hosts.remove()
-        found.stop()
+    found.unpublish()
+    found.stop()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,10 @@
 """The images that the stack needs, built where its cluster can run them."""
 
-import json
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from commands._main import CLONE, CommandError, capture, last_line, say, stream
-from commands.cluster import Cluster
-from lab import images as lab_images
-from lab.images import Source
+from commands._main import CLONE, CommandError
+from commands.cluster import Cluster, Source
 from settings import mirrored
 
 _IMAGES = CLONE / "images"
@@ -47,49 +43,19 @@ def needed(settings: Mapping[str, Any]) -> tuple[list[str], dict[str, Source]]:
 
 
 def provide(cluster: Cluster, settings: Mapping[str, Any]) -> None:
-    """Put the images into the cluster, or say how to."""
+    """Put the images of a stack into the cluster, or say how to."""
     references, builds = needed(settings)
-    if cluster.kind == "lab":
-        lab_images.provide(references, builds, mirror=str(settings["imageRegistry"]))
-    elif cluster.context in _minikube_profiles(cluster):
-        for reference, source in builds.items():
-            build_in_minikube(cluster, reference, source)
-    elif builds and not settings["imageRegistry"]:
-        setting = next(name for name in _BUILT_FROM if settings[name] in builds)
-        reference, source = next(iter(builds.items()))
-        pushed = f"REGISTRY/{reference}"
-        dockerfile = source.folder.relative_to(CLONE) / "Dockerfile"
-        context = source.context.relative_to(CLONE)
-        raise CommandError(
-            f"{reference} must come from a registry that {cluster.describe()} pulls from: "
-            f"`docker build -t {pushed} -f {dockerfile} {context}`, `docker push {pushed}`, "
-            f"and set `mlflow:{setting}: {pushed}` in the stack file, or `mlflow:imageRegistry: "
-            "REGISTRY` where it has all of them"
-        )
-
-
-def _minikube_profiles(cluster: Cluster) -> list[str]:
-    if not shutil.which("minikube", path=cluster.environment["PATH"]):
-        return []
-    answer = capture(["minikube", "profile", "list", "--output=json"], cluster.environment)
-    try:
-        return [profile["Name"] for profile in json.loads(answer.stdout)["valid"]]
-    except (json.JSONDecodeError, KeyError):
-        return []
-
-
-def build_in_minikube(cluster: Cluster, reference: str, source: Source) -> None:
-    """Build an image in minikube, unless it is there."""
-    minikube = ["minikube", "--profile", cluster.context, "image"]
-    listed = capture([*minikube, "ls"], cluster.environment)
-    if listed.returncode:
-        raise CommandError(f"minikube's images cannot be listed: {last_line(listed)}")
-    # Listed in full: docker.io/ or localhost/, as the container runtime has it.
-    if any(f"/{line}".endswith(f"/{reference}") for line in listed.stdout.split()):
+    registry = str(settings["imageRegistry"])
+    if cluster.provide(references, builds, registry) or registry or not builds:
         return
-    say(f"building {reference} in minikube, usually 3 min ...")
-    # minikube looks for the Dockerfile from the context on.
-    dockerfile = source.folder.relative_to(source.context) / "Dockerfile"
-    build = ["build", "--tag", reference, "--file", str(dockerfile), str(source.context)]
-    if stream([*minikube, *build], cluster.environment):
-        raise CommandError(f"{reference} could not be built in minikube, for the reason above")
+    setting = next(name for name in _BUILT_FROM if settings[name] in builds)
+    reference, source = next(iter(builds.items()))
+    pushed = f"REGISTRY/{reference}"
+    dockerfile = source.folder.relative_to(CLONE) / "Dockerfile"
+    context = source.context.relative_to(CLONE)
+    raise CommandError(
+        f"{reference} must come from a registry that {cluster.describe()} pulls from: "
+        f"`docker build -t {pushed} -f {dockerfile} {context}`, `docker push {pushed}`, "
+        f"and set `mlflow:{setting}: {pushed}` in the stack file, or `mlflow:imageRegistry: "
+        "REGISTRY` where it has all of them"
+    )

@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from commands import hosts, images, mistakes, stack
+from commands import images, mistakes, stack
 from commands._main import CommandError, main, say
-from lab.progress import duration
 
 _PATIENCE_SECONDS = 120
 
@@ -32,8 +31,7 @@ def command() -> None:
 
     outputs = chosen.outputs()
     uri, hosts_line = str(outputs["tracking_uri"]), str(outputs["hosts_line"])
-    if found.kind == "lab":
-        hosts.put(hosts_line)
+    found.publish(hosts_line)
     wait(uri, address_in(hosts_line), outputs.get("ca_certificate"))
     print(_summary(chosen.name, outputs, time.monotonic() - started))
 
@@ -142,7 +140,9 @@ def _summary(stack_name: str, outputs: Mapping[str, Any], seconds: float) -> str
         rows.append(("its token", f'eval "$(make -s env)"; {shown}'))
     rows.append(("see it, stop it", "make status, make down"))
     lines = [f"  {what:<22}{value}" for what, value in rows]
-    return "\n".join(["", f"MLflow is up, after {duration(seconds)}.", *lines])
+    minutes, seconds = divmod(round(seconds), 60)
+    took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    return "\n".join(["", f"MLflow is up, after {took}.", *lines])
 
 
 if __name__ == "__main__":

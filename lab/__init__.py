@@ -4,6 +4,7 @@ import errno
 import os
 import shlex
 import shutil
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,10 +15,16 @@ from lab import paths, tools
 _PULUMI_HOME = paths.BIN.parent / "pulumi"
 
 
-def environment() -> dict[str, str]:
-    """Return the variables with which `pulumi` and `kubectl` are the lab's and reach its node."""
-    search = [str(paths.BIN), *os.environ.get("PATH", os.defpath).split(os.pathsep)]
+def environment(around: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables with which `pulumi` and `kubectl` are the lab's and reach its node.
+
+    Args:
+        around: the variables that these are added to; the lab's programs go before its PATH.
+    """
+    search = [str(paths.BIN), *around.get("PATH", os.defpath).split(os.pathsep)]
     return {
+        # Tells which KUBECONFIG is the lab's, to whoever sees these variables later.
+        "MLFLOW_LAB_HOME": str(paths.CACHE),
         "PATH": os.pathsep.join(dict.fromkeys(search)),
         "KUBECONFIG": str(paths.KUBECONFIG),
         "PULUMI_HOME": str(_PULUMI_HOME),

@@ -7,21 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from commands import images
-from commands.cluster import Cluster
-from lab import images as lab_images
-from lab.images import Source
+from commands.cluster import Cluster, Source
+from commands.lab_cluster import LabCluster
 from tests.e2e.kubectl import OTHERS_LABEL, Kubectl
 from tests.e2e.programs import run
 
 
 def provide(cluster: Cluster, image: str, folder: Path) -> None:
     """Build an image where the cluster can run it."""
-    source = Source(folder, folder)
-    if cluster.kind == "lab":
-        lab_images.provide([image], {image: source})
-    else:
-        images.build_in_minikube(cluster, image, source)
+    if not cluster.provide([image], {image: Source(folder, folder)}):
+        pytest.skip(f"{cluster.describe()} is no minikube, which could build {image}")
 
 
 def module(cluster: Cluster, name: str, folder: Path) -> Path:
@@ -36,7 +31,7 @@ def applied(cluster: Cluster, kubectl: Kubectl, files: Sequence[Path]) -> Iterat
     """Have what is in the files in a cluster, unless it is there already: then it is a user's."""
     named = [f"--filename={file}" for file in files]
     if there := kubectl("get", "--ignore-not-found", "--output=name", *named).split():
-        if cluster.kind != "lab":
+        if not isinstance(cluster, LabCluster):
             pytest.skip(f"the cluster has {there[0]} already, which would not survive the test")
         # A run that was killed may have left it.
         kubectl("delete", "--ignore-not-found", *named, seconds=120)

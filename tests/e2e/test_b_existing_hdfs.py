@@ -12,6 +12,7 @@ import pytest
 from commands import images
 from commands import stack as stacks
 from commands.cluster import Cluster
+from commands.lab_cluster import LabCluster
 from tests.e2e import outside_hdfs, places
 from tests.e2e.alone import alone, machine_of
 from tests.e2e.kubectl import restarts
@@ -25,7 +26,7 @@ NAMESPACE = "mlflow-e2e-existing-hdfs"
 
 @pytest.fixture(scope="module")
 def hdfs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutsideHdfs]:
-    if cluster.kind != "lab":
+    if not isinstance(cluster, LabCluster):
         pytest.skip("the cluster's pods may not reach this machine")
     images.provide(cluster, stacks.settings("minikube") | {"artifactStore": "hdfs"})
     with outside_hdfs.running(tmp_path_factory.mktemp("hdfs")) as hdfs:

@@ -14,6 +14,7 @@ import pytest
 from commands import images
 from commands import stack as stacks
 from commands.cluster import Cluster
+from commands.lab_cluster import LabCluster
 from tests.e2e import canaries, outside, places
 from tests.e2e.alone import alone, machine_of
 from tests.e2e.kubectl import restarts
@@ -30,7 +31,7 @@ WRONG = "wr0ng-all-the-same"
 
 @pytest.fixture(scope="module")
 def servers(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
-    if cluster.kind != "lab":
+    if not isinstance(cluster, LabCluster):
         pytest.skip("the cluster's pods may not reach this machine")
     images.provide(cluster, stacks.settings("minikube"))
     with outside.running(tmp_path_factory.mktemp("outside")) as servers:

@@ -15,6 +15,7 @@ from commands import _main, images
 from commands import stack as stacks
 from commands._main import CommandError
 from commands.cluster import Cluster
+from commands.lab_cluster import LabCluster
 from lab import paths
 from tests.e2e.alone import alone
 from tests.e2e.programs import ENDS_WITH_US
@@ -69,7 +70,7 @@ def up(
 def missing_image(cluster: Cluster) -> Iterator[str]:
     """An image that its registry does not have."""
     image = "postgres:18.6-not-there"
-    if cluster.kind != "lab":
+    if not isinstance(cluster, LabCluster):
         yield image
         return
     # The lab reaches no registry. One on the node's loopback needs no certificate.

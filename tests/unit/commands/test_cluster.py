@@ -11,6 +11,8 @@ import yaml
 import lab
 from commands import cluster
 from commands._main import CommandError
+from commands.cluster import UsersCluster
+from commands.lab_cluster import LabCluster
 from lab import paths, tools
 from tests.unit.commands.conftest import Program
 
@@ -52,13 +54,14 @@ def test_a_minikube_that_answers_is_used(program: Program) -> None:
     _kubectl(program, "office", "minikube")
     program("pulumi", "exit 0")
     found = cluster.find()
-    assert (found.kind, found.context) == ("user", "minikube")
+    assert isinstance(found, UsersCluster)
+    assert found.context == "minikube"
 
 
 @pytest.mark.usefixtures("lab_possible")
 def test_without_any_program_the_lab_is_used(capsys: pytest.CaptureFixture[str]) -> None:
     found = cluster.find()
-    assert found.kind == "lab"
+    assert isinstance(found, LabCluster)
     assert found.environment["PATH"].split(os.pathsep)[0] == str(paths.BIN)
     assert capsys.readouterr().err == ""
 
@@ -80,7 +83,7 @@ def test_a_minikube_that_does_not_answer_is_mentioned(
 ) -> None:
     _kubectl(program, "minikube", reachable=False)
     program("pulumi", "exit 0")
-    assert cluster.find().kind == "lab"
+    assert isinstance(cluster.find(), LabCluster)
     told = capsys.readouterr().err
     assert "does not answer: no route to host" in told
     assert told.count("\n") == 1
@@ -91,7 +94,7 @@ def test_a_minikube_without_the_pulumi_cli_is_mentioned(
     program: Program, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _kubectl(program, "minikube")
-    assert cluster.find().kind == "lab"
+    assert isinstance(cluster.find(), LabCluster)
     assert "Pulumi CLI is not on PATH" in capsys.readouterr().err
 
 
@@ -194,10 +197,14 @@ def test_what_make_env_exports_for_the_lab_is_not_taken_for_the_users(
 ) -> None:
     program("kubectl", 'test -z "$KUBECONFIG" || echo minikube')
     program("pulumi", "exit 0")
+    users_path = os.environ["PATH"]
+    for name, value in lab.environment().items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{home}/state/mlflow-kubernetes/lab/pulumi")
-    monkeypatch.setenv("PATH", f"{paths.BIN}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("KUBECONFIG", str(paths.KUBECONFIG))
+    own = cluster._users_own(os.environ)
+    assert own["PATH"] == users_path
+    assert not own.keys() & {"KUBECONFIG", "PULUMI_HOME", "PULUMI_BACKEND_URL"}
     found = cluster.find()
-    assert found.kind == "lab"
+    assert isinstance(found, LabCluster)
     assert found.environment["PATH"].split(os.pathsep).count(str(paths.BIN)) == 1
     assert "PULUMI_BACKEND_URL" not in found.environment

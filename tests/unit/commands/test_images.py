@@ -6,8 +6,7 @@ import pytest
 
 from commands import images, stack
 from commands._main import CLONE, CommandError
-from commands.cluster import Cluster
-from lab.images import Source
+from commands.cluster import Cluster, Source, UsersCluster
 from tests.unit.commands.conftest import Program
 
 DEFAULTS = stack.settings("minikube")
@@ -19,7 +18,7 @@ MINIO_SOURCE = Source(CLONE / "images/minio", CLONE / "images/minio")
 
 
 def _cluster(context: str, path: Path) -> Cluster:
-    return Cluster("user", context, {"PATH": str(path / "bin")})
+    return UsersCluster(context, {"PATH": str(path / "bin")})
 
 
 def test_by_default_our_two_are_built_and_the_database_is_only_named() -> None:

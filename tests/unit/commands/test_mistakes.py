@@ -8,7 +8,7 @@ import yaml
 
 from commands import mistakes, stack, up
 from commands._main import CommandError
-from commands.cluster import Cluster
+from commands.cluster import UsersCluster
 from tests.variants import ENCRYPTED, VARIANTS, Variant
 
 
@@ -72,8 +72,8 @@ def test_what_only_the_engine_can_read_is_left_to_it(clone: Path) -> None:
 
 def test_nothing_is_made_before(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(clone, workers=0)
-    cluster = Cluster("lab", "lab", {})
+    cluster = UsersCluster("minikube", {})
     monkeypatch.setattr(stack, "find", lambda _: cluster)
-    monkeypatch.setattr(Cluster, "start", lambda _: pytest.fail("the cluster was started"))
+    monkeypatch.setattr(UsersCluster, "start", lambda _: pytest.fail("the cluster was started"))
     with pytest.raises(CommandError, match="mlflow:workers"):
         up.command()

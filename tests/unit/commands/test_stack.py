@@ -13,13 +13,13 @@ import yaml
 
 from commands import stack
 from commands._main import CLONE, CommandError
-from commands.cluster import Cluster
+from commands.cluster import UsersCluster
 from tests.unit.commands.conftest import Program
 
 
 @pytest.fixture
 def minikube(home: Path) -> stack.Stack:
-    return stack.Stack("minikube", Cluster("user", "office", {"PATH": str(home / "bin")}))
+    return stack.Stack("minikube", UsersCluster("office", {"PATH": str(home / "bin")}))
 
 
 def _lock(minikube: stack.Stack, pid: int, hostname: str) -> Path:
@@ -67,7 +67,7 @@ def test_the_state_is_kept_outside_the_clone_and_asks_nothing(
 @pytest.mark.parametrize("name", ["PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"])
 def test_a_backend_and_a_passphrase_of_the_users_win(name: str, home: Path) -> None:
     own = {"PATH": "", "PULUMI_BACKEND_URL": "s3://bucket", name: "theirs"}
-    environment = stack.Stack("minikube", Cluster("user", "office", own)).environment
+    environment = stack.Stack("minikube", UsersCluster("office", own)).environment
     assert {key: environment.get(key) for key in own} == own
     assert not (home / "state/mlflow-kubernetes/passphrase").exists()
 

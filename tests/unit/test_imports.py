@@ -1,0 +1,123 @@
+"""Which module may import which: the lab has one door, and `make up` needs the program's own
+requirements alone.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from commands._main import CLONE
+
+DOOR = "commands/lab_cluster.py"
+PRODUCT = sorted(
+    path.relative_to(CLONE).as_posix()
+    for pattern in (
+        "*.py",
+        "bench/*.py",
+        "commands/**/*.py",
+        "components/**/*.py",
+        "images/**/*.py",
+    )
+    for path in CLONE.glob(pattern)
+)
+MODULES = [
+    name.removesuffix(".py").replace("/", ".")
+    for name in PRODUCT
+    if name.startswith("commands/") and name != DOOR
+]
+# Refuses the packages in its first argument, as if they were not installed; imports the others.
+BLOCKER = """
+import importlib, sys
+refused = set(sys.argv[1].split(","))
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in refused:
+            raise ModuleNotFoundError(f"{name} is not one of the program's requirements")
+sys.meta_path.insert(0, Refuse())
+for name in sys.argv[2:]:
+    importlib.import_module(name)
+"""
+
+
+def _imported(file: Path) -> set[str]:
+    """Return the packages that a module imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_the_lab_is_imported_by_one_module_alone() -> None:
+    assert [name for name in PRODUCT if "lab" in _imported(CLONE / name)] == [DOOR]
+
+
+def test_the_lab_imports_nothing_of_what_uses_it() -> None:
+    ours = {"commands", "components", "settings", "kept", "outputs", "tests", "bench"}
+    found = {
+        path.name: imported
+        for path in CLONE.glob("lab/**/*.py")
+        if (imported := _imported(path) & ours)
+    }
+    assert found == {}
+
+
+def _needed(requirements: Path) -> set[str]:
+    """Return the distributions that requirements bring along, by their normal names."""
+    left = [
+        Requirement(line) for line in requirements.read_text().splitlines() if line[:1] not in "# "
+    ]
+    found: set[str] = set()
+    while left:
+        name = _normal(left.pop().name)
+        if name not in found:
+            found.add(name)
+            asked = map(Requirement, distribution(name).requires or [])
+            left += [one for one in asked if not one.marker or one.marker.evaluate({"extra": ""})]
+    return found
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.fixture(scope="module")
+def refused() -> set[str]:
+    """The packages installed for checks and for the lab, and the lab and the tests themselves."""
+    needed = _needed(CLONE / "requirements.txt")
+    others = {
+        package
+        for package, names in packages_distributions().items()
+        if not needed & {_normal(name) for name in names}
+    }
+    return others | {"lab", "tests"}
+
+
+def _import(refused: set[str], *modules: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BLOCKER, ",".join(sorted(refused)), *modules],
+        cwd=CLONE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_commands_need_the_programs_requirements_alone(refused: set[str]) -> None:
+    assert {"pytest", "mypy", "ruff", "hypothesis"} <= refused
+    assert {"commands.up", "commands.cluster", "commands.test"} <= {*MODULES}
+    done = _import(refused, *MODULES)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_is_refused_cannot_be_imported(refused: set[str]) -> None:
+    done = _import(refused, "commands.lab_cluster")
+    assert "lab is not one of the program's requirements" in done.stderr
