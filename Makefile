@@ -5,7 +5,12 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 RUN := .venv/bin/python -m
+INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --requirement
+# One marker for each file of requirements: the program's, which is all that a user's cluster takes;
+# the lab's, which commands/cluster.py asks for when the lab is chosen; and the developers'.
 VENV := .venv/.made
+LAB := .venv/.lab
+DEV := .venv/.dev
 
 .PHONY: up
 up: $(VENV) ## Bring MLflow up on minikube, or on the lab where there is none
@@ -32,26 +37,26 @@ test: check test-unit ## Run every check and test, end to end on a real cluster
 	@$(RUN) commands.test
 
 .PHONY: check
-check: $(VENV) ## Check format, lint and types: seconds, no cluster
+check: $(DEV) ## Check format, lint and types: seconds, no cluster
 	@$(RUN) ruff format --quiet --check .
 	@$(RUN) ruff check --quiet .
 	@$(RUN) mypy
 	@$(RUN) pyright
 
 .PHONY: test-unit
-test-unit: $(VENV) ## Run the unit tests: seconds, no cluster
+test-unit: $(DEV) ## Run the unit tests: seconds, no cluster
 	@$(RUN) pytest --quiet tests/unit
 
 .PHONY: test-long
-test-long: $(VENV) ## Run the tests that take too long for `make test`
+test-long: $(DEV) ## Run the tests that take too long for `make test`
 	@$(RUN) commands.test -m long tests
 
 # The targets test-unit and test-long are more specific, so that make prefers them.
-test-%: $(VENV) ## Run one folder of tests: test-e2e, -hdfs, -lab, -plugins, -rendered, -scan
+test-%: $(DEV) ## Run one folder of tests: test-e2e, -hdfs, -lab, -plugins, -rendered, -scan
 	@$(RUN) commands.test tests/$*
 
 .PHONY: bench
-bench: $(VENV) ## Measure times and memory, and print them as a table
+bench: $(DEV) ## Measure times and memory, and print them as a table
 	@$(RUN) bench
 
 .PHONY: help
@@ -59,12 +64,22 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile | sed 's/\$$\$$/$$/'
 
 # Nothing here may write to standard output: `make env` is evaluated by a shell.
-$(VENV): requirements.txt requirements-dev.txt
+$(VENV): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	  || { echo "error: Python 3.11 or newer is needed, as $(PYTHON) (PYTHON=... names another)" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	  || { echo "error: $(PYTHON) cannot make virtual environments: on Debian, apt-get install python3-venv" >&2; exit 1; }
-	@echo "making the virtual environment .venv, usually 1 min ..." >&2
+	@echo "making the virtual environment .venv, usually 30 s ..." >&2
 	@$(PYTHON) -m venv .venv >&2
-	@$(RUN) pip install --quiet --disable-pip-version-check --requirement requirements.txt --requirement requirements-dev.txt >&2
+	@$(INSTALL) requirements.txt >&2
+	@touch $@
+
+$(LAB): lab/requirements.txt $(VENV)
+	@echo "installing what the lab needs into .venv, usually 5 s ..." >&2
+	@$(INSTALL) lab/requirements.txt >&2
+	@touch $@
+
+$(DEV): requirements-dev.txt $(LAB)
+	@echo "installing what the checks and tests need into .venv, usually 15 s ..." >&2
+	@$(INSTALL) requirements-dev.txt >&2
 	@touch $@

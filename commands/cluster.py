@@ -228,7 +228,11 @@ def _users_cluster(context: str, environment: dict[str, str]) -> Cluster:
 
 
 def _lab_cluster(environment: dict[str, str]) -> Cluster:
-    # Imported here alone: nothing of the lab is loaded, or has to be there, for a user's cluster.
+    # A `make` that started this command must not hand down its flags: `-j` comes with open files.
+    outside = {k: v for k, v in environment.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
+    if stream(["make", "--silent", ".venv/.lab"], outside):
+        raise CommandError("what the lab needs could not be installed, for the reason above")
+    # Imported here alone: for a user's cluster the lab's packages are not installed.
     from commands.lab_cluster import LabCluster  # noqa: PLC0415
 
     return LabCluster.find(environment)

@@ -121,3 +121,17 @@ def test_the_commands_need_the_programs_requirements_alone(refused: set[str]) ->
 def test_what_is_refused_cannot_be_imported(refused: set[str]) -> None:
     done = _import(refused, "commands.lab_cluster")
     assert "lab is not one of the program's requirements" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "installed"),
+    [
+        *((target, {"requirements.txt"}) for target in ("up", "down", "status", "env")),
+        (".venv/.lab", {"requirements.txt", "lab/requirements.txt"}),
+        ("check", {"requirements.txt", "lab/requirements.txt", "requirements-dev.txt"}),
+    ],
+)
+def test_make_installs_what_a_target_needs_and_no_more(target: str, installed: set[str]) -> None:
+    make = ["make", "--dry-run", "--always-make", target]
+    shown = subprocess.run(make, cwd=CLONE, capture_output=True, text=True, check=True).stdout
+    assert {*re.findall(r"--requirement (\S+)", shown)} == installed
