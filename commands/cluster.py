@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-import yaml
-
 from commands._main import CLONE, CommandError, capture, last_line, say, state_folder, stream
 
 _GET_PULUMI = "the Pulumi CLI is not on PATH: see https://www.pulumi.com/docs/install"
@@ -157,7 +155,7 @@ def find(context: str = "minikube") -> Cluster:
     asked = "" if context == "minikube" else context
     named = os.environ.get("CONTEXT") or copied or asked
     if named:
-        problem = _problem("minikube" if named == copied else named, environment)
+        problem = _problem(named, environment)
         if problem:
             raise CommandError(problem)
         if named == copied:
@@ -203,26 +201,20 @@ def _why_no_lab() -> str:
 
 
 def _users_cluster(context: str, environment: dict[str, str]) -> Cluster:
-    """Return a cluster of the user's, behind a kubeconfig that knows nothing else.
+    """Return a cluster of the user's, behind a copy of the kubeconfig that knows nothing else.
 
-    The stack file names the context `minikube`, so that a kubeconfig that points elsewhere is
-    never deployed to. A copy in which the chosen cluster has that name too keeps this guard and
-    lets the same stack file serve any cluster; `pulumi --config kubernetes:context=...` would
-    write the choice into the clone.
+    In a shell that evaluated `make env` no other cluster can then be meant by mistake: Pulumi
+    refuses a stack file that names a context which the copy lacks.
     """
     view = ["kubectl", "config", "view", "--minify", "--flatten", f"--context={context}"]
     answer = capture(view, environment)
     if answer.returncode:
         raise CommandError(f"the kubeconfig cannot be read: {last_line(answer)}")
-    content = yaml.safe_load(answer.stdout)
-    if context != "minikube":
-        content["contexts"].append({**content["contexts"][0], "name": "minikube"})
-    content["current-context"] = "minikube"
     kubeconfig = _kubeconfig(context)
     kubeconfig.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = kubeconfig.with_suffix(f".{os.getpid()}")
     partial.touch(mode=0o600)  # it holds the user's keys
-    partial.write_text(yaml.safe_dump(content))
+    partial.write_text(answer.stdout)
     partial.replace(kubeconfig)
     return UsersCluster(context, {**environment, "KUBECONFIG": str(kubeconfig)})
 

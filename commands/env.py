@@ -4,7 +4,7 @@ import os
 import shutil
 
 from commands import stack
-from commands._main import CommandError, main
+from commands._main import CommandError, main, say
 from commands.exports import exports
 
 
@@ -14,6 +14,13 @@ def command() -> None:
     environment = chosen.environment
     if not shutil.which("pulumi", path=environment["PATH"]):
         raise CommandError("nothing was ever brought up here: `make up` does")
+    context = chosen.cluster.context
+    if (by_hand := stack.context(chosen.name)) != context:
+        say(
+            f"`pulumi up` fails in this shell: Pulumi.{chosen.name}.yaml names context {by_hand}, "
+            f"and the kubeconfig knows {context} alone. `make up CONTEXT={context}` does its work, "
+            f"or `make up STACK=name` with a Pulumi.name.yaml that names context {context}"
+        )
     changed = {name: value for name, value in environment.items() if os.environ.get(name) != value}
     print(exports(changed), end="")
 

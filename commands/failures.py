@@ -265,8 +265,7 @@ class Watch:
         self, environment: Mapping[str, str], namespace: str, settings: Mapping[str, Any]
     ) -> None:
         self._environment, self._settings = environment, settings
-        where = ["--context=minikube", f"--namespace={namespace}", "--request-timeout=10s"]
-        self._kubectl = ["kubectl", *where]
+        self._kubectl = ["kubectl", f"--namespace={namespace}", "--request-timeout=10s"]
         self._before = {found.uid for found in self._look()}
         self._since: dict[tuple[str, str], float] = {}
         self._found: list[Finding] = []

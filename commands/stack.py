@@ -28,7 +28,10 @@ from commands.failures import Watch
 _ENCRYPTION = ("secretsprovider", "encryptionsalt", "encryptedkey")
 
 _NAMESPACE = "kubernetes:core/v1:Namespace"
+_PROVIDER = "pulumi:providers:kubernetes"
 _OURS = "app.kubernetes.io/part-of=mlflow"
+
+_State = dict[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,7 @@ class Stack:
         """The environment in which `pulumi` finds the state, the passphrase and the cluster."""
         environment = {**self.cluster.environment, "PULUMI_SKIP_UPDATE_CHECK": "true"}
         if "PULUMI_BACKEND_URL" not in environment:
-            folder = self.cluster.folder / "pulumi"
-            folder.mkdir(mode=0o700, exist_ok=True)
-            environment["PULUMI_BACKEND_URL"] = f"file://{folder}"
+            environment["PULUMI_BACKEND_URL"] = self._own_backend()
         if not environment.keys() & {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}:
             environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(passphrase_file())
         return environment
@@ -54,7 +55,9 @@ class Stack:
         """Bring the stack to what the program says."""
         self._unlock()
         self._create()
-        self._take_up_namespace()
+        state = self._state()
+        self._know_former_context(state)
+        self._take_up_namespace(state)
         known = settings(self.name)
         watch = Watch(self.environment, str(known["namespace"]), known)
         # The refresh notices what went away behind Pulumi's back, a whole cluster for instance.
@@ -69,7 +72,14 @@ class Stack:
                 "is removed with its data"
             )
         self._unlock()
+        self._know_former_context(self._state())
         self._change("destroy")
+
+    def _own_backend(self) -> str:
+        """Return the address of the state that is kept for this cluster alone."""
+        folder = self.cluster.folder / "pulumi"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return f"file://{folder}"
 
     def exists(self) -> bool:
         """Say whether the stack has any resource."""
@@ -91,19 +101,39 @@ class Stack:
             raise CommandError(f"the stack's outputs cannot be read: {last_line(answer)}")
         return json.loads(answer.stdout)
 
-    def _state(self) -> dict[str, list[dict[str, Any]]]:
+    def _state(self) -> _State:
         """Return what Pulumi knows of the stack; nothing if there is no stack."""
         answer = self._capture("stack", "export", "--stack", self.name)
         return json.loads(answer.stdout)["deployment"] if answer.returncode == 0 else {}
 
-    def _take_up_namespace(self) -> None:
+    def _know_former_context(self, state: _State) -> None:
+        """Give the cluster, in our copy of the kubeconfig, the name that it has in the state too.
+
+        A refresh and a destroy reach the cluster by the context that the state has noted. Up to
+        November 2026 that was `minikube` for every cluster, whatever its user calls it.
+        """
+        if self.environment["PULUMI_BACKEND_URL"] != self._own_backend():
+            return  # the state may be of another cluster
+        noted = {
+            resource.get("inputs", {}).get("context")
+            for resource in state.get("resources") or []
+            if resource["type"] == _PROVIDER
+        }
+        if former := noted - {None, self.cluster.context}:
+            kubeconfig = Path(self.environment["KUBECONFIG"])
+            content = _load(kubeconfig)
+            contexts: list[dict[str, Any]] = content["contexts"]
+            former -= {context["name"] for context in contexts}
+            contexts += [{**contexts[0], "name": name} for name in former]
+            kubeconfig.write_text(yaml.safe_dump(content))
+
+    def _take_up_namespace(self, state: _State) -> None:
         """Import the namespace, if a Pulumi was killed between making it and noting it.
 
         Everything in it is taken up by the program's own provider; a namespace never is, since one
         that exists is somebody else's. Here it is known to be ours: it was being made, and bears
         our label.
         """
-        state = self._state()
         noted = {resource["urn"] for resource in state.get("resources") or []}
         for operation in state.get("pending_operations") or []:
             resource = operation["resource"]
@@ -111,7 +141,7 @@ class Stack:
                 continue
             name = resource["inputs"]["metadata"]["name"]
             picked = [f"--field-selector=metadata.name={name}", f"--selector={_OURS}"]
-            kubectl = ["kubectl", "--context=minikube", "get", "namespaces", "--output=name"]
+            kubectl = ["kubectl", "get", "namespaces", "--output=name"]
             if capture([*kubectl, *picked], self.environment).stdout.strip():
                 say(f"a Pulumi that was killed had just made namespace {name}: taking it up")
                 what = [_NAMESPACE, resource["urn"].rpartition("::")[2], name]
@@ -133,7 +163,10 @@ class Stack:
             raise CommandError(f"the stack cannot be made: {last_line(answer)}")
 
     def _config_file(self) -> Path:
-        """Return a copy of the stack file that Pulumi may write its salt to."""
+        """Return a copy of the stack file that names the cluster's context.
+
+        Pulumi may write its salt to it, and the choice of a context stays out of the clone.
+        """
         folder = self.cluster.folder / "project"
         folder.mkdir(mode=0o700, exist_ok=True)
         shutil.copyfile(CLONE / "Pulumi.yaml", folder / "Pulumi.yaml")
@@ -142,6 +175,10 @@ class Stack:
         if copy.exists():
             before = _load(copy)
             content = {key: before[key] for key in _ENCRYPTION if key in before} | content
+        config: dict[str, Any] = content.get("config") or {}
+        content["config"] = config
+        if "kubernetes:kubeconfig" not in config:  # whose contexts are its own
+            config["kubernetes:context"] = self.cluster.context
         copy.write_text(yaml.safe_dump(content))
         return copy
 
@@ -191,7 +228,12 @@ def chosen() -> Stack:
     name = os.environ.get("STACK") or "minikube"
     if not (CLONE / f"Pulumi.{name}.yaml").is_file():
         raise CommandError(f"STACK={name}: there is no file Pulumi.{name}.yaml")
-    return Stack(name, find(settings(name).get("kubernetes:context", "minikube")))
+    return Stack(name, find(context(name)))
+
+
+def context(name: str) -> str:
+    """Return the context that the file of a stack names, and that `pulumi` by hand goes by."""
+    return str(settings(name).get("kubernetes:context", "minikube"))
 
 
 def project() -> str:

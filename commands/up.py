@@ -2,10 +2,12 @@
 
 import http.client
 import ipaddress
+import os
 import socket
 import ssl
 import time
 from collections.abc import Mapping
+from shlex import quote
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -126,19 +128,23 @@ def _line_to_paste(hosts_line: str) -> str | None:
 
 
 def _summary(stack_name: str, outputs: Mapping[str, Any], seconds: float) -> str:
+    given = [(name, os.environ.get(name)) for name in ("CONTEXT", "STACK")]
+    named = "".join(f" {name}={quote(value)}" for name, value in given if value)
     rows = [("tracking URI and UI", outputs["tracking_uri"])]
     if paste := _line_to_paste(str(outputs["hosts_line"])):
         rows.append(("add to /etc/hosts", paste))
-    rows.append(("point a client at it", 'eval "$(make -s client-env)"'))
+    rows.append(("point a client at it", f'eval "$(make -s client-env{named})"'))
     if "add_user" in outputs:
-        rows.append(("log in", "as the user and with the password that make -s client-env shows"))
+        rows.append(
+            ("log in", f"as the user and with the password that make -s client-env{named} shows")
+        )
         shown = f"$(pulumi stack output add_user --stack {stack_name}) NAME"
-        rows.append(("let somebody else in", f'eval "$(make -s env)"; {shown}'))
+        rows.append(("let somebody else in", f'eval "$(make -s env{named})"; {shown}'))
     if "workspace_url" in outputs:
         shown = f"pulumi stack output workspace_token --show-secrets --stack {stack_name}"
         rows.append(("JupyterLab", outputs["workspace_url"]))
-        rows.append(("its token", f'eval "$(make -s env)"; {shown}'))
-    rows.append(("see it, stop it", "make status, make down"))
+        rows.append(("its token", f'eval "$(make -s env{named})"; {shown}'))
+    rows.append(("see it, stop it", f"make status{named}, make down{named}"))
     lines = [f"  {what:<22}{value}" for what, value in rows]
     minutes, seconds = divmod(round(seconds), 60)
     took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

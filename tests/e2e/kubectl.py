@@ -22,7 +22,7 @@ class Kubectl:
 
     def command(self, *arguments: str) -> list[str]:
         """Return the whole command line."""
-        return ["kubectl", "--context=minikube", f"--namespace={self.namespace}", *arguments]
+        return ["kubectl", f"--namespace={self.namespace}", *arguments]
 
     def __call__(
         self, *arguments: str, seconds: float = 60, stdin: str = "", check: bool = True

@@ -58,6 +58,12 @@ class Stack:
             target = program / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((CLONE / name).read_bytes())
+        # The cluster of the tests may have a context of another name.
+        current = ["kubectl", "config", "current-context"]
+        context = run(current, environment, seconds=30).stdout.strip()
+        stack_file = program / "Pulumi.minikube.yaml"
+        named = "kubernetes:context: {}".format
+        stack_file.write_text(stack_file.read_text().replace(named("minikube"), named(context)))
         (program / ".venv").symlink_to(CLONE / ".venv")
         state = folder / "state"
         state.mkdir()

@@ -139,7 +139,7 @@ def test_a_named_context_takes_the_official_cli(
         cluster.find()
 
 
-def test_a_named_context_is_copied_and_also_called_what_the_stack_file_calls_it(
+def test_a_named_context_is_copied_under_its_own_name_and_nothing_beside_it(
     program: Program, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     name = "arn:aws:eks:1/office"
@@ -150,11 +150,10 @@ def test_a_named_context_is_copied_and_also_called_what_the_stack_file_calls_it(
     copy = Path(found.environment["KUBECONFIG"])
     assert copy.is_relative_to(home / "state")
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    there = {"cluster": "there", "user": "me"}
     assert yaml.safe_load(copy.read_text()) == {
         "clusters": [{"name": "there", "cluster": {"server": "https://192.0.2.1"}}],
-        "contexts": [{"name": name, "context": there}, {"name": "minikube", "context": there}],
-        "current-context": "minikube",
+        "contexts": [{"name": name, "context": {"cluster": "there", "user": "me"}}],
+        "current-context": name,
     }
 
 
@@ -173,7 +172,6 @@ def test_a_shell_that_evaluated_make_env_goes_on_with_the_same_cluster(
     first = cluster.find()
     monkeypatch.delenv("CONTEXT")
     monkeypatch.setenv("KUBECONFIG", first.environment["KUBECONFIG"])
-    _kubectl(program, "minikube")
     again = cluster.find()
     assert (again.context, again.folder) == ("a/b", first.folder)
 

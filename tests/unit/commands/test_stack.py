@@ -40,7 +40,8 @@ def _dead_pid() -> int:
 def _fake_pulumi(program: Program, home: Path) -> None:
     program(
         "pulumi",
-        f"""echo "$@" >> {home}/calls""",
+        f"""echo "$@" >> {home}/calls
+        case "$*" in "stack export"*) echo '{{"deployment": {{}}}}' ;; esac""",
     )
 
 
@@ -115,7 +116,36 @@ def test_up_leaves_the_clone_alone_and_keeps_the_salt(
     assert sum(call.startswith("stack init") for call in calls) == 1
     used = Path(calls[-1].partition("--config-file ")[2].partition(" ")[0])
     content = yaml.safe_load(used.read_text())
-    assert content == {"encryptionsalt": "v1:x=", **yaml.safe_load(before)}
+    expected = yaml.safe_load(before)
+    assert expected["config"]["kubernetes:context"] == "minikube"
+    expected["config"]["kubernetes:context"] = "office"
+    assert content == {"encryptionsalt": "v1:x=", **expected}
+
+
+@pytest.mark.parametrize(
+    ("noted", "backend", "known"),
+    [
+        ("minikube", {}, ["office", "minikube"]),
+        ("office", {}, ["office"]),
+        ("minikube", {"PULUMI_BACKEND_URL": "s3://shared"}, ["office"]),
+    ],
+    ids=["an older stack", "a stack of today", "a state that may be of another cluster"],
+)
+def test_the_context_in_the_state_is_known_beside_the_users_own(
+    home: Path, program: Program, noted: str, backend: dict[str, str], known: list[str]
+) -> None:
+    provider = {"type": "pulumi:providers:kubernetes", "urn": "u", "inputs": {"context": noted}}
+    state = json.dumps({"deployment": {"resources": [provider]}})
+    program("pulumi", f"""case "$*" in "stack export"*) echo '{state}' ;; esac""")
+    there = {"cluster": "there", "user": "me"}
+    content = {"contexts": [{"name": "office", "context": there}], "current-context": "office"}
+    kubeconfig = home / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(content))
+    environment = {"PATH": str(home / "bin"), "KUBECONFIG": str(kubeconfig), **backend}
+    stack.Stack("minikube", UsersCluster("office", environment)).destroy()
+    found = yaml.safe_load(kubeconfig.read_text())
+    assert found["contexts"] == [{"name": name, "context": there} for name in known]
+    assert found["current-context"] == "office"
 
 
 @pytest.mark.parametrize("labelled", [True, False], ids=["ours", "somebody else's"])
@@ -198,7 +228,7 @@ def test_the_lock_of_a_killed_pulumi_is_cancelled(
     minikube.destroy()
     calls = (home / "calls").read_text().splitlines()
     assert calls[0].startswith("cancel --yes --stack minikube")
-    assert calls[1].startswith("destroy ")
+    assert calls[-1].startswith("destroy ")
     assert "left its lock behind" in capsys.readouterr().err
 
 

@@ -107,6 +107,16 @@ def test_the_closing_words_tell_of_a_workspace_where_there_is_one() -> None:
     assert "workspace_token --show-secrets --stack office" in told
 
 
+def test_the_closing_words_name_the_same_cluster_and_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "make -s client-env)" in up._summary("office", OUTPUTS, 5)
+    monkeypatch.setenv("CONTEXT", "a b")
+    monkeypatch.setenv("STACK", "office")
+    told = up._summary("office", OUTPUTS, 65)
+    assert """eval "$(make -s client-env CONTEXT='a b' STACK=office)\"""" in told
+    assert "make down CONTEXT='a b' STACK=office" in told
+    assert "MLflow is up, after 1 min 5 s." in told
+
+
 def test_the_hosts_line_is_told_until_every_name_of_it_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
