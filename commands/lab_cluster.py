@@ -9,7 +9,7 @@ import lab
 from commands import hosts
 from commands._main import CommandError, state_folder
 from commands.cluster import Cluster, Source
-from lab import images, node, tools
+from lab import images, node
 from lab.progress import LabError
 
 
@@ -29,7 +29,7 @@ class LabCluster(Cluster):
         # Before the first start the programs are not built yet. `lab.prepare` would build them,
         # which takes minutes that `make status` must not take.
         with _failures():
-            if all(tools.program(name).exists() for name in ("pulumi", "kubectl")):
+            if lab.prepared():
                 lab.prepare()
         return cls("minikube", {**environment, **lab.environment(environment)})
 

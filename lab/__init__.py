@@ -13,6 +13,8 @@ from lab import paths, tools
 # The resource plugins are put where `pulumi plugin install` puts the official ones: from PATH they
 # would work as well, with a warning at every step.
 _PULUMI_HOME = paths.BIN.parent / "pulumi"
+_PROVIDER = "pulumi-resource-kubernetes"
+_PROGRAMS = ("pulumi", _PROVIDER, "kubectl")
 
 
 def environment(around: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -31,17 +33,26 @@ def environment(around: Mapping[str, str] = os.environ) -> dict[str, str]:
     }
 
 
+def prepared() -> bool:
+    """Say whether `prepare` would build nothing, and so take no time."""
+    return all(tools.program(name).exists() for name in _PROGRAMS)
+
+
 def prepare() -> None:
     """Put the programs where `environment` finds them, and build those that are missing."""
-    tools.build("pulumi", "kubectl")
+    tools.build(*_PROGRAMS)
     for name in ("pulumi", "kubectl"):
         _place(paths.BIN / name, program=tools.program(name))
     # The engine looks for the language host in its own folder first.
     _place(paths.BIN / "pulumi-language-python", module="lab.plugins.language")
-    for name in ("random", "kubernetes"):
-        folder = f"resource-{name}-v{version(f'pulumi-{name}')}"
-        launcher = _PULUMI_HOME / "plugins" / folder / f"pulumi-resource-{name}"
-        _place(launcher, module=f"lab.plugins.{name}")
+    _place(_plugin("random"), module="lab.plugins.random")
+    _place(_plugin("kubernetes"), program=tools.program(_PROVIDER))
+
+
+def _plugin(name: str) -> Path:
+    """Return where the engine looks for the resource plugin that the program's SDK asks for."""
+    folder = f"resource-{name}-v{version(f'pulumi-{name}')}"
+    return _PULUMI_HOME / "plugins" / folder / f"pulumi-resource-{name}"
 
 
 def _place(target: Path, *, program: Path | None = None, module: str = "") -> None:

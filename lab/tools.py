@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +22,8 @@ from lab.progress import LabError, say, step
 _SOURCES = Path(__file__).parent / "tools"
 # A built program keeps no mark of its version: each upstream's release script stamps it with -X.
 _PULUMI_STAMP = "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={version}"
+# The engine asks for the plugin of the SDK that the program imports.
+_PLUGIN_STAMP = f"-X main.version={version('pulumi-kubernetes')}"
 _KUBERNETES_STAMP = " ".join(
     f"-X k8s.io/component-base/version.{stamp}"
     for stamp in ("gitVersion={version}", "gitMajor={major}", "gitMinor={minor}")
@@ -29,7 +32,10 @@ _KUBERNETES_STAMP = " ".join(
 
 @dataclass(frozen=True)
 class _Program:
-    """One program: the folder with its go.mod, its package, its version stamp, its build time."""
+    """One program: the folder with its go.mod, its package, its build time, its version stamp.
+
+    A package of our own, next to that go.mod, begins with ``./``.
+    """
 
     module: str
     package: str
@@ -42,6 +48,7 @@ _NODE = {
     "pulumi": _Program(
         "pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", "4 min", _PULUMI_STAMP
     ),
+    "pulumi-resource-kubernetes": _Program("pulumi", "./kubernetes", "3 min", _PLUGIN_STAMP),
     "kube-apiserver": _Program(
         "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "4 min", _KUBERNETES_STAMP
     ),
@@ -114,6 +121,8 @@ def _build(name: str) -> None:
 
 
 def _ldflags(made: _Program) -> str:
+    if made.package.startswith("./"):
+        return f"-s -w {made.stamp}"
     repository = made.package.partition("/cmd/")[0]
     pinned = re.search(
         rf"^\s*(?:require )?{re.escape(repository)} (v(\d+)\.(\d+)\S*)",
@@ -122,13 +131,14 @@ def _ldflags(made: _Program) -> str:
     )
     if pinned is None:
         raise LabError(f"lab/tools/{made.module}/go.mod does not pin {repository}")
-    version, major, minor = pinned.groups()
-    return f"-s -w {made.stamp.format(version=version, major=major, minor=minor)}".strip()
+    whole, major, minor = pinned.groups()
+    return f"-s -w {made.stamp.format(version=whole, major=major, minor=minor)}".strip()
 
 
 @functools.cache
 def _folder(module: str) -> Path:
-    parts = [(_SOURCES / module / file).read_bytes() for file in ("go.mod", "go.sum")]
+    sources = sorted(path for path in (_SOURCES / module).rglob("*") if path.is_file())
+    parts = [source.read_bytes() for source in sources]
     parts += [_ldflags(made).encode() for made in _PROGRAMS.values() if made.module == module]
     parts.append(_go_version().encode())
     return paths.TOOLS / f"{module}-{hashlib.sha256(b''.join(parts)).hexdigest()[:12]}"

@@ -21,7 +21,6 @@ from google.protobuf.empty_pb2 import Empty
 from lab.plugins.protocol import plugin_pb2, provider_pb2, provider_pb2_grpc
 from lab.plugins.wire import (
     UNKNOWN,
-    Engine,
     Failure,
     Properties,
     Secret,
@@ -254,7 +253,7 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
         return Empty()
 
 
-def _register(server: grpc.Server, _engine: Engine) -> Callable[[], None]:
+def _register(server: grpc.Server, _engine: str) -> Callable[[], None]:
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(RandomProvider(), server)
     return lambda: None
 

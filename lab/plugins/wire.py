@@ -1,4 +1,4 @@
-"""What the three plugins share: serving the Pulumi engine, its log, and its property values."""
+"""What our two plugins share: serving the Pulumi engine, and its property values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +15,11 @@ from typing import Any
 import grpc
 from google.protobuf.struct_pb2 import Struct, Value
 
-from lab.plugins.protocol import engine_pb2, engine_pb2_grpc, provider_pb2
-
 # Signatures of special values, from the SDK's sdk/go/common/resource/sig and plugin/rpc.go.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 (a type marker, not a credential)
 _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
-INFO, WARNING, ERROR = engine_pb2.INFO, engine_pb2.WARNING, engine_pb2.ERROR
 Properties = dict[str, Any]
 
 
@@ -92,121 +89,53 @@ def reveal(value: Any) -> Any:
     return [reveal(item) for item in value] if isinstance(value, list) else value
 
 
-def _leaves(value: Any) -> Iterator[Any]:
-    yield value
-    children = value.values() if isinstance(value, dict) else value
-    if isinstance(value, Secret):
-        children = [value.value]
-    if isinstance(value, dict | list | Secret):
-        for child in children:
-            yield from _leaves(child)
-
-
 def has_unknown(value: Any) -> bool:
     """Say whether a value, or anything inside it, is unknown."""
-    return any(leaf is UNKNOWN for leaf in _leaves(value))
-
-
-def has_secret(value: Any) -> bool:
-    """Say whether a value, or anything inside it, is secret."""
-    return any(isinstance(leaf, Secret) for leaf in _leaves(value))
+    if isinstance(value, Secret):
+        return has_unknown(value.value)
+    if isinstance(value, dict | list):
+        return any(map(has_unknown, value.values() if isinstance(value, dict) else value))
+    return value is UNKNOWN
 
 
 class Failure(Exception):  # noqa: N818 (the user reads the message, not the class)
-    """One clear error for the user; with `state`, the resource exists but is not ready.
-
-    The engine saves `state` and tries again with an update on the next `up`
-    (ErrorResourceInitFailed, as the official Kubernetes provider answers).
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        id: str = "",
-        state: Properties | None = None,
-        inputs: Properties | None = None,
-        reasons: list[str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.id, self.state, self.inputs = id, state, inputs
-        self.reasons = [message, *(reasons or [])]
+    """One clear error for the user."""
 
 
 def rpc(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Answer a `Failure` raised by a provider's method the way the engine understands."""
+    """Answer a `Failure` raised by a plugin's method the way the engine understands."""
 
     @functools.wraps(method)
     def answer(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
         try:
             return method(self, request, context)
         except Failure as failure:
-            if failure.state is not None:
-                from google.rpc.status_pb2 import Status  # noqa: PLC0415 (only failures need it)
-
-                status = Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(failure))
-                status.details.add().Pack(
-                    provider_pb2.ErrorResourceInitFailed(
-                        id=failure.id,
-                        properties=encode(failure.state),
-                        reasons=failure.reasons,
-                        inputs=None if failure.inputs is None else encode(failure.inputs),
-                    )
-                )
-                context.set_trailing_metadata(
-                    (("grpc-status-details-bin", status.SerializeToString()),)
-                )
             context.abort(grpc.StatusCode.UNKNOWN, str(failure))
 
     return answer
 
 
-class Engine:
-    """The engine's log, where the user reads diagnostics and progress."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self._stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address))
-
-    def log(self, message: str, severity: Any = INFO, urn: str = "") -> None:
-        """Print a diagnostic that stays."""
-        self._send(message, severity, urn, ephemeral=False)
-
-    def progress(self, message: str, severity: Any = INFO, urn: str = "") -> None:
-        """Show a message beside the resource while it is being worked on."""
-        self._send(message, severity, urn, ephemeral=True)
-
-    def _send(self, message: str, severity: Any, urn: str, *, ephemeral: bool) -> None:
-        request = engine_pb2.LogRequest(
-            severity=severity, message=message, urn=urn, ephemeral=ephemeral
-        )
-        try:
-            self._stub.Log(request, timeout=5)
-        except grpc.RpcError:
-            return  # the engine is gone; `serve` notices that by itself
-
-
-def serve(register: Callable[[grpc.Server, Engine], Callable[[], None]]) -> None:
+def serve(register: Callable[[grpc.Server, str], Callable[[], None]]) -> None:
     """Serve until the engine interrupts us, or is gone.
 
-    `register` adds its service to the server and returns what to do before the end. The engine
-    passes its address last and reads our port from the first line we print (plugin.go, newPlugin).
+    `register` takes the server and the engine's address, adds its service to the server and returns
+    what to do before the end. The engine passes its address last and reads our port from the first
+    line we print (plugin.go, newPlugin).
     """
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     parent = os.getppid()
-    # A call holds a thread while its resource becomes ready, and the engine waits for many at once.
     server = grpc.server(
-        ThreadPoolExecutor(max_workers=256),
+        ThreadPoolExecutor(max_workers=16),
         options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
     )
-    stop = register(server, Engine(sys.argv[-1]))
+    stop = register(server, sys.argv[-1])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
     while not ended.wait(1) and os.getppid() == parent:  # a killed engine interrupts nobody
         pass
     stop()
-    server.stop(grace=1).wait()  # calls that `stop` ended still tell the engine what they made
-    os._exit(0)  # threads that still wait for a cluster would hold a normal exit back
+    server.stop(grace=1).wait()
+    os._exit(0)  # threads that still wait for a program would hold a normal exit back

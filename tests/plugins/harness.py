@@ -14,10 +14,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
-from google.rpc.status_pb2 import Status
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2
-
-from lab.plugins.wire import Properties, decode
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
 CLONE = Path(__file__).parents[2]
 
@@ -74,12 +71,3 @@ def plugin(name: str, stub: Any, address: str = "127.0.0.1:1") -> Iterator[Any]:
         process.send_signal(2)
         _, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (0, "")
-
-
-def failed_state(error: grpc.RpcError) -> tuple[str, Properties, list[str]]:
-    """Return the id, state and reasons that a failed operation leaves with the engine."""
-    metadata = {key: value for key, value in error.trailing_metadata() or ()}
-    status = Status.FromString(metadata["grpc-status-details-bin"])
-    detail = provider_pb2.ErrorResourceInitFailed()
-    assert status.details[0].Unpack(detail)
-    return detail.id, decode(detail.properties), list(detail.reasons)

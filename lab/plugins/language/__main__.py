@@ -20,7 +20,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 
 from lab.plugins.protocol import language_pb2, language_pb2_grpc, plugin_pb2
-from lab.plugins.wire import Engine, Failure, decode, rpc, serve
+from lab.plugins.wire import Failure, decode, rpc, serve
 
 _RUNNER = Path(__file__).with_name("run_program.py")
 _CLONE = str(Path(__file__).resolve().parents[3])  # our launcher puts it on PYTHONPATH
@@ -83,13 +83,13 @@ class _Python:
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     """Serves the language `python`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: str) -> None:
         self._engine = engine
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
 
     def Handshake(self, request: Any, _context: Any) -> Any:
-        self._engine = Engine(request.engine_address)
+        self._engine = request.engine_address
         return language_pb2.LanguageHandshakeResponse()
 
     def GetPluginInfo(self, _request: Any, _context: Any) -> Any:
@@ -120,7 +120,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         python.check()
         arguments = {
             "monitor": request.monitor_address,
-            "engine": self._engine.address,
+            "engine": self._engine,
             "project": request.project,
             "stack": request.stack,
             "organization": request.organization,
@@ -220,7 +220,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         )
 
 
-def _register(server: grpc.Server, engine: Engine) -> Callable[[], None]:
+def _register(server: grpc.Server, engine: str) -> Callable[[], None]:
     host = LanguageHost(engine)
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server)
     return host.stop
