@@ -412,6 +412,7 @@ class Settings:
     allowed_hosts: list[str]
     client_namespaces: list[str]
     replicas: int
+    autoscaled: bool
     workers: int
     server_memory: str
     job_execution: bool
@@ -619,6 +620,7 @@ class Settings:
             "image": self.server_image,
             "host": self.tracking_host,
             "replicas": self.replicas,
+            "autoscaled": self.autoscaled,
             "workers": self.workers,
             "memory": self.server_memory,
             "auth": self.auth == "basic",
@@ -688,6 +690,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "allowedHosts": _hosts,
     "clientNamespaces": _namespaces,
     "replicas": _integer(1, 20),
+    "autoscaled": _boolean,
     "workers": _integer(1, 16),
     "serverMemory": _quantity("256Mi", "64Gi"),
     "jobExecution": _boolean,

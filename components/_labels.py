@@ -38,13 +38,16 @@ def metadata(
 ) -> k8s.meta.v1.ObjectMetaArgs:
     """Return the metadata of an object with a fixed name.
 
-    The field manager is fixed as well: by default the provider picks a random one for each new
-    object, and the manager of an ``up`` that was killed would then be in conflict with that of the
-    next one, over the same fields (StatefulSets' claim templates, which are compared as a whole).
+    The annotations are for the provider's server-side apply. The field manager is fixed: by default
+    the provider picks a random one for each new object, and keeps it in the state, which an ``up``
+    that was killed did not write; its fields would then stay with a manager that is gone. The
+    program's values are forced: a field that ``kubectl scale``, another controller or an earlier
+    manager has changed would otherwise fail this ``up`` and every later one as a conflict.
     """
+    ours = {"pulumi.com/patchFieldManager": "mlflow-stack", "pulumi.com/patchForce": "true"}
     return k8s.meta.v1.ObjectMetaArgs(
         name=name,
         namespace=namespace,
         labels=labels,
-        annotations={"pulumi.com/patchFieldManager": "mlflow-stack", **(annotations or {})},
+        annotations={**ours, **(annotations or {})},
     )

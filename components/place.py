@@ -34,13 +34,16 @@ class Place:
             ).metadata.name
         else:
             self.namespace = existing_namespace(name)
-        # Inside our own, what a killed `up` had made is taken up again: names are fixed, nothing is
-        # orphaned. Inside another, what has the same name may be somebody else's, and is refused.
+        # In the stack's own namespace, an object that a killed `up` had made is taken up again:
+        # server-side apply does that, before provider 4.29 always, since then when upserting.
+        # In another namespace an object of the same name may belong to others. Without server-side
+        # apply every release of the provider creates objects, which fails where one exists.
         # Changed Secrets are updated in place, and the pods that read them restart.
         cluster = k8s.Provider(
             "cluster",
             context=context,
             kubeconfig=kubeconfig,
+            enable_server_side_apply=ours,
             upsert_existing_objects=ours,
             enable_secret_mutable=True,
             enable_config_map_mutable=True,

@@ -52,7 +52,10 @@ class TrackingServerArgs(TypedDict):
     artifact_env: NotRequired[pulumi.Input[dict[str, str]]]
     """What such clients need in their environment to do so. Defaults to nothing."""
     replicas: int
-    """Number of pods. Required because the pools are shared among them."""
+    """Number of pods, or the most of them. Required because the pools are shared among them."""
+    autoscaled: NotRequired[bool]
+    """Whether an autoscaler decides the number of pods, up to ``replicas``, which is where a new
+    server begins. Defaults to ``False``."""
     workers: int
     """Server processes in each pod. Required because the pools are shared among them."""
     memory: pulumi.Input[str]
@@ -177,6 +180,7 @@ class TrackingServer(pulumi.ComponentResource):
                 pulumi.ResourceOptions(
                     depends_on=[migration],
                     custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m"),
+                    ignore_changes=["spec.replicas"] if args.get("autoscaled") else None,
                 ),
             ),
         )

@@ -61,7 +61,13 @@ AXES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "size": {
         "small": {},
-        "large": {"replicas": 3, "workers": 4, "serverMemory": "4Gi", "jobExecution": True},
+        "large": {
+            "replicas": 3,
+            "autoscaled": True,
+            "workers": 4,
+            "serverMemory": "4Gi",
+            "jobExecution": True,
+        },
     },
     "cluster": {
         "minikube": {},

@@ -72,8 +72,19 @@ def test_a_missing_namespace_is_refused_in_one_line_that_says_how_to_make_it(
     assert second.resources() == []
 
 
-def test_what_has_the_name_of_one_of_ours_is_not_taken_over(second: Stack, inside: Kubectl) -> None:
+def test_a_namespace_that_exists_is_not_taken_over(second: Stack, inside: Kubectl) -> None:
     inside("create", "namespace", NAMESPACE)
+    second.set(createNamespace="true")
+    said = second.change("up", check=False)
+    assert f'namespaces "{NAMESPACE}" already exists' in said
+    second.change("destroy")
+    found = inside.json("get", "namespace", NAMESPACE)["metadata"]
+    assert "deletionTimestamp" not in found
+    assert "app.kubernetes.io/part-of" not in found["labels"]
+    second.set(createNamespace="false")
+
+
+def test_what_has_the_name_of_one_of_ours_is_not_taken_over(second: Stack, inside: Kubectl) -> None:
     inside("create", "configmap", BYSTANDER[1], "--from-literal=a=b")
     inside("create", "secret", "generic", NAMESAKE[1], "--from-literal=a=b")
     said = second.change("up", check=False)
@@ -115,7 +126,13 @@ def test_a_replaced_server_finds_its_data(
     # A size is in the template of the claims, which cannot be changed: the StatefulSet is replaced.
     # And from now on people have to log in.
     second.set(databaseStorage="2Gi", auth="basic")
+    # What kubectl changed is the program's again, and what others added stays.
+    inside("scale", "deployment/mlflow", "--replicas=2")
+    inside("annotate", "deployment/mlflow", "example.com/note=theirs")
     second.change("up")
+    server = inside.json("get", "deployment", "mlflow")
+    assert server["spec"]["replicas"] == 1
+    assert server["metadata"]["annotations"]["example.com/note"] == "theirs"
     assert inside.json("get", "statefulset", "postgres")["metadata"]["uid"] != before["uid"]
     assert claims(inside) == kept
     psql = ("exec", "postgres-0", "--", "psql", "-h", "127.0.0.1", "-U", "mlflow", "-qtAc")

@@ -19,7 +19,8 @@ def test_a_namespace_of_our_own_needs_nothing_of_this() -> None:
     own = run_stack()
     assert "ConfigMap mlflow-volumes" not in own.kubernetes()
     assert "ownerReferences" not in json.dumps(own.kubernetes())
-    assert own.inputs("kubernetes cluster")["upsertExistingObjects"] == "true"
+    provider = own.inputs("kubernetes cluster")
+    assert provider["enableServerSideApply"] == provider["upsertExistingObjects"] == "true"
 
 
 def test_the_namespace_is_read_by_names_that_say_what_is_missing(stack: Recorded) -> None:
@@ -32,7 +33,8 @@ def test_the_namespace_is_read_by_names_that_say_what_is_missing(stack: Recorded
 
 
 def test_what_has_the_same_name_is_not_taken_over(stack: Recorded) -> None:
-    assert stack.inputs("kubernetes cluster")["upsertExistingObjects"] == "false"
+    provider = stack.inputs("kubernetes cluster")
+    assert provider["enableServerSideApply"] == provider["upsertExistingObjects"] == "false"
 
 
 @pytest.mark.parametrize("store", ["minio", "hdfs"])

@@ -197,6 +197,7 @@ def test_a_killed_up_can_be_taken_up_again(stack: Recorded) -> None:
         if not name.startswith("Namespace"):
             annotations = inputs["metadata"]["annotations"]
             assert annotations["pulumi.com/patchFieldManager"] == "mlflow-stack", name
+            assert annotations["pulumi.com/patchForce"] == "true", name
             assert name.startswith("Job") == ("pulumi.com/replaceUnready" in annotations), name
 
 
