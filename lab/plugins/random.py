@@ -1,12 +1,11 @@
-"""The random provider: RandomPassword, RandomString, RandomId and RandomBytes.
+"""The random provider: RandomPassword, the one kind that the program uses.
 
-Follows pulumi-random 4.21 (a bridge to hashicorp/random): defaults, what is secret, every changed
-input replaces, and `pulumi import` takes the value itself.
+Follows pulumi-random 4.21 (a bridge to hashicorp/random): its defaults, its secrets, that every
+changed input replaces, and that `pulumi import` takes the value itself.
 """
 
 from __future__ import annotations
 
-import base64
 import ctypes
 import ctypes.util
 import secrets
@@ -32,32 +31,18 @@ from lab.plugins.wire import (
     serve,
 )
 
+_KIND = "RandomPassword"
 _SYMBOLS = "!@#$%&*()-_=+[]{}<>:?"
-_TEXT = {"length": int, "keepers": dict, "overrideSpecial": str} | {
+_INPUTS: dict[str, type] = {"length": int, "keepers": dict, "overrideSpecial": str} | {
     name: kind
     for group in ("lower", "upper", "numeric", "special")
     for name, kind in ((group, bool), (f"min{group.title()}", int))
 }
-_TEXT["number"] = bool  # the deprecated name of `numeric`
-_INPUTS: dict[str, dict[str, type]] = {
-    "RandomPassword": _TEXT,
-    "RandomString": _TEXT,
-    "RandomId": {"byteLength": int, "keepers": dict, "prefix": str},
-    "RandomBytes": {"length": int, "keepers": dict},
-}
-_RESULTS = {
-    "RandomPassword": ("result", "bcryptHash"),
-    "RandomString": ("result",),
-    "RandomId": ("b64Std", "b64Url", "dec", "hex"),
-    "RandomBytes": ("base64", "hex"),
-}
-_SECRET_KINDS = {"RandomPassword", "RandomBytes"}
+_INPUTS["number"] = bool  # the deprecated name of `numeric`
 
 
-def _settings(kind: str, inputs: Properties) -> Properties:
+def _settings(inputs: Properties) -> Properties:
     """Return the inputs with the defaults that the official provider fills in."""
-    if _INPUTS[kind] is not _TEXT:
-        return inputs
     digits = next((inputs[k] for k in ("numeric", "number") if inputs.get(k) is not None), True)
     given = {key: value for key, value in inputs.items() if value is not None}
     defaults = {"lower": True, "upper": True, "special": True} | {
@@ -66,23 +51,22 @@ def _settings(kind: str, inputs: Properties) -> Properties:
     return defaults | given | {"numeric": digits, "number": digits}
 
 
-def _mistakes(kind: str, inputs: Properties) -> dict[str, str]:
+def _mistakes(inputs: Properties) -> dict[str, str]:
     """Return what is wrong with the inputs, by input."""
-    size = "byteLength" if kind == "RandomId" else "length"
     mistakes = {}
     for name, value in inputs.items():
-        expected = _INPUTS[kind].get(name)
+        expected = _INPUTS.get(name)
         if expected is None:
-            mistakes[name] = f"{kind} has no such input"
+            mistakes[name] = f"{_KIND} has no such input"
         elif not has_unknown(value) and value is not None and not isinstance(value, expected):
             mistakes[name] = f"expected a value of type {expected.__name__}, got {value!r}"
     if mistakes or has_unknown(inputs):
         return mistakes
-    if inputs.get(size) is None:
-        return {size: "this input is required"}
+    if inputs.get("length") is None:
+        return {"length": "this input is required"}
     least = sum(inputs.get(f"min{g}") or 0 for g in ("Lower", "Upper", "Numeric", "Special"))
-    if inputs[size] < max(1, least):
-        return {size: f"expected at least {max(1, least)}, got {inputs[size]}"}
+    if inputs["length"] < max(1, least):
+        return {"length": f"expected at least {max(1, least)}, got {inputs['length']}"}
     return {}
 
 
@@ -121,53 +105,14 @@ def _bcrypt(text: str) -> str:
     return (hashed or b"").decode()
 
 
-def _outputs(kind: str, settings: Properties, value: str | bytes) -> tuple[str, Properties]:
-    """Return the id and the outputs for a random value."""
-    if isinstance(value, str):
-        results = {"result": value}
-        if kind == "RandomPassword":
-            results["bcryptHash"] = _bcrypt(value)
-        id = "none" if kind == "RandomPassword" else value
-    elif kind == "RandomBytes":
-        results = {"base64": base64.b64encode(value).decode(), "hex": value.hex()}
-        id = results["base64"]  # in clear, as the official provider does: prefer RandomPassword
-    else:
-        prefix = reveal(settings.get("prefix")) or ""
-        id = base64.urlsafe_b64encode(value).decode().rstrip("=")
-        results = {
-            "b64Std": prefix + base64.b64encode(value).decode(),
-            "b64Url": prefix + id,
-            "dec": prefix + str(int.from_bytes(value)),
-            "hex": prefix + value.hex(),
-        }
-    if kind in _SECRET_KINDS:
-        return id, settings | {name: Secret(text) for name, text in results.items()}
-    return id, settings | results
+def _outputs(settings: Properties, value: str) -> Properties:
+    return settings | {"result": Secret(value), "bcryptHash": Secret(_bcrypt(value))}
 
 
-def _imported(kind: str, id: str) -> tuple[str, Properties]:
-    """Return the id and outputs of a value that the user brings."""
-    try:
-        if kind == "RandomId":
-            prefix, _, encoded = id.rpartition(",")
-            value = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-            settings: Properties = {"byteLength": len(value)} | (
-                {"prefix": prefix} if prefix else {}
-            )
-            return _outputs(kind, settings, value)
-        if kind == "RandomBytes":
-            value = base64.b64decode(id, validate=True)
-            return _outputs(kind, {"length": len(value)}, value)
-    except ValueError as error:
-        raise Failure(f"cannot import {kind}: expected base64, got {id!r} ({error})") from None
-    return _outputs(kind, _settings(kind, {"length": len(id)}), id)
-
-
-def _kind(request: Any) -> str:
-    kind: str = request.type.rpartition(":")[2]
-    if kind not in _INPUTS:
-        raise Failure(f"the lab's random provider has {', '.join(_INPUTS)}, not {kind}")
-    return kind
+def _check_kind(request: Any) -> None:
+    kind = request.type.rpartition(":")[2]
+    if kind != _KIND:
+        raise Failure(f"the lab's random provider has {_KIND}, not {kind}")
 
 
 class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
@@ -190,7 +135,8 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @rpc
     def Check(self, request: Any, _context: Any) -> Any:
-        mistakes = _mistakes(_kind(request), reveal(decode(request.news)))
+        _check_kind(request)
+        mistakes = _mistakes(reveal(decode(request.news)))
         return provider_pb2.CheckResponse(
             inputs=request.news,
             failures=[
@@ -201,10 +147,9 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @rpc
     def Diff(self, request: Any, _context: Any) -> Any:
-        kind = _kind(request)
-        old = _settings(kind, reveal(decode(request.olds)))
-        new = _settings(kind, reveal(decode(request.news)))
-        changed = [name for name in _INPUTS[kind] if old.get(name) != new.get(name)]
+        old = _settings(reveal(decode(request.olds)))
+        new = _settings(reveal(decode(request.news)))
+        changed = [name for name in _INPUTS if old.get(name) != new.get(name)]
         replaced = provider_pb2.PropertyDiff(kind=provider_pb2.PropertyDiff.UPDATE_REPLACE)
         response = provider_pb2.DiffResponse
         return response(
@@ -217,20 +162,13 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @rpc
     def Create(self, request: Any, _context: Any) -> Any:
-        kind = _kind(request)
-        settings = _settings(kind, decode(request.properties))
+        settings = _settings(decode(request.properties))
         if request.preview:
-            unknown = Secret(UNKNOWN) if kind in _SECRET_KINDS else UNKNOWN
-            return provider_pb2.CreateResponse(
-                properties=encode(settings | dict.fromkeys(_RESULTS[kind], unknown))
-            )
-        plain = reveal(settings)
-        make: Callable[[], str | bytes] = {
-            "RandomId": lambda: secrets.token_bytes(plain["byteLength"]),
-            "RandomBytes": lambda: secrets.token_bytes(plain["length"]),
-        }.get(kind, lambda: _text(plain))
-        id, outputs = _outputs(kind, settings, make())
-        return provider_pb2.CreateResponse(id=id, properties=encode(outputs))
+            unknown = Secret(UNKNOWN)
+            guess = settings | {"result": unknown, "bcryptHash": unknown}
+            return provider_pb2.CreateResponse(properties=encode(guess))
+        outputs = _outputs(settings, _text(reveal(settings)))
+        return provider_pb2.CreateResponse(id="none", properties=encode(outputs))
 
     @rpc
     def Read(self, request: Any, _context: Any) -> Any:
@@ -238,10 +176,12 @@ class RandomProvider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.ReadResponse(
                 id=request.id, properties=request.properties, inputs=request.inputs
             )
-        kind = _kind(request)
-        id, outputs = _imported(kind, request.id)
-        inputs = {name: value for name, value in outputs.items() if name in _INPUTS[kind]}
-        return provider_pb2.ReadResponse(id=id, properties=encode(outputs), inputs=encode(inputs))
+        _check_kind(request)
+        inputs = _settings({"length": len(request.id)})
+        outputs = _outputs(inputs, request.id)
+        return provider_pb2.ReadResponse(
+            id="none", properties=encode(outputs), inputs=encode(inputs)
+        )
 
     def Update(self, request: Any, _context: Any) -> Any:
         return provider_pb2.UpdateResponse(properties=request.olds)  # every change replaces
