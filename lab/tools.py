@@ -1,5 +1,7 @@
-"""The programs built from pinned Go modules, once per version, into the cache: what the lab runs
-on, and what checks the stack.
+"""The programs that the lab runs on, and those that check the stack: in the cache, by version.
+
+Most are built from pinned Go modules (``tools/*/go.mod``). PyPI has the others ready to run, in
+wheels that are pinned by hash (``tools/*/requirements.txt``).
 """
 
 import fcntl
@@ -9,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,25 +74,41 @@ _CHECKERS = {
     "kubeconform": _Program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", "10 s"),
 }
 _PROGRAMS = _NODE | _CHECKERS
+# Programs in wheels, each with its path in the folder that pip installs the wheel into.
+_WHEELS = {"traefik": Path("bin/traefik")}
 
 
 def program(name: str) -> Path:
-    """Return where the built program is, or will be."""
+    """Return the path of a program in the cache, whether the program is there yet or not."""
+    if name in _WHEELS:
+        return _wheel_folder(name) / _WHEELS[name]
     return _folder(_PROGRAMS[name].module) / name
 
 
 def build(*names: str) -> None:
-    """Build those of the programs (all of the node's, when none is named) that the cache lacks."""
-    wanted = names or tuple(_NODE)
+    """Build or install the programs that the cache lacks.
+
+    Args:
+        names: The programs to provide. Without any, all those of the node.
+
+    Raises:
+        LabError: A program cannot be provided; the message says why.
+    """
+    wanted = names or (*_WHEELS, *_NODE)
     if not _missing(wanted):
         return
-    _check_go()
+    if any(name in _PROGRAMS for name in _missing(wanted)):
+        _check_go()
     with _lock():
         missing = _missing(wanted)  # another run may have built them while this one waited
         for number, name in enumerate(missing, start=1):
-            usual = _PROGRAMS[name].usual
-            with step(f"building {name} ({number} of {len(missing)})", usual=usual):
-                _build(name)
+            place = f"{name} ({number} of {len(missing)})"
+            if name in _WHEELS:
+                with step(f"installing {place}", usual="10 s"):
+                    _install(name)
+            else:
+                with step(f"building {place}", usual=_PROGRAMS[name].usual):
+                    _build(name)
 
 
 def _missing(names: tuple[str, ...]) -> list[str]:
@@ -118,6 +137,33 @@ def _build(name: str) -> None:
         lines = done.stderr.strip().splitlines() or ["no message"]
         raise LabError(f"building {name} failed: {lines[-1]}")
     unfinished.rename(output)
+
+
+def _install(name: str) -> None:
+    """Install the wheel of a program into the cache; pip checks the wheel's hash."""
+    folder = _wheel_folder(name)
+    for left in paths.TOOLS.glob(f".{folder.name}.*"):
+        shutil.rmtree(left)
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip += ["--require-hashes", "--only-binary=:all:", "--no-deps", "--no-compile"]
+    pip += ["--requirement", str(_wheel_pin(name)), "--target", str(unfinished)]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        # pip's first line with this word has the reason; advice and details follow.
+        reason = next((line for line in lines if line.startswith("ERROR: ")), lines[-1])
+        raise LabError(f"installing {name} failed: {reason.removeprefix('ERROR: ')}")
+    unfinished.rename(folder)
+
+
+def _wheel_pin(name: str) -> Path:
+    return _SOURCES / name / "requirements.txt"
+
+
+def _wheel_folder(name: str) -> Path:
+    key = hashlib.sha256(_wheel_pin(name).read_bytes()).hexdigest()[:12]
+    return paths.TOOLS / f"{name}-{key}"
 
 
 def _ldflags(made: _Program) -> str:
