@@ -61,7 +61,6 @@ def make() -> None:
             *("nsenter", f"--net={paths.NETNS_FILE}"),
             *("sh", "-c", f"echo {value} > /proc/sys/net/ipv4/{setting}"),
         )
-    run(*inside, "addr", "add", f"{paths.INGRESS_ADDRESS}/32", "dev", "lo")
     _make_mounts()
     # The last step: its address marks a complete network.
     run(*inside, "addr", "add", f"{paths.NODE_ADDRESS}/30", "dev", "eth0")

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import shutil
-import socket
 import sys
 import tarfile
 import time
@@ -57,7 +56,7 @@ def start() -> None:
             f"MLFLOW_LAB_SUBNET must be 198.18 or 198.19, not what gives {paths.NETWORK}"
         )
     tools.build()
-    packages.need(*_PACKAGES, *ingress.PACKAGES, *policies.PACKAGES)
+    packages.need(*_PACKAGES, *policies.PACKAGES)
     with _lock():
         owner = namespaces.owner()
         if owner not in ("", str(paths.CACHE)):
@@ -102,7 +101,7 @@ def running() -> bool:
 
 def ready() -> bool:
     """Tell whether the node runs whole, and answers."""
-    return running() and _node_ready() and dns.answers() and _ingress_listens()
+    return running() and _node_ready() and dns.answers() and ingress.listens()
 
 
 def status() -> list[tuple[str, str]]:
@@ -111,7 +110,7 @@ def status() -> list[tuple[str, str]]:
     if processes.alive("kube-apiserver"):
         lines.append(("node", "Ready" if _node_ready() else "not ready"))
         lines.append(("service names", "resolve" if dns.answers() else "do not resolve"))
-        lines.append(("ports 80 and 443", "open" if _ingress_listens() else "closed"))
+        lines.append(("ports 80 and 443", "open" if ingress.listens() else "closed"))
     return [*lines, ("kubeconfig", str(paths.KUBECONFIG))]
 
 
@@ -169,7 +168,7 @@ def _wait_until_ready() -> None:
     names = tuple(_components())
     _wait("the node", _node_ready, 90, names)
     _wait("the cluster's DNS", dns.answers, 30, names)
-    _wait("the ingress", _ingress_listens, 30, names)
+    _wait("the ingress controller", ingress.listens, 30, names)
 
 
 def _wait(what: str, done: Callable[[], bool], seconds: float, names: tuple[str, ...]) -> None:
@@ -217,14 +216,6 @@ def _end() -> None:
         processes.end(name)
     processes.end_all()
     namespaces.remove()
-
-
-def _ingress_listens() -> bool:
-    try:
-        socket.create_connection((paths.NODE_ADDRESS, 80), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager
@@ -303,7 +294,6 @@ def _components() -> dict[str, list[str]]:
         "kube-proxy": [str(program("kube-proxy")), f"--config={_PROXY_CONFIG}"],
         "coredns": dns.command(),
         "storage": _python("lab.storage"),
-        "ingress": _python("lab.ingress"),
     }
 
 
@@ -313,13 +303,8 @@ def _python(module: str) -> list[str]:
 
 
 def _objects() -> str:
-    return json.dumps(
-        {
-            "apiVersion": "v1",
-            "kind": "List",
-            "items": [*dns.objects(), *storage.objects(), _PROXY_ROLE],
-        }
-    )
+    items = [*dns.objects(), *storage.objects(), *ingress.objects(_PAUSE_IMAGE), _PROXY_ROLE]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
 
 
 # kubeadm binds this role too; without it kube-proxy cannot list services.

@@ -25,7 +25,6 @@ NETNS_FILE = Path("/run/netns") / NETNS
 NETWORK = f"{_SUBNET}.0.0/16"
 HOST_ADDRESS = f"{_SUBNET}.255.1"
 NODE_ADDRESS = f"{_SUBNET}.255.2"
-INGRESS_ADDRESS = f"{_SUBNET}.255.10"  # where nginx asks from, told apart from the kubelet
 POD_RANGE = f"{_SUBNET}.0.0/17"
 SERVICE_RANGE = f"{_SUBNET}.128.0/20"
 API_ADDRESS = f"{_SUBNET}.128.1"

@@ -27,19 +27,13 @@ _WATCHED: list[tuple[type[Any], dict[str, Any]]] = [
     (Namespace, {}),
     (PodResource, {"namespace": "*"}),
 ]
-_NGINX = {"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/component": "controller"}
-NODE_PODS = [
-    Pod(
-        "kube-system",
-        {"k8s-app": "kube-dns"},
-        paths.NODE_ADDRESS,
-        only=frozenset({("TCP", 53), ("UDP", 53)}),
-    ),
-    Pod("ingress-nginx", _NGINX, paths.NODE_ADDRESS, only=frozenset({("TCP", 80), ("TCP", 443)})),
-    # Where it asks from.
-    Pod("ingress-nginx", _NGINX, paths.INGRESS_ADDRESS),
-]
-"""What are pods on minikube, and here processes of the node."""
+DNS_SERVER = Pod(
+    "kube-system",
+    {"k8s-app": "kube-dns"},
+    paths.NODE_ADDRESS,
+    only=frozenset({("TCP", 53), ("UDP", 53)}),
+)
+"""The DNS server: a pod on minikube, a process of the node here."""
 
 log = logging.getLogger("policies")
 
@@ -106,7 +100,7 @@ class Enforcer:
             ],
             range=paths.POD_RANGE,
         )
-        text = render(cluster, NODE_PODS)
+        text = render(cluster, [DNS_SERVER])
         if text != self._enforced:
             _load(text)
             self._enforced = text

@@ -23,7 +23,7 @@ class Pod:
     ports: Mapping[tuple[str, str], int] = field(default_factory=dict, hash=False)
     """Numbers of the ports by name and protocol."""
     only: frozenset[tuple[str, int]] | None = None
-    """Protocols and ports, where it has not the whole address to itself, and asks from another."""
+    """Protocols and ports of a process of the node, which shares the node's address."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,6 @@ def render(cluster: Cluster, node_pods: Sequence[Pod]) -> str:
                 ]
                 chains.append(_chain(name, pod, direction, rules))
                 found.append(f"{pod.address} : jump {name}")
-    sources = ", ".join(pod.address for pod in node_pods if pod.only is None)
     strangers = f"ip {{}} {cluster.range} ip {{}} != @pods drop"
     lines = [
         f"table ip {TABLE}",
@@ -82,15 +81,10 @@ def render(cluster: Cluster, node_pods: Sequence[Pod]) -> str:
         strangers.format("saddr", "saddr"),
         "ip saddr vmap @egress",
         "}",
-        # What else the node sends are the kubelet's probes, which no policy keeps out.
-        "chain from-node {",
-        "type filter hook output priority filter; policy accept;",
-        "ct state established,related accept",
-        f"ip saddr {{ {sources} }} ip daddr vmap @ingress" if sources else "",
-        "}",
+        # No policy keeps out what the node itself sends: the kubelet's probes.
         "}",
     ]
-    return "\n".join(line for line in lines if line) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _elements(words: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from components._network import client_labels
-from lab import paths
+from lab import ingress, paths
 from tests.declared import TCP, declared
 from tests.e2e import places, processes
 from tests.e2e.kubectl import Kubectl
@@ -137,11 +137,11 @@ def _address(change: str, address: str) -> None:
     subprocess.run(words, check=True, capture_output=True, timeout=30)
 
 
-def probe(network: str, targets: list[Target], source: str = "") -> list[bool]:
+def probe(network: str, targets: list[Target]) -> list[bool]:
     """Say for each target whether packets from a network reach it."""
     answer = subprocess.run(
         ["nsenter", f"--net={network}", sys.executable, "-IS", str(INSIDE / "probe.py")],
-        input=json.dumps({"source": source, "to": targets}),
+        input=json.dumps(targets),
         check=True,
         capture_output=True,
         text=True,
@@ -152,27 +152,31 @@ def probe(network: str, targets: list[Target], source: str = "") -> list[bool]:
 
 
 @pytest.fixture(scope="module")
-def open_paths(pods: dict[str, Any], nobodys: None) -> set[str]:  # noqa: ARG001 (they answer)
+def open_paths(
+    pods: dict[str, Any],
+    environment: dict[str, str],
+    nobodys: None,  # noqa: ARG001 (they answer)
+) -> set[str]:
     """Every path that packets find, as it would be declared."""
     running = {name: pod for name, pod in pods.items() if pod["status"]["phase"] == "Running"}
     addresses = {name: pod["status"]["podIP"] for name, pod in running.items()}
     addresses |= {**NOBODYS, "outside": paths.HOST_ADDRESS}
+    controller = Kubectl(environment, ingress.NAMESPACE).pod("traefik")
     targets: list[tuple[str, Target]] = [
         *((name, (address, port, "TCP")) for name, address in addresses.items() for port in TCP),
         *(("dns", (paths.DNS_ADDRESS, 53, protocol)) for protocol in ("TCP", "UDP")),
         ("API server", (paths.API_ADDRESS, 443, "TCP")),
         ("API server", (paths.NODE_ADDRESS, 6443, "TCP")),
         ("kubelet", (paths.NODE_ADDRESS, 10250, "TCP")),
-        ("ingress", (paths.NODE_ADDRESS, 80, "TCP")),
+        *(("ingress", (controller["status"]["podIP"], port, "TCP")) for port in (80, 443)),
     ]
     networks = {
-        name: (f"/proc/{processes.visible_of_pod(pod)[0]}/ns/net", "")
-        for name, pod in running.items()
+        name: f"/proc/{processes.visible_of_pod(pod)[0]}/ns/net"
+        for name, pod in {**running, "ingress": controller}.items()
     }
-    networks["ingress"] = (str(paths.NETNS_FILE), paths.INGRESS_ADDRESS)
     asked = [target for _, target in targets]
     with ThreadPoolExecutor(len(networks)) as threads:
-        answers = threads.map(lambda one: probe(one[0], asked, one[1]), networks.values())
+        answers = threads.map(lambda network: probe(network, asked), networks.values())
         return {
             f"{source} -> {target}: {port}{'/udp' if protocol == 'UDP' else ''}"
             for source, reached in zip(networks, answers, strict=True)

@@ -28,7 +28,7 @@ _SUBNET = "198.18" if paths.NETWORK.startswith("198.19.") else "198.19"
 _NAME = "mlflow-lab" if _SUBNET == "198.18" else "mlflow-lab-19"
 _COMPONENTS = (
     *("etcd", "containerd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"),
-    *("policies", "kubelet", "kube-proxy", "coredns", "storage", "ingress"),
+    *("policies", "kubelet", "kube-proxy", "coredns", "storage"),
 )
 
 

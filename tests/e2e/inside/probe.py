@@ -1,4 +1,4 @@
-"""Try to connect: told on standard input from where and to what, answer what became of each."""
+"""Try to connect to each target that standard input lists; print which of them answered."""
 
 import json
 import socket
@@ -9,13 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 QUESTION = b"\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01"
 
 
-def reached(source: str, address: str, port: int, protocol: str) -> bool:
+def reached(address: str, port: int, protocol: str) -> bool:
     """Say whether packets get there; a port that nobody listens on answers as well."""
     udp = protocol == "UDP"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM) as probe:
         probe.settimeout(3)
-        if source:
-            probe.bind((source, 0))
         try:
             probe.connect((address, port))
             if udp:
@@ -31,9 +29,7 @@ def reached(source: str, address: str, port: int, protocol: str) -> bool:
 def main() -> None:
     asked = json.load(sys.stdin)
     with ThreadPoolExecutor(32) as threads:
-        print(
-            json.dumps(list(threads.map(lambda one: reached(asked["source"], *one), asked["to"])))
-        )
+        print(json.dumps(list(threads.map(lambda one: reached(*one), asked))))
 
 
 if __name__ == "__main__":
