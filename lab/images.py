@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lab import node, packages, paths
+from lab import node, packages, paths, tools
 from lab.processes import run
 from lab.progress import LabError, say, step
 
@@ -24,7 +24,7 @@ _STAND_INS = Path(__file__).parent / "standins"
 # The official images that we can stand in for, by folder, and what the programs in it are.
 _SERVED = {
     "debian": ("debian:trixie", "Debian 13 by debootstrap"),
-    "golang": ("golang:1.26", "this machine's Go"),
+    "golang": ("golang:1.26", "the Go that builds the lab's programs"),
     "hadoop": ("apache/hadoop:3.4", "Maven's HDFS 3.4.2"),
     "maven": ("maven:3.9", "Debian's Maven 3.9"),
     "mysql": ("mysql:9.7", "Debian's MySQL 9.7"),
@@ -266,7 +266,7 @@ def _toolbox(base: str) -> tuple[dict[str, str], dict[Path, Path]]:
         return {"PIP_INDEX_URL": index.strip()}, mounts
     if base == "golang":
         wanted = ("GOROOT", "GOMODCACHE", "GOCACHE", "GOPROXY")
-        found = json.loads(run("go", "env", "-json", *wanted))
+        found = json.loads(run(tools.go(), "env", "-json", *wanted))
         # What this Go compiled outside is valid in here, and is not compiled again.
         mounts = {
             Path("/usr/local/go"): Path(found["GOROOT"]),

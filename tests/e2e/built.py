@@ -9,6 +9,7 @@ import pytest
 
 from commands.cluster import Cluster, Source
 from commands.lab_cluster import LabCluster
+from lab import tools
 from tests.e2e.kubectl import OTHERS_LABEL, Kubectl
 from tests.e2e.programs import run
 
@@ -21,7 +22,7 @@ def provide(cluster: Cluster, image: str, folder: Path) -> None:
 
 def module(cluster: Cluster, name: str, folder: Path) -> Path:
     """Return where the files of a Go module are that an image is built from, checked by its sum."""
-    command = ["go", "mod", "download", "-json", name]
+    command = [str(tools.go()), "mod", "download", "-json", name]
     told = run(command, cluster.environment, seconds=120, folder=folder)
     return Path(json.loads(told.stdout)["Dir"])
 
