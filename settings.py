@@ -3,15 +3,18 @@
 import difflib
 import ipaddress
 import json
+import os
 import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self, TypeGuard, cast
 
 import pulumi
 import pulumi.runtime.config
+import yaml
 
 from components import ARTIFACT_STORES, BACKEND_STORES, IngressArgs
 from components.tracking_server import pool_size
@@ -509,13 +512,25 @@ class Settings:
 
     @property
     def place(self) -> dict[str, Any]:
-        """Where the stack is put."""
+        """Where the stack is put.
+
+        Raises:
+            pulumi.RunError: if the kubeconfig lacks the context. The provider would notice only
+                where something has changed, and the state would name the wrong context by then.
+        """
+        kubeconfig = pulumi.Config("kubernetes").get("kubeconfig")
+        known = [] if kubeconfig else kubeconfig_contexts()
+        if known and self.context and self.context not in known:
+            raise pulumi.RunError(
+                f"kubernetes:context: {self.context!r}; accepted: a context of the kubeconfig, "
+                + " or ".join(map(repr, known))
+            )
         return {
             "name": self.namespace,
             "ours": self.create_namespace,
             "context": self.context,
             # The provider that makes the namespace reads it by itself.
-            "kubeconfig": pulumi.Config("kubernetes").get("kubeconfig"),
+            "kubeconfig": kubeconfig,
             "protected": self.protect_data,
         }
 
@@ -741,6 +756,21 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "ingressNamespace": _existing_namespace,
 }
 """How each setting is read; its keys are those of Pulumi.yaml, which a test compares."""
+
+
+def kubeconfig_contexts() -> list[str]:
+    """Return the contexts of the kubeconfig that `kubectl` and the provider use; none without one.
+
+    A file that cannot be read, or is none, is left to them as well.
+    """
+    files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    found: list[str] = []
+    for file in filter(Path.is_file, map(Path, filter(None, files.split(os.pathsep)))):
+        try:
+            found += [context["name"] for context in yaml.safe_load(file.read_text())["contexts"]]
+        except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+            return []
+    return found
 
 
 def _attribute(key: str) -> str:
