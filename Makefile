@@ -38,14 +38,18 @@ test: check test-unit ## Run every check and test, end to end on a real cluster
 
 .PHONY: check
 check: $(DEV) ## Check format, lint and types: seconds, no cluster
+	@$(MAKE) --jobs=2 --output-sync=target lint mypy pyright
+
+.PHONY: lint mypy pyright
+lint:
 	@$(RUN) ruff format --quiet --check .
 	@$(RUN) ruff check --quiet .
-	@$(RUN) mypy
-	@$(RUN) pyright
+mypy pyright:
+	@$(RUN) $@
 
 .PHONY: test-unit
 test-unit: $(DEV) ## Run the unit tests: seconds, no cluster
-	@$(RUN) pytest --quiet tests/unit
+	@$(RUN) pytest --quiet --numprocesses=2 tests/unit
 
 .PHONY: test-long
 test-long: $(DEV) ## Run the tests that take too long for `make test`
