@@ -37,7 +37,7 @@ _KUBERNETES_STAMP = " ".join(
 class _Program:
     """One program: the folder with its go.mod, its package, its build time, its version stamp.
 
-    A package of our own, next to that go.mod, begins with ``.``.
+    The package ``.`` is our own, beside that go.mod.
     """
 
     module: str
@@ -51,7 +51,7 @@ _NODE = {
     "pulumi": _Program(
         "pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", "4 min", _PULUMI_STAMP
     ),
-    "pulumi-resource-kubernetes": _Program("pulumi", "./kubernetes", "3 min", _PLUGIN_STAMP),
+    "pulumi-resource-kubernetes": _Program("pulumi-kubernetes", ".", "3 min", _PLUGIN_STAMP),
     "kube-apiserver": _Program(
         "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "4 min", _KUBERNETES_STAMP
     ),
@@ -182,7 +182,7 @@ def _wheel_folder(name: str) -> Path:
 
 
 def _ldflags(made: _Program) -> str:
-    if made.package.startswith("."):
+    if made.package == ".":
         return f"-s -w {made.stamp}".strip()
     repository = made.package.partition("/cmd/")[0]
     pinned = re.search(

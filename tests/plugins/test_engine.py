@@ -1,4 +1,7 @@
-"""The three plugins together, under the real engine and on a real cluster."""
+"""The three plugins together, under the real engine and on a real cluster.
+
+What the program relies on is shown with an object of each kind that it makes, without its images.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,12 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 
 provider = k8s.Provider(
-    "cluster", upsert_existing_objects=True, enable_secret_mutable=True,
-    enable_config_map_mutable=True,
+    "cluster", context=os.environ["CONTEXT"], upsert_existing_objects=True,
+    enable_secret_mutable=True, enable_config_map_mutable=True,
 )
 options = pulumi.ResourceOptions(provider=provider)
 labels = {"app": "web"}
-fixed = {"pulumi.com/patchFieldManager": "plugins-test"}
+fixed = {"pulumi.com/patchFieldManager": "plugins-test", "pulumi.com/patchForce": "true"}
 namespace = k8s.core.v1.Namespace("namespace", metadata={"name": "NAMESPACE"}, opts=options)
 where = namespace.metadata.name
 
@@ -176,6 +179,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         "PULUMI_CONFIG_PASSPHRASE": "test",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         **{"REPLICAS": "0", "SECONDS": "60", "DATA": "1"},
+        "CONTEXT": kubectl("config", "current-context").strip(),
     }
     made = Stack(tmp_path, environment)
     made.run("stack", "init", "dev")
@@ -211,6 +215,16 @@ def test_a_life(stack: Stack) -> None:
     assert "~ 1 updated" in repaired
     stack.run("preview", "--expect-no-changes")
     assert stack.outputs() == made
+
+    # The same cluster under another name is the same cluster: nothing on it is replaced.
+    kubeconfig = json.loads(kubectl("config", "view", "--raw", "--output=json"))
+    kubeconfig["contexts"].append({**kubeconfig["contexts"][0], "name": "renamed"})
+    renamed = stack.folder / "kubeconfig"
+    renamed.write_text(json.dumps(kubeconfig))
+    stack.environment |= {"KUBECONFIG": str(renamed), "CONTEXT": "renamed"}
+    said = stack.run("up", "--yes", "--skip-preview")
+    assert "~ 1 updated" in said
+    assert "replaced" not in said
 
     stack.run("destroy", "--yes", "--skip-preview")
     assert NAMESPACE not in kubectl("get", "namespaces")

@@ -10,7 +10,7 @@ import (
 // RegisterResource refuses: a component that renders YAML or a chart is not built in.
 func RegisterResource(
 	_ *pulumi.Context, apiVersion, kind, name string, _ pulumi.Input, _ ...pulumi.ResourceOption,
-) (pulumi.Resource, error) {
+) (pulumi.CustomResource, error) {
 	return nil, fmt.Errorf("%s %s %s: this build of the Kubernetes provider has no components "+
 		"that render YAML, Kustomize or Helm charts", apiVersion, kind, name)
 }
