@@ -10,20 +10,24 @@ from components._labels import PART_OF_THE_STACK, metadata
 from components._network import Path, namespaces, policy
 
 ARTIFACT_ANNOTATIONS = {
-    # Without it nginx refuses every body over 1 MB with 413: no model could be logged.
+    # By default nginx refuses every body over 1 MB with 413: no model could be logged.
     "nginx.ingress.kubernetes.io/proxy-body-size": "0",
-    # Without it nginx keeps a whole upload on its own disk before the server sees the first byte.
+    # By default nginx keeps a whole upload on its disk before the server sees the first byte.
     "nginx.ingress.kubernetes.io/proxy-request-buffering": "off",
-    # Without it nginx writes downloads that the client takes slowly to its own disk.
+    # By default nginx writes downloads that the client takes slowly to its disk.
     "nginx.ingress.kubernetes.io/proxy-buffering": "off",
-    # Without them a large artifact ends in 504 after 60 s: the server fetches it from the store
-    # before it sends the first byte, and stores it before it answers an upload.
-    "nginx.ingress.kubernetes.io/proxy-read-timeout": "600",
+    # By default a large artifact ends in 504 after 60 s: the server fetches an artifact from the
+    # store before it sends the first byte, and stores an artifact before it answers an upload.
+    # A day, for Traefik counts from an upload's beginning; nginx counts from its end.
+    "nginx.ingress.kubernetes.io/proxy-read-timeout": "86400",
     "nginx.ingress.kubernetes.io/proxy-send-timeout": "600",
 }
-"""Annotations for nginx; other controllers ignore them. Each comment says what breaks without."""
+"""Annotations of ingress-nginx, which Traefik's provider for them heeds too (docs/ingress.md).
+
+Other controllers ignore them. Each comment says what happens without the annotation.
+"""
 HTTPS_ANNOTATIONS = {
-    # Without it plain HTTP is served as well, passwords and all, wherever a cluster's nginx was
+    # By default plain HTTP is served as well, passwords and all, wherever a cluster's nginx was
     # told `ssl-redirect: "false"`.
     "nginx.ingress.kubernetes.io/ssl-redirect": "true",
 }

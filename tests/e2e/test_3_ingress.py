@@ -1,0 +1,30 @@
+"""What proxies like to cut off or hold back passes the ingress controller whole."""
+
+import pytest
+
+from tests.e2e import places
+from tests.e2e.stack import Stack
+
+
+# Long enough to pass every limit of 60 s that a controller has unless it is told otherwise.
+@pytest.mark.parametrize("seconds", [20, pytest.param(300, marks=pytest.mark.long)])
+def test_slow_transfers_are_not_cut_off(
+    stack: Stack, machine: places.Machine, seconds: int
+) -> None:
+    # More than the buffers of every socket on the way, so that all wait for the client.
+    size = 60_000_000
+    report = machine.run(
+        "transfer_slowly.py",
+        *(f"--size={size}", f"--seconds={seconds}"),
+        client_env=stack.client_env(),
+        seconds=seconds + 120,
+    )
+    print(report)
+    assert report["upload"] == [200, True]
+    assert report["download"]
+    assert min(report["upload_seconds"], report["download_seconds"]) >= seconds
+
+
+def test_spans_arrive_by_opentelemetry(stack: Stack, machine: places.Machine) -> None:
+    spans = machine.run("send_spans.py", client_env=stack.client_env(), seconds=120)
+    assert spans == {"answer": "six times seven"}
