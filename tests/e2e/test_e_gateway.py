@@ -1,9 +1,7 @@
-"""A stack behind a Gateway that somebody else runs: Contour, with its Envoy, in HTTPS.
-
-Both are built from packages (gateway/), as our own images are, so that the lab can run them.
-"""
+"""A stack behind a Gateway that another team runs, in HTTPS: Traefik, in a namespace of its own."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 from commands import images
 from commands import stack as stacks
 from commands.cluster import Cluster
+from lab import tools
 from tests.e2e import built, places
 from tests.e2e.alone import alone
 from tests.e2e.kubectl import Kubectl, ready
@@ -25,14 +24,13 @@ from tests.unit.recorder import run_stack
 from tests.variants import objects
 
 NAMESPACE = "mlflow-e2e-gateway"
-# What Contour's own files call its namespace.
-CONTOUR = "projectcontour"
+TRAEFIK = "mlflow-e2e-traefik"
 HERE = CLONE / "tests" / "e2e" / "gateway"
-IMAGE = "mlflow-kubernetes/test-gateway:1.33.8"
+IMAGE = "mlflow-kubernetes/test-gateway:1"
 THEIR_GATEWAY: dict[str, Any] = {
     "tls": "gateway",
-    "gateway": f"{CONTOUR}/public/https",
-    "ingressNamespace": CONTOUR,
+    "gateway": f"{TRAEFIK}/public/https",
+    "ingressNamespace": TRAEFIK,
 }
 HOSTS = [f"{NAMESPACE}-{what}.local" for what in ("server", "minio", "console")]
 TRUSTED = "/tmp/ca.pem"  # noqa: S108 (the pod's own)
@@ -47,29 +45,36 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def gateway(cluster: Cluster, authority: Path) -> Iterator[Kubectl]:
-    """`kubectl` where the Gateway runs."""
-    kubectl = Kubectl(cluster.environment, CONTOUR)
-    built.provide(cluster, IMAGE, HERE)
-    examples = built.module(cluster, "github.com/projectcontour/contour", HERE) / "examples"
-    files = [
-        examples / "gateway" / "00-crds.yaml",
-        *(
-            examples / "contour" / name
-            for name in ("00-common.yaml", "01-crds.yaml", "02-role-contour.yaml", "02-rbac.yaml")
-        ),
-    ]
-    own = (HERE / "objects.yaml").read_text().replace("IMAGE", IMAGE)
-    with built.applied(cluster, kubectl, files):
-        kubectl(
-            *("create", "secret", "tls", "certificate"),
-            f"--cert={authority / 'public.crt'}",
-            f"--key={authority / 'private.key'}",
-        )
-        wait_until(lambda: not kubectl.items("gateways"), 30, "the cluster knows Gateways")
-        kubectl("apply", "--filename=-", stdin=own)
-        wait_until(lambda: ready(kubectl.json("get", "pod", "gateway")), 90, "the Gateway runs")
-        yield kubectl
+def gateway(
+    cluster: Cluster, authority: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Kubectl]:
+    """`kubectl` in the Gateway's namespace."""
+    kubectl = Kubectl(cluster.environment, TRAEFIK)
+    folder = tmp_path_factory.mktemp("image") / "gateway"
+    folder.mkdir()
+    for file in (HERE / "Dockerfile", tools.wheel_pin("traefik")):
+        shutil.copy(file, folder)
+    built.provide(cluster, IMAGE, folder)
+    module = built.module(cluster, "sigs.k8s.io/gateway-api", HERE)
+    kinds = sorted((module / "config" / "crd" / "standard").glob("*.yaml"))
+    own = (HERE / "objects.yaml").read_text().replace("IMAGE", IMAGE).replace("NAMESPACE", TRAEFIK)
+    # A run that was killed may have left its namespace.
+    kubectl("delete", "namespace", TRAEFIK, "--ignore-not-found", seconds=120)
+    with built.applied(cluster, kubectl, kinds):
+        try:
+            kubectl("create", "namespace", TRAEFIK)
+            kubectl(
+                *("create", "secret", "tls", "certificate"),
+                f"--cert={authority / 'public.crt'}",
+                f"--key={authority / 'private.key'}",
+            )
+            wait_until(lambda: not kubectl.items("gateways"), 30, "the cluster knows Gateways")
+            kubectl("apply", "--filename=-", stdin=own)
+            wait_until(lambda: ready(kubectl.json("get", "pod", "gateway")), 90, "Traefik runs")
+            yield kubectl
+        finally:
+            kubectl("delete", "namespace", TRAEFIK, "--ignore-not-found", seconds=120)
+            kubectl("delete", "clusterrole,clusterrolebinding", TRAEFIK, "--ignore-not-found")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +97,7 @@ def client(
 ) -> Iterator[places.Pod]:
     """A client that finds the stack's hosts at the Gateway, and trusts its certificate."""
     places.provide_image(cluster)
-    address = gateway.json("get", "service", "envoy")["spec"]["clusterIP"]
+    address = gateway.json("get", "service", "gateway")["spec"]["clusterIP"]
     told = stack.outputs()["hosts_line"].replace("<address of the gateway>", address)
     assert told.split() == [address, *HOSTS]
     with places.client_pod(cluster.environment, f"{NAMESPACE}-client", told) as pod:
@@ -129,9 +134,9 @@ def test_a_client_does_its_work(stack: Stack, client: places.Pod) -> None:
 def test_every_host_is_served_by_https_alone(client: places.Pod) -> None:
     asked = [f"{scheme}://{host}/" for host in HOSTS for scheme in ("https", "http")]
     status = client.run("ask_hosts.py", *asked, client_env={"CA": TRUSTED}, seconds=60)
-    # The server's page, the store's API and its console ask for a login, or show one; and Contour
-    # opens no port that no route is on.
-    assert [status[url] for url in asked] == [401, 0, 403, 0, 200, 0]
+    # The server's page, the store's API and its console ask for a login, or show one. The listener
+    # without TLS has no route.
+    assert [status[url] for url in asked] == [401, 404, 403, 404, 200, 404]
 
 
 def test_there_is_nothing_more_to_do(stack: Stack) -> None:
