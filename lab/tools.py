@@ -202,7 +202,7 @@ def _folder(module: str) -> Path:
     sources = sorted(path for path in (_SOURCES / module).rglob("*") if path.is_file())
     parts = [source.read_bytes() for source in sources]
     parts += [_ldflags(made).encode() for made in _PROGRAMS.values() if made.module == module]
-    parts.append((_machine_go() or _wheel_pin("go").read_text()).encode())
+    parts.append((_machine_go() or wheel_pin("go").read_text()).encode())
     return paths.TOOLS / f"{module}-{hashlib.sha256(b''.join(parts)).hexdigest()[:12]}"
 
 

@@ -131,17 +131,17 @@ def inventory(kubectl: Kubectl) -> set[Object]:
 
     The API server makes an APIService for each kind of those itself, and says so by a label.
     """
+    # A test that runs meanwhile may take a kind away between the two calls of kubectl.
+    return wait_until(lambda: _inventory(kubectl), 60, "every kind is listed", every=1)
+
+
+def _inventory(kubectl: Kubectl) -> set[Object]:
     kinds = kubectl("api-resources", "--verbs=list", "--output=name").split()
     lasting = sorted(kind for kind in kinds if kind not in _PASSING and not _MEASURED.search(kind))
     line = "|".join(_FIELDS)
     listed = kubectl(
-        *(
-            "get",
-            ",".join(lasting),
-            "--all-namespaces",
-            "--ignore-not-found",
-            f"--selector={_OURS}",
-        ),
+        *("get", ",".join(lasting), "--all-namespaces", "--ignore-not-found"),
+        f"--selector={_OURS}",
         f"--output=jsonpath={{range .items[*]}}{line}{{'\\n'}}{{end}}",
         seconds=120,
     )
