@@ -7,6 +7,7 @@ from urllib.parse import quote, quote_plus
 
 from tests.e2e import processes
 from tests.e2e.stack import Stack
+from tests.e2e.waiting import wait_until
 
 # The secrets that each part of a stack brings along, by what the program or a test calls them.
 OF = {
@@ -87,9 +88,14 @@ def elsewhere(stack: Stack) -> dict[str, str]:
 
 def everything_but_secrets(stack: Stack) -> str:
     """Return all objects of the namespace, whole, but Secrets, whose job it is to hold them."""
-    kinds = stack.kubectl("api-resources", "--verbs=list", "--namespaced", "--output=name").split()
-    others = ",".join(kind for kind in kinds if kind != "secrets")
-    return stack.kubectl("get", others, "--output=yaml", "--show-managed-fields", seconds=120)
+
+    def shown() -> str:
+        kinds = stack.kubectl("api-resources", "--verbs=list", "--namespaced", "--output=name")
+        others = ",".join(kind for kind in kinds.split() if kind != "secrets")
+        return stack.kubectl("get", others, "--output=yaml", "--show-managed-fields", seconds=120)
+
+    # A test that runs meanwhile may take a kind away between the two calls of kubectl.
+    return wait_until(shown, 60, "every kind is shown", every=1)
 
 
 def logs(stack: Stack) -> dict[str, str]:
