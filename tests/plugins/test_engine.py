@@ -81,7 +81,7 @@ k8s.apps.v1.StatefulSet(
 )
 service = k8s.core.v1.Service(
     "web", metadata=metadata("web"), opts=options,
-    spec={"type": "NodePort", "selector": {"app": "none"},
+    spec={"selector": {"app": "none"},
           "ports": [{"name": "http", "port": 80, "target_port": 80}]},
 )
 k8s.core.v1.PersistentVolumeClaim(
@@ -111,7 +111,6 @@ k8s.policy.v1.PodDisruptionBudget(
     "web", metadata=metadata("web"), opts=options,
     spec={"max_unavailable": 1, "selector": {"match_labels": labels}},
 )
-pulumi.export("port", service.spec.ports[0].node_port.apply(lambda port: port + 0))
 pulumi.export("name", settings.metadata.name)
 pulumi.export("password", password.result)
 """.replace("NAMESPACE", NAMESPACE)
@@ -155,13 +154,13 @@ def kubectl(*arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def processes_in(folder: Path) -> list[str]:
+def processes_in(folder: Path) -> list[int]:
     """Return the processes that work in a folder, as a stack's programs and plugins do."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it may just have ended
             if (process / "cwd").readlink() == folder:
-                found.append((process / "cmdline").read_text())
+                found.append(int(process.name))
     return found
 
 
@@ -187,16 +186,18 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     for process in made.begun:
         process.kill()
         process.wait()
+    # The provider outlives an engine that was killed by some minutes.
+    for left in processes_in(tmp_path):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(left, signal.SIGKILL)
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
 
 
 def test_a_life(stack: Stack) -> None:
     """Made, unchanged, changed, drifted, repaired, deleted; no secret in clear in the state."""
-    preview = stack.run("preview")
-    assert "port    : [unknown]" in preview
+    stack.run("preview")
     stack.run("up", "--yes", "--skip-preview")
     made = stack.outputs()
-    assert 30000 <= made["port"] <= 32767
     assert made["name"].startswith("settings-")
     for operation in (["up", "--yes"], ["preview"], ["refresh", "--yes"]):
         stack.run(*operation, "--expect-no-changes")
@@ -257,8 +258,8 @@ def test_an_interrupted_up_goes_on(
     up.send_signal(number)
     output, _ = up.communicate(timeout=60)
     assert up.returncode != 0
-    wait_for(lambda: not processes_in(stack.folder))
     if number == signal.SIGINT:
+        wait_for(lambda: not processes_in(stack.folder))
         assert 'Resource operation was cancelled for "web"' in output
     before = kubectl("get", "secret", "secret", "-o", "jsonpath={.data} {.metadata.uid}")
     if number == signal.SIGKILL:
