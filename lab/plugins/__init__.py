@@ -1,4 +1,4 @@
-"""Pulumi plugins for machines that reach package registries only: none has the official ones.
+"""Pulumi plugins that package registries do not have: the Python language host, and random.
 
 They match what the official plugins show for what this repository's program uses, and no more.
 """
