@@ -54,7 +54,7 @@ class IngressArgs(TypedDict):
     tls_issuer: NotRequired[str | None]
     """ClusterIssuer of cert-manager that fills them. Defaults to none."""
     namespace: NotRequired[str]
-    """Namespace of the controller's pods. Defaults to that of nginx's, on minikube and off it."""
+    """Namespace of the controller's pods. Defaults to ``ingress-nginx``."""
 
 
 def from_ingress(args: IngressArgs, *ports: int) -> Path:

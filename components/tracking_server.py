@@ -306,9 +306,9 @@ def _pod(
         "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(pool),
         # MLflow reads 0 as "not set", which means 10 (mlflow/store/db/utils.py).
         "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "1",
-        # uvicorn closes an idle connection after 5 s, nginx keeps it for 60 s: a POST sent into a
-        # connection that is just being closed is a 502 that nginx may not retry.
-        "MLFLOW_UVICORN_OPTS": "--timeout-keep-alive=75",
+        # By default uvicorn closes an idle connection after 5 s. nginx keeps one for 60 s, Traefik
+        # for up to 90 s, and neither may repeat a POST that meets a closing connection: 502.
+        "MLFLOW_UVICORN_OPTS": "--timeout-keep-alive=100",
         # Nothing that people log here is for others to count.
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "HOME": "/tmp",  # noqa: S108 (in the pod)

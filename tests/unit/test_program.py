@@ -318,7 +318,7 @@ def test_traps_of_the_images_and_of_mlflow_are_stepped_around(
     # Job runners take 1.4 GB; a pool that overflows reconnects; idle connections end in 502.
     assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
     assert environment["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"] == "9"
-    assert "--timeout-keep-alive=75" in environment["MLFLOW_UVICORN_OPTS"].split()
+    assert "--timeout-keep-alive=100" in environment["MLFLOW_UVICORN_OPTS"].split()
     assert environment["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] == (
         "http://mlflow-server.local,https://mlflow-server.local"
     )
