@@ -35,8 +35,9 @@ from lab.tools import program
 _PACKAGES = (
     *("containerd", "runc", "containernetworking-plugins", "iptables", "conntrack", "socat"),
     *("iproute2", "util-linux", "mount", "openssl", "catatonit"),
+    "busybox-static",
 )
-_PAUSE_IMAGE = "localhost/mlflow-lab/pause:1"
+_NODE_IMAGE = "localhost/mlflow-lab/node:1"
 _CONTAINERD_CONFIG = paths.NODE_DIR / "containerd.toml"
 _NETWORK = paths.NODE_DIR / "cni"
 _PLUGINS = paths.NODE_DIR / "cni-plugins"
@@ -140,7 +141,7 @@ def _start(dead: list[str]) -> None:
         if name in dead:
             _start_process(name, commands[name])
     _wait("containerd", lambda: "overlayfs" in _plugins(), 30, first)
-    _provide_pause_image()
+    _provide_node_image()
     _wait("the API server", _api_ready, 60, first)
     kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=_objects())
     for name in dead:
@@ -293,7 +294,7 @@ def _components() -> dict[str, list[str]]:
         ],
         "kube-proxy": [str(program("kube-proxy")), f"--config={_PROXY_CONFIG}"],
         "coredns": dns.command(),
-        "storage": _python("lab.storage"),
+        "storage": storage.command(),
     }
 
 
@@ -303,7 +304,7 @@ def _python(module: str) -> list[str]:
 
 
 def _objects() -> str:
-    items = [*dns.objects(), *storage.objects(), *ingress.objects(_PAUSE_IMAGE), _PROXY_ROLE]
+    items = [*dns.objects(), *storage.objects(), *ingress.objects(_NODE_IMAGE), _PROXY_ROLE]
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
 
 
@@ -325,6 +326,7 @@ _PROXY_ROLE = {
 
 def _configure() -> None:
     dns.configure()
+    storage.configure(_NODE_IMAGE)
     _install_plugins()
     _NETWORK.mkdir(exist_ok=True)
     write(_NETWORK / "mlflow-lab.conflist", json.dumps(_network()))
@@ -381,7 +383,7 @@ state = "/run/containerd/state"  # hidden by the mount namespace: containers end
 [grpc]
 address = "{paths.CONTAINERD_SOCKET}"
 [plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "{_PAUSE_IMAGE}"
+sandbox_image = "{_NODE_IMAGE}"
 netns_mounts_under_state_dir = true
 # As Docker, and so minikube, does: port 80 is anyone's in a pod of its own.
 enable_unprivileged_ports = true
@@ -448,19 +450,30 @@ def _proxy() -> dict[str, object]:
     }
 
 
-def _provide_pause_image() -> None:
-    """Import the image that holds a pod's namespaces open: catatonit's pause mode, alone."""
-    if ctr("images", "list", "--quiet", f"name=={_PAUSE_IMAGE}"):
+def _provide_node_image() -> None:
+    """Import the one image that the node itself needs, made of static programs.
+
+    It holds a pod's namespaces open (catatonit's pause mode), and makes and removes volumes.
+    """
+    if ctr("images", "list", "--quiet", f"name=={_NODE_IMAGE}"):
         return
-    archive = paths.NODE_DIR / "pause.tar"
-    layer = _tar({"catatonit": Path("/usr/bin/catatonit").read_bytes()})
+    archive = paths.NODE_DIR / "image.tar"
+    script = '#!/bin/busybox sh\nexec /bin/busybox {} "$VOL_DIR"\n'
+    layer = _tar(
+        {
+            "catatonit": Path("/usr/bin/catatonit").read_bytes(),
+            "bin/busybox": Path("/bin/busybox").read_bytes(),
+            "setup": script.format("mkdir -p -m 0777").encode(),
+            "teardown": script.format("rm -rf").encode(),
+        }
+    )
     config = {
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()],
         "os": "linux",
         "config": {"Entrypoint": ["/catatonit", "-P"], "User": "65535:65535"},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
     }
-    content = [{"Config": "config.json", "RepoTags": [_PAUSE_IMAGE], "Layers": ["layer.tar"]}]
+    content = [{"Config": "config.json", "RepoTags": [_NODE_IMAGE], "Layers": ["layer.tar"]}]
     files = {"config.json": json.dumps(config).encode(), "layer.tar": layer}
     archive.write_bytes(_tar({**files, "manifest.json": json.dumps(content).encode()}))
     ctr("images", "import", archive)

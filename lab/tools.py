@@ -65,6 +65,9 @@ _NODE = {
             "kubectl",
         )
     },
+    "local-path-provisioner": _Program(
+        "kubernetes", "github.com/rancher/local-path-provisioner", "10 s"
+    ),
     "etcd": _Program("etcd", "go.etcd.io/etcd/server/v3", "30 s"),
     "coredns": _Program("coredns", ".", "1 min"),
 }

@@ -6,6 +6,7 @@ pods is proved by the end-to-end tests.
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -30,6 +31,13 @@ _COMPONENTS = (
     *("etcd", "containerd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"),
     *("policies", "kubelet", "kube-proxy", "coredns", "storage"),
 )
+
+CLAIM = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: kept}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+"""
 
 
 class Lab:
@@ -60,11 +68,13 @@ class Lab:
         assert started.returncode == 0, output + errors
         return output + errors
 
-    def kubectl(self, *words: str) -> str:
+    def kubectl(self, *words: str, stdin: str = "") -> str:
         kubectl = next(self.home.glob("tools/kubernetes-*/kubectl"))
         config = self.home / "node" / "kubeconfig"
         command = [str(kubectl), f"--kubeconfig={config}", *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            command, check=True, capture_output=True, input=stdin, text=True
+        ).stdout
 
     def pid(self, name: str) -> int:
         return int((self.home / "node" / "pids" / name).read_text())
@@ -152,6 +162,22 @@ def test_start_brings_back_what_was_killed_and_leaves_the_rest(lab: Lab, name: s
     after = lab.pids()
     assert {changed for changed in after if after[changed] != before[changed]} == {name}
     lab.run("status")
+
+
+def test_a_claim_has_a_folder_for_any_user_until_it_is_deleted(lab: Lab) -> None:
+    """No pod mounts the claim, and the provisioner is killed while it works."""
+    lab.run("start")
+    lab.kubectl("apply", "--filename=-", stdin=CLAIM)
+    os.kill(lab.pid("storage"), signal.SIGKILL)
+    lab.run("start")
+    lab.kubectl("wait", "pvc/kept", "--for=jsonpath={.status.phase}=Bound", "--timeout=60s")
+    (folder,) = (lab.home / "node" / "volumes").iterdir()
+    assert stat.filemode(folder.stat().st_mode) == "drwxrwxrwx"
+    lab.kubectl("delete", "pvc/kept", "--wait=false")
+    os.kill(lab.pid("storage"), signal.SIGKILL)
+    lab.run("start")
+    lab.kubectl("wait", "pv", "--all", "--for=delete", "--timeout=60s")
+    assert not folder.exists()
 
 
 def test_start_makes_a_lost_network_anew(lab: Lab) -> None:
