@@ -23,7 +23,7 @@ _CACHE = paths.CACHE / "images"
 _STAND_INS = Path(__file__).parent / "standins"
 # The official images that we can stand in for, by folder, and what the programs in it are.
 _SERVED = {
-    "debian": ("debian:trixie", "Debian 13 by debootstrap"),
+    "debian": ("debian:trixie", "Debian 13 by mmdebstrap"),
     "golang": ("golang:1.26", "the Go that builds the lab's programs"),
     "hadoop": ("apache/hadoop:3.4", "Maven's HDFS 3.4.2"),
     "maven": ("maven:3.9", "Debian's Maven 3.9"),
@@ -42,7 +42,6 @@ _USUAL = {
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # What debian:<suite>-slim leaves out too, now and in packages that are installed later.
 _UNWANTED = ("doc", "info", "locale", "man")
-_LISTS = ("var/cache/apt", "var/lib/apt/lists")
 _SLIM = "".join(f"path-exclude /usr/share/{name}/*\n" for name in _UNWANTED)
 # What buildah adds after the words of the command that failed.
 _NOISE = re.compile(r"Error: (building at STEP|exit status)|subprocess exited|time=")
@@ -211,7 +210,7 @@ def _archive(name: str, build: _Build) -> Path:
 
 @contextmanager
 def _building() -> Iterator[None]:
-    packages.need("buildah", "debootstrap", "debian-archive-keyring", "ca-certificates")
+    packages.need("buildah", "mmdebstrap", "debian-archive-keyring", "ca-certificates")
     _buildah("rm", "--all")  # what a killed build left mounted
     try:
         yield
@@ -289,24 +288,22 @@ def _toolbox(base: str) -> tuple[dict[str, str], dict[Path, Path]]:
 def _debian(folder: Path) -> Path:
     """Return a context that holds a Debian, made from the packages of this machine's mirror."""
     context = _CACHE / "debian"
-    root = context / "root"
-    run("rm", "--recursive", "--force", "--one-file-system", context)
+    shutil.rmtree(context, ignore_errors=True)
     shutil.copytree(folder, context)
-    # debootstrap mounts /proc in there: out of everybody's sight, and gone when it is killed.
-    command = ("unshare", "--mount", "debootstrap", "--variant=minbase")
-    suite = _SERVED["debian"][0].partition(":")[2]
-    _logged("debootstrap", *command, suite, root, *_mirror())
-    (root / "etc/dpkg/dpkg.cfg.d/slim").write_text(_SLIM)
-    for name in (*(f"usr/share/{name}" for name in _UNWANTED), *_LISTS):
-        run("rm", "--recursive", "--force", root / name)
-        (root / name).mkdir()
-    run("tar", "--create", "--file", context / "root.tar", "--directory", root, ".")
-    run("rm", "--recursive", "--force", "--one-file-system", root)
+    _logged(
+        "mmdebstrap",
+        *("mmdebstrap", "--mode=root", "--variant=minbase", f"--aptopt={_apt_settings()}"),
+        # It leaves out by itself only what is asked for with an equals sign.
+        *(f"--dpkgopt={line.replace(' ', '=')}" for line in _SLIM.splitlines()),
+        # This machine's settings of apt are no part of the image.
+        '--customize-hook=rm "$1"/etc/apt/apt.conf.d/99mmdebstrap',
+        *(_SERVED["debian"][0].partition(":")[2], context / "root.tar", *_mirror()),
+    )
     return context
 
 
 def _mirror() -> list[str]:
-    """Return the mirror that this machine's apt uses; without one, debootstrap knows its own."""
+    """Return the mirror that this machine's apt uses; without one, mmdebstrap knows its own."""
     fields = ("--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages")
     targets = run("apt-get", "indextargets", *fields, check=False).splitlines()
     found = [target.rpartition("|")[2] for target in targets if target.startswith("Debian|Debian|")]
