@@ -153,15 +153,7 @@ def _start(dead: list[str]) -> None:
 def _start_process(name: str, command: list[str]) -> None:
     if name != "containerd":  # whose shims keep the pods running, and are found by the next one
         processes.end(name)
-    environment = {
-        "PATH": _SEARCH_PATH,
-        "HOME": "/root",
-        "KUBECONFIG": str(paths.KUBECONFIG),
-        "PYTHONPATH": str(paths.CLONE),
-    }
-    for setting in ("MLFLOW_LAB_HOME", "MLFLOW_LAB_SUBNET", "XDG_CACHE_HOME"):
-        if setting in os.environ:
-            environment[setting] = os.environ[setting]
+    environment = {"PATH": _SEARCH_PATH, "HOME": "/root"}
     processes.start(name, [*namespaces.enter(), *command], environment)
 
 
@@ -283,7 +275,7 @@ def _components() -> dict[str, list[str]]:
             "--bind-address=127.0.0.1",
             "--leader-elect=false",
         ],
-        "policies": _python("lab.policies"),
+        "policies": policies.command(),
         "kubelet": [
             str(program("kubelet")),
             f"--kubeconfig={credentials.kubeconfig('kubelet')}",
@@ -296,11 +288,6 @@ def _components() -> dict[str, list[str]]:
         "coredns": dns.command(),
         "storage": storage.command(),
     }
-
-
-def _python(module: str) -> list[str]:
-    # -P: the folder that the user is in must not be searched for modules.
-    return [sys.executable, "-P", "-u", "-m", module]
 
 
 def _objects() -> str:
@@ -348,7 +335,7 @@ def _install_plugins() -> None:
     for plugin in Path("/usr/lib/cni").iterdir():
         if not (_PLUGINS / plugin.name).is_symlink():
             (_PLUGINS / plugin.name).symlink_to(plugin)
-    policies.install_plugin(_PLUGINS, Path(sys.executable).resolve())
+    policies.install_plugin(_PLUGINS)
 
 
 def _network() -> dict[str, object]:

@@ -37,7 +37,7 @@ _KUBERNETES_STAMP = " ".join(
 class _Program:
     """One program: the folder with its go.mod, its package, its build time, its version stamp.
 
-    The package ``.`` is our own, beside that go.mod.
+    A package of our own, beside that go.mod, begins with a dot.
     """
 
     module: str
@@ -68,6 +68,7 @@ _NODE = {
     "local-path-provisioner": _Program(
         "kubernetes", "github.com/rancher/local-path-provisioner", "10 s"
     ),
+    "policies": _Program("kubernetes", "./policies", "10 s"),
     "etcd": _Program("etcd", "go.etcd.io/etcd/server/v3", "30 s"),
     "coredns": _Program("coredns", ".", "1 min"),
 }
@@ -186,8 +187,8 @@ def _wheel_folder(name: str) -> Path:
 
 
 def _ldflags(made: _Program) -> str:
-    if made.package == ".":
-        return f"-s -w {made.stamp}".strip()
+    if made.package.startswith("."):
+        return f"-s -w {made.stamp}"
     repository = made.package.partition("/cmd/")[0]
     pinned = re.search(
         rf"^\s*(?:require )?{re.escape(repository)} (v(\d+)\.(\d+)\S*)",

@@ -214,4 +214,4 @@ def test_a_pod_is_protected_and_wired_from_its_first_moment(
 ) -> None:
     assert {"at-once", "at-once-denied"} <= pods.keys()
     assert stack.kubectl("logs", "at-once").strip() == "reached"
-    assert stack.kubectl("logs", "at-once-denied").strip() == "No route to host"
+    assert stack.kubectl("logs", "at-once-denied").strip() == "Connection refused"

@@ -1,0 +1,37 @@
+"""Network policies: kube-router's controller, in a program that is also a network plugin.
+
+`tools/kubernetes/policies/main.go` is that program, and says why it is not kube-router itself.
+"""
+
+from pathlib import Path
+
+from lab import credentials, paths
+from lab.tools import program
+
+PACKAGES = ("ipset",)
+_PLUGIN = "mlflow-lab-policies"
+_SOCKET = Path("/run") / f"{_PLUGIN}.socket"  # the node's mount namespace hides it
+
+
+def command() -> list[str]:
+    """Return the command that enforces policies; the rules stay in force without it."""
+    return [
+        str(program("policies")),
+        f"--kubeconfig={credentials.kubeconfig('admin')}",
+        f"--node={paths.NODE_NAME}",
+        f"--address={paths.NODE_ADDRESS}",
+        f"--services={paths.SERVICE_RANGE}",
+        f"--socket={_SOCKET}",
+    ]
+
+
+def plugin_configuration() -> dict[str, object]:
+    """Return the plugin's part of the pods' network, which must come last."""
+    return {"type": _PLUGIN, "socket": str(_SOCKET)}
+
+
+def install_plugin(folder: Path) -> None:
+    """Put the plugin among the others."""
+    plugin = folder / _PLUGIN
+    plugin.unlink(missing_ok=True)
+    plugin.symlink_to(program("policies").resolve())
