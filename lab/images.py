@@ -297,7 +297,9 @@ def _debian(folder: Path) -> Path:
         *(f"--dpkgopt={line.replace(' ', '=')}" for line in _SLIM.splitlines()),
         # This machine's settings of apt are no part of the image.
         '--customize-hook=rm "$1"/etc/apt/apt.conf.d/99mmdebstrap',
-        *(_SERVED["debian"][0].partition(":")[2], context / "root.tar", *_mirror()),
+        _SERVED["debian"][0].partition(":")[2],
+        context / "root.tar",
+        *_mirror(),
     )
     return context
 

@@ -42,6 +42,7 @@ def test_pypis_go_builds_in_the_place_of_one_that_cannot(
     monkeypatch.setattr(tools, "_install", lambda _: installed.parent.mkdir(parents=True))
     assert tools._machine_go() == ""
     assert tools.go() == installed
+    assert tools._folder.__wrapped__("kubeconform").parent == tmp_path
     assert installed.parent.exists()
 
 
