@@ -6,10 +6,9 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --requirement
-# One marker for each file of requirements: the program's, which is all that a user's cluster takes;
-# the lab's, which commands/cluster.py asks for when the lab is chosen; and the developers'.
+# One marker for each file of requirements: the program's, which is all that `make up` takes, and the
+# developers'. The lab imports no more than the program, and pins its own programs in lab/tools/.
 VENV := .venv/.made
-LAB := .venv/.lab
 DEV := .venv/.dev
 
 .PHONY: up
@@ -78,12 +77,7 @@ $(VENV): requirements.txt
 	@$(INSTALL) requirements.txt >&2
 	@touch $@
 
-$(LAB): lab/requirements.txt $(VENV)
-	@echo "installing what the lab needs into .venv, usually 5 s ..." >&2
-	@$(INSTALL) lab/requirements.txt >&2
-	@touch $@
-
-$(DEV): requirements-dev.txt $(LAB)
+$(DEV): requirements-dev.txt $(VENV)
 	@echo "installing what the checks and tests need into .venv, usually 15 s ..." >&2
 	@$(INSTALL) requirements-dev.txt >&2
 	@touch $@

@@ -220,11 +220,7 @@ def _users_cluster(context: str, environment: dict[str, str]) -> Cluster:
 
 
 def _lab_cluster(environment: dict[str, str]) -> Cluster:
-    # A `make` that started this command must not hand down its flags: `-j` comes with open files.
-    outside = {k: v for k, v in environment.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
-    if stream(["make", "--silent", ".venv/.lab"], outside):
-        raise CommandError("what the lab needs could not be installed, for the reason above")
-    # Imported here alone: for a user's cluster the lab's packages are not installed.
+    # Imported here alone: a user's cluster takes nothing of the lab.
     from commands.lab_cluster import LabCluster  # noqa: PLC0415
 
     return LabCluster.find(environment)

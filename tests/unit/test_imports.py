@@ -123,12 +123,22 @@ def test_what_is_refused_cannot_be_imported(refused: set[str]) -> None:
     assert "lab is not one of the program's requirements" in done.stderr
 
 
+def test_the_lab_needs_the_programs_requirements_alone(refused: set[str]) -> None:
+    modules = [
+        ".".join(path.relative_to(CLONE).with_suffix("").parts)
+        for path in sorted(CLONE.glob("lab/**/*.py"))
+        if path.stem != "__main__"
+    ]
+    assert {"lab.node", "lab.plugins.random"} <= {*modules}
+    done = _import(refused - {"lab"}, "commands.lab_cluster", *modules)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("target", "installed"),
     [
         *((target, {"requirements.txt"}) for target in ("up", "down", "status", "env")),
-        (".venv/.lab", {"requirements.txt", "lab/requirements.txt"}),
-        ("check", {"requirements.txt", "lab/requirements.txt", "requirements-dev.txt"}),
+        ("check", {"requirements.txt", "requirements-dev.txt"}),
     ],
 )
 def test_make_installs_what_a_target_needs_and_no_more(target: str, installed: set[str]) -> None:
