@@ -12,7 +12,7 @@ _WAITING = ("e2e", "hdfs", "lab", "plugins")
 # Tests in these folders compute, and take the processor's time that is left over.
 _COMPUTING = ("rendered", "scan")
 _IN_THE_BACKGROUND = ("nice", "-n", "19", "setpriv", "--pdeathsig=KILL")
-_AT_ONCE = ("--numprocesses=3", "--dist=loadgroup", "--no-loadscope-reorder")
+_AT_ONCE = ("--numprocesses=3", "--dist=loadscope", "--no-loadscope-reorder")
 
 
 def command() -> int:

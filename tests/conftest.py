@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from commands import cluster as clusters
 
@@ -28,17 +30,23 @@ def environment(cluster: clusters.Cluster) -> dict[str, str]:
     return cluster.environment
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the group of each test for `--dist=loadgroup`: one process runs a group in order.
+class _ByStack(LoadScopeScheduling):
+    """Gives a process whole groups of tests, in order, where several processes run.
 
     The files tests/e2e/test_<number>_*.py share one stack and run in the order of their names, so
     they are one group. Each other file is a group of its own.
     """
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        group = "shared stack" if _SHARES_THE_STACK.match(file) else file
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "shared stack" if _SHARES_THE_STACK.match(file) else file
+
+
+# Not --dist=loadgroup: xdist 3.8 names groups in a private attribute that pytest 9.2 has no more.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Return what divides the tests among processes."""
+    return _ByStack(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
