@@ -27,7 +27,7 @@ def test_the_programs_values_win_and_what_it_does_not_state_stays(stack: Stack) 
     kubectl("scale", DEPLOYMENT, "--replicas=2")
     kubectl("set", "image", DEPLOYMENT, "*=mlflow-kubernetes/server:not-there")
     kubectl("label", DEPLOYMENT, "--overwrite", "app.kubernetes.io/component=renamed")
-    edit(kubectl, "service/mlflow", "s/port:.5000/port:.5001/")
+    edit(kubectl, "service/mlflow", "s/5000/5001/")
     # Not by kubectl, as far as Kubernetes knows: a controller's own manager of fields.
     controller = ("--field-manager=some-controller", "--overwrite")
     kubectl("annotate", DEPLOYMENT, *controller, "example.com/note=theirs")
@@ -65,20 +65,21 @@ def test_an_autoscaler_keeps_its_number_of_pods(stack: Stack) -> None:
         number: int = deployment(stack)["spec"]["replicas"]
         return number
 
-    stack.set(autoscaled="true", replicas="3")
-    stack.change("up")
-    assert replicas() == 1, "left as it was"
-    # Below its minimum it needs no metrics to act.
-    kubectl("autoscale", DEPLOYMENT, "--min=2", "--max=3", "--cpu-percent=90")
-    wait_until(lambda: replicas() == 2, 60, "the autoscaler has acted")
-    stack.set(allowedHosts='["changed.example:*"]')
-    stack.change("up", "--refresh")
-    assert replicas() == 2
-    stack.change("preview", "--refresh", "--expect-no-changes")
-
-    kubectl("delete", "horizontalpodautoscaler", "mlflow")
-    stack.set(autoscaled="false", replicas="1", allowedHosts="[]")
-    stack.change("up", "--refresh")
+    try:
+        stack.set(autoscaled="true", replicas="3")
+        stack.change("up")
+        assert replicas() == 1, "left as it was"
+        # Below its minimum it needs no metrics to act.
+        kubectl("autoscale", DEPLOYMENT, "--min=2", "--max=3", "--cpu-percent=90")
+        wait_until(lambda: replicas() == 2, 60, "the autoscaler has acted")
+        stack.set(allowedHosts='["changed.example:*"]')
+        stack.change("up", "--refresh")
+        assert replicas() == 2
+        stack.change("preview", "--refresh", "--expect-no-changes")
+    finally:
+        kubectl("delete", "horizontalpodautoscaler", "mlflow", "--ignore-not-found")
+        stack.set(autoscaled="false", replicas="1", allowedHosts="[]")
+        stack.change("up", "--refresh")
     assert replicas() == 1
     stack.change("preview", "--expect-no-changes")
     wait_until(lambda: kubectl.is_ready("mlflow"), 60, "one pod is left")
