@@ -11,12 +11,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.e2e.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -248,18 +250,16 @@ def test_an_object_that_does_not_become_ready_is_kept_and_explained(stack: Stack
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_up_goes_on(
-    stack: Stack, number: signal.Signals, wait_for: Callable[[Callable[[], object]], None]
-) -> None:
+def test_an_interrupted_up_goes_on(stack: Stack, number: signal.Signals) -> None:
     """A user's Ctrl-C loses nothing; after a kill, the same objects are taken up again."""
     stack.environment |= {"REPLICAS": "1", "SECONDS": "600"}
     up = stack.begin("up", "--yes", "--skip-preview")
-    wait_for(lambda: "web" in kubectl("get", "deployments", "--output=name"))
+    wait_until(lambda: "web" in kubectl("get", "deployments", "--output=name"), 30, "a Deployment")
     up.send_signal(number)
     output, _ = up.communicate(timeout=60)
     assert up.returncode != 0
     if number == signal.SIGINT:
-        wait_for(lambda: not processes_in(stack.folder))
+        wait_until(lambda: not processes_in(stack.folder), 30, "its processes end")
         assert 'Resource operation was cancelled for "web"' in output
     before = kubectl("get", "secret", "secret", "-o", "jsonpath={.data} {.metadata.uid}")
     if number == signal.SIGKILL:

@@ -14,6 +14,7 @@ from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, resource_pb2, resource_pb2_grpc
 
 from lab.plugins.wire import Properties, decode, encode
+from tests.e2e.waiting import wait_until
 from tests.plugins.harness import NotingEngine, engine, plugin
 
 
@@ -195,7 +196,7 @@ def test_a_failed_installation_says_so(host: Host) -> None:
     ids=["call cancelled", "host cancelled"],
 )
 def test_stops_a_program_that_the_engine_gives_up(
-    host: Host, stop: Callable[[Host, Any], Any], wait_for: Callable[..., None]
+    host: Host, stop: Callable[[Host, Any], Any]
 ) -> None:
     mark = host.project / "running"
     (host.project / "__main__.py").write_text(
@@ -206,6 +207,8 @@ def test_stops_a_program_that_the_engine_gives_up(
     )
     request.monitor_address = host.address
     call = host.stub.Run.future(request)
-    wait_for(lambda: mark.exists() and mark.read_text())
+    wait_until(lambda: mark.exists() and mark.read_text(), 30, "the program runs", every=0.05)
     stop(host, call)
-    wait_for(lambda: not Path(f"/proc/{mark.read_text()}").exists())
+    wait_until(
+        lambda: not Path(f"/proc/{mark.read_text()}").exists(), 30, "the program ends", every=0.05
+    )
