@@ -1,5 +1,7 @@
 """What proxies like to cut off or hold back passes the ingress controller whole."""
 
+import json
+
 import pytest
 
 from tests.e2e import places
@@ -28,3 +30,15 @@ def test_slow_transfers_are_not_cut_off(
 def test_spans_arrive_by_opentelemetry(stack: Stack, machine: places.Machine) -> None:
     spans = machine.run("send_spans.py", client_env=stack.client_env(), seconds=120)
     assert spans == {"answer": "six times seven"}
+
+
+def test_names_that_need_escaping_pass(stack: Stack, machine: places.Machine) -> None:
+    # Not `a%20b`: MLflow itself decodes a name until nothing is left to decode.
+    names = ["a space", "50%", "a;b", "a&b=c", "a+b", "a@b:c", "~a", "é 日本", "[a]{b}|c^d"]
+    back = machine.run(
+        "log_odd_names.py",
+        client_env=stack.client_env(),
+        seconds=120,
+        stdin=json.dumps(names),
+    )
+    assert back == dict.fromkeys(names, True)
