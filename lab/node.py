@@ -102,7 +102,7 @@ def running() -> bool:
 
 def ready() -> bool:
     """Tell whether the node runs whole, and answers."""
-    return running() and _node_ready() and dns.answers() and ingress.listens()
+    return running() and _node_ready() and dns.answers() and _ingress_serves()
 
 
 def status() -> list[tuple[str, str]]:
@@ -111,7 +111,7 @@ def status() -> list[tuple[str, str]]:
     if processes.alive("kube-apiserver"):
         lines.append(("node", "Ready" if _node_ready() else "not ready"))
         lines.append(("service names", "resolve" if dns.answers() else "do not resolve"))
-        lines.append(("ports 80 and 443", "open" if ingress.listens() else "closed"))
+        lines.append(("ports 80 and 443", "open" if _ingress_serves() else "closed"))
     return [*lines, ("kubeconfig", str(paths.KUBECONFIG))]
 
 
@@ -161,7 +161,7 @@ def _wait_until_ready() -> None:
     names = tuple(_components())
     _wait("the node", _node_ready, 90, names)
     _wait("the cluster's DNS", dns.answers, 30, names)
-    _wait("the ingress controller", ingress.listens, 30, names)
+    _wait("the ingress controller", _ingress_serves, 30, names)
 
 
 def _wait(what: str, done: Callable[[], bool], seconds: float, names: tuple[str, ...]) -> None:
@@ -197,6 +197,13 @@ def _node_ready() -> bool:
             seen = datetime.fromisoformat(condition["lastHeartbeatTime"])
             return seen.timestamp() >= int(time.time() - processes.age("kubelet"))
     return False
+
+
+def _ingress_serves() -> bool:
+    # After a start with other arguments, the pod of before listens until it is replaced.
+    target = (f"--namespace={ingress.NAMESPACE}", "deployment/traefik")
+    state = kubectl("rollout", "status", "--watch=false", *target, check=False)
+    return "successfully rolled out" in state and ingress.listens()
 
 
 def _end() -> None:
