@@ -12,7 +12,8 @@ _WAITING = ("e2e", "hdfs", "lab", "plugins")
 # Tests in these folders compute, and take the processor's time that is left over.
 _COMPUTING = ("rendered", "scan")
 _IN_THE_BACKGROUND = ("nice", "-n", "19", "setpriv", "--pdeathsig=KILL")
-_AT_ONCE = ("--numprocesses=3", "--dist=loadscope", "--no-loadscope-reorder")
+# Each test is named when it ends, or the run would show dots alone for half an hour.
+_AT_ONCE = ("--numprocesses=3", "--dist=loadscope", "--no-loadscope-reorder", "--verbose")
 
 
 def command() -> int:
