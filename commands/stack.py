@@ -76,10 +76,18 @@ class Stack:
         self._change("destroy")
 
     def _own_backend(self) -> str:
-        """Return the address of the state that is kept for this cluster alone."""
+        """Return the address of the state that is kept for this cluster alone.
+
+        Pulumi replaces the state file at once, but writes a file of attributes beside it in two
+        steps. A Pulumi that is killed in between leaves that file empty, and then no Pulumi reads
+        the state ("failed to load checkpoint: EOF"). Nothing reads the attributes: `metadata=skip`
+        leaves them out (gocloud.dev/blob/fileblob), and those of earlier releases are removed.
+        """
         folder = self.cluster.folder / "pulumi"
         folder.mkdir(mode=0o700, exist_ok=True)
-        return f"file://{folder}"
+        for attributes in folder.rglob("*.attrs"):
+            attributes.unlink(missing_ok=True)
+        return f"file://{folder}?metadata=skip"
 
     def exists(self) -> bool:
         """Say whether the stack has any resource."""
@@ -202,8 +210,9 @@ class Stack:
         backend = self.environment["PULUMI_BACKEND_URL"]
         if not backend.startswith("file://"):
             return []
-        folder = Path(backend.removeprefix("file://")).expanduser() / ".pulumi" / "locks"
-        return sorted((folder / "organization" / project() / self.name).glob("*.json"))
+        state = Path(backend.removeprefix("file://").partition("?")[0]).expanduser()
+        locks = state / ".pulumi" / "locks" / "organization" / project() / self.name
+        return sorted(locks.glob("*.json"))
 
     def _change(self, command: str, *arguments: str, watch: Watch | None = None) -> None:
         """Run an update that the user watches."""

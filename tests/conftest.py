@@ -56,7 +56,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in reports:
             if isinstance(report, pytest.TestReport):
                 seconds[report.nodeid.partition("::")[0]] += round(report.duration, 1)
-    if len(seconds) > 1 and not terminalreporter.config.option.quiet:
+    if len(seconds) > 1 and terminalreporter.verbosity >= 0:
         terminalreporter.section("durations by file")
         for file, taken in seconds.most_common():
             terminalreporter.line(f"{taken:7.0f} s  {file}")

@@ -24,6 +24,8 @@ PROGRAM = (
     *("Pulumi.yaml", "Pulumi.minikube.yaml"),
     *("__main__.py", "settings.py", "kept.py", "outputs.py", "components"),
 )
+# As commands/stack.py has it: a killed Pulumi leaves files of attributes that end every later one.
+_WITHOUT_ATTRIBUTES = "?metadata=skip"
 # An `up` that takes longer hangs: its own waits end after 5 minutes.
 UP_SECONDS = 420
 
@@ -68,7 +70,7 @@ class Stack:
         state = folder / "state"
         state.mkdir()
         own = {
-            "PULUMI_BACKEND_URL": f"file://{state}",
+            "PULUMI_BACKEND_URL": f"file://{state}{_WITHOUT_ATTRIBUTES}",
             "PULUMI_CONFIG_PASSPHRASE": secrets.token_urlsafe(24),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }
@@ -96,7 +98,8 @@ class Stack:
 
     @property
     def _state_folder(self) -> Path:
-        return Path(self.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
+        address = self.environment["PULUMI_BACKEND_URL"]
+        return Path(address.removeprefix("file://").removesuffix(_WITHOUT_ATTRIBUTES))
 
     def noted(self) -> list[dict[str, Any]]:
         """Return the resources in the state file, at once: the CLI takes a second to tell."""

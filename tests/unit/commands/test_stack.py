@@ -22,9 +22,14 @@ def minikube(home: Path) -> stack.Stack:
     return stack.Stack("minikube", UsersCluster("office", {"PATH": str(home / "bin")}))
 
 
+def _state(minikube: stack.Stack) -> Path:
+    """Return the folder of the state."""
+    address = minikube.environment["PULUMI_BACKEND_URL"]
+    return Path(address.removeprefix("file://").removesuffix("?metadata=skip"))
+
+
 def _lock(minikube: stack.Stack, pid: int, hostname: str) -> Path:
-    backend = minikube.environment["PULUMI_BACKEND_URL"].removeprefix("file://")
-    lock = Path(backend) / ".pulumi/locks/organization/mlflow/minikube/0b5c.json"
+    lock = _state(minikube) / ".pulumi/locks/organization/mlflow/minikube/0b5c.json"
     lock.parent.mkdir(parents=True)
     content = {"pid": pid, "hostname": hostname, "timestamp": "2026-01-01T00:00:00Z"}
     lock.write_text(json.dumps(content))
@@ -58,11 +63,21 @@ def test_the_passphrase_is_private_strong_and_made_once() -> None:
 def test_the_state_is_kept_outside_the_clone_and_asks_nothing(
     minikube: stack.Stack, home: Path
 ) -> None:
-    environment = minikube.environment
-    folder = Path(environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
+    environment, folder = minikube.environment, _state(minikube)
     assert folder.is_dir()
     assert folder.is_relative_to(home / "state/mlflow-kubernetes")
     assert Path(environment["PULUMI_CONFIG_PASSPHRASE_FILE"]) == stack.passphrase_file()
+
+
+def test_a_state_is_read_without_the_attributes_that_a_killed_pulumi_left_empty(
+    minikube: stack.Stack,
+) -> None:
+    assert minikube.environment["PULUMI_BACKEND_URL"].endswith("?metadata=skip")
+    stacks = _state(minikube) / ".pulumi/stacks/mlflow"
+    stacks.mkdir(parents=True)
+    for name in ("minikube.json", "minikube.json.attrs"):
+        (stacks / name).touch()
+    assert [file.name for file in _state(minikube).rglob("*.*")] == [".pulumi", "minikube.json"]
 
 
 @pytest.mark.parametrize("name", ["PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"])
