@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
 CLONE = Path(__file__).parents[2]
@@ -35,6 +36,13 @@ class NotingEngine(engine_pb2_grpc.EngineServicer):
 
     def SetRootResource(self, _request: Any, _context: Any) -> Any:  # noqa: N802
         return engine_pb2.SetRootResourceResponse()
+
+
+def struct(values: dict[str, Any]) -> Struct:
+    """Return values as the protocol carries them."""
+    made = Struct()
+    made.update(values)
+    return made
 
 
 @contextmanager

@@ -6,15 +6,16 @@ import string
 from collections.abc import Iterator
 from typing import Any
 
-import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
+from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
+from pulumi.runtime.rpc import UNKNOWN
 
-from lab.plugins.wire import UNKNOWN, Properties, Secret, decode, encode
-from tests.plugins.harness import plugin
+from tests.plugins.harness import plugin, struct
 
 SYMBOLS = "!@#$%&*()-_=+[]{}<>:?"
+SETTINGS = ("lower", "upper", "numeric", "number", "special")
 
 
 @pytest.fixture(scope="module")
@@ -23,35 +24,33 @@ def random() -> Iterator[Any]:
         yield stub
 
 
-def asked(kind: str = "RandomPassword") -> dict[str, Any]:
-    token = f"random:index/{kind[0].lower()}{kind[1:]}:{kind}"
-    return {"urn": f"urn:pulumi:dev::p::{token}::name", "type": token, "name": "name"}
+def urn(kind: str = "RandomPassword") -> str:
+    return f"urn:pulumi:dev::p::random:index/{kind[0].lower()}{kind[1:]}:{kind}::name"
 
 
-def create(random: Any, inputs: Properties, *, preview: bool = False) -> Any:
-    request = provider_pb2.CreateRequest(**asked(), properties=encode(inputs), preview=preview)
+def create(random: Any, *, preview: bool = False, **inputs: Any) -> Any:
+    """Return the answer, and the state in it."""
+    request = provider_pb2.CreateRequest(urn=urn(), properties=struct(inputs), preview=preview)
     answer = random.Create(request)
-    return answer.id, decode(answer.properties)
+    return answer, PropertyValue.unmarshal_map(answer.properties)
 
 
-def diff(random: Any, state: Properties, inputs: Properties) -> Any:
-    request = provider_pb2.DiffRequest(**asked(), id="x", olds=encode(state), news=encode(inputs))
-    return random.Diff(request)
+def password(random: Any, **inputs: Any) -> str:
+    result = create(random, **inputs)[1]["result"]
+    assert result.is_secret
+    return str(result.value)
 
 
-def check(random: Any, inputs: Properties) -> dict[str, str]:
-    request = provider_pb2.CheckRequest(**asked(), news=encode(inputs))
-    return {f.property: f.reason for f in random.Check(request).failures}
+def diff(random: Any, state: Any, **inputs: Any) -> Any:
+    return random.Diff(provider_pb2.DiffRequest(urn=urn(), olds=state, news=struct(inputs)))
 
 
-def read(random: Any, id: str, state: Properties) -> tuple[str, Properties, Properties]:
-    request = provider_pb2.ReadRequest(**asked(), id=id, properties=encode(state))
-    answer = random.Read(request)
-    return answer.id, decode(answer.properties), decode(answer.inputs)
+def check(random: Any, inputs: dict[str, Any], kind: str = "RandomPassword") -> dict[str, str]:
+    answer = random.Check(provider_pb2.CheckRequest(urn=urn(kind), news=struct(inputs)))
+    return {failure.property: failure.reason for failure in answer.failures}
 
 
 def test_says_that_it_keeps_secrets(random: Any) -> None:
-    assert random.Handshake(provider_pb2.ProviderHandshakeRequest()).accept_secrets
     configured = random.Configure(provider_pb2.ConfigureRequest())
     assert configured.acceptSecrets
     assert configured.supportsPreview
@@ -62,45 +61,28 @@ def test_version_is_the_sdks(random: Any) -> None:
 
 
 def test_password_is_secret_and_as_asked(random: Any) -> None:
-    id, state = create(random, {"length": 20, "special": False})
-    assert id == "none"
-    result, hashed = state["result"], state["bcryptHash"]
-    assert isinstance(result, Secret)
-    assert isinstance(hashed, Secret)
-    assert len(result.value) == 20
-    assert set(result.value) <= set(string.ascii_letters + string.digits)
-    assert hashed.value.startswith("$2b$10$")
-    assert len(hashed.value) == 60
-    assert (state["lower"], state["upper"], state["numeric"], state["number"]) == (True,) * 4
-    assert state["minLower"] == 0
+    answer, state = create(random, length=20, special=False)
+    assert answer.id == "none"
+    assert [state[name].value for name in SETTINGS] == [True, True, True, True, False]
+    assert state["minLower"].value == 0
+    result = password(random, length=2000, special=False)
+    assert len(result) == 2000
+    assert set(result) == set(string.ascii_letters + string.digits)
+
+
+def test_symbols_are_taken_unless_they_are_not_wanted(random: Any) -> None:
+    taken = set(password(random, length=3000))
+    assert taken == set(string.ascii_letters + string.digits + SYMBOLS)
 
 
 def test_two_passwords_differ(random: Any) -> None:
-    made = {create(random, {"length": 16})[1]["result"].value for _ in range(20)}
-    assert len(made) == 20
-
-
-def test_minimums_are_met(random: Any) -> None:
-    settings = {"length": 8, "minUpper": 2, "minLower": 2, "minNumeric": 2, "minSpecial": 2}
-    _, state = create(random, settings)
-    counts = [
-        sum(letter in group for letter in state["result"].value)
-        for group in (string.ascii_uppercase, string.ascii_lowercase, string.digits, SYMBOLS)
-    ]
-    assert counts == [2, 2, 2, 2]
-
-
-def test_special_letters_can_be_chosen(random: Any) -> None:
-    settings = {"length": 9, "upper": False, "lower": False, "numeric": False}
-    _, state = create(random, settings | {"overrideSpecial": "_"})
-    assert state["result"] == Secret("_________")
+    assert len({password(random, length=16) for _ in range(20)}) == 20
 
 
 def test_same_settings_are_no_change(random: Any) -> None:
-    _, state = create(random, {"length": 8, "keepers": {"a": "1"}})
-    spelled_out = {"length": 8, "keepers": {"a": "1"}, "special": True, "numeric": True}
-    for inputs in ({"length": 8, "keepers": {"a": "1"}}, spelled_out):
-        answer = diff(random, state, inputs)
+    state = create(random, length=8)[0].properties
+    for inputs in ({"length": 8}, {"length": 8, "special": True}):
+        answer = diff(random, state, **inputs)
         assert answer.changes == provider_pb2.DiffResponse.DIFF_NONE
         assert not answer.replaces
 
@@ -109,14 +91,12 @@ def test_same_settings_are_no_change(random: Any) -> None:
     ("changed", "field"),
     [
         ({"length": 9}, "length"),
-        ({"length": 8, "keepers": {"a": "2"}}, "keepers"),
+        ({"length": UNKNOWN}, "length"),
         ({"length": 8, "special": False}, "special"),
-        ({"length": 8, "keepers": {"a": UNKNOWN}}, "keepers"),
     ],
 )
-def test_every_change_replaces(random: Any, changed: Properties, field: str) -> None:
-    _, state = create(random, {"length": 8})
-    answer = diff(random, state, changed)
+def test_every_change_replaces(random: Any, changed: dict[str, Any], field: str) -> None:
+    answer = diff(random, create(random, length=8)[0].properties, **changed)
     assert answer.changes == provider_pb2.DiffResponse.DIFF_SOME
     assert list(answer.replaces) == [field]
     assert not answer.deleteBeforeReplace
@@ -127,48 +107,38 @@ def test_every_change_replaces(random: Any, changed: Properties, field: str) -> 
     [
         ({}, "length"),
         ({"length": 0}, "length"),
-        ({"length": 2, "minUpper": 3}, "length"),
         ({"length": "8"}, "length"),
+        ({"length": 8, "special": "no"}, "special"),
         ({"length": 8, "lenght": 8}, "lenght"),
+        ({"length": 8, "minUpper": 3}, "minUpper"),
     ],
 )
-def test_wrong_settings_are_refused_by_name(random: Any, inputs: Properties, field: str) -> None:
+def test_wrong_settings_are_refused_by_name(
+    random: Any, inputs: dict[str, Any], field: str
+) -> None:
     assert list(check(random, inputs)) == [field]
 
 
 def test_unknown_settings_are_not_judged(random: Any) -> None:
-    assert check(random, {"length": UNKNOWN, "keepers": {"a": UNKNOWN}}) == {}
-
-
-def test_nothing_to_choose_from_is_one_line(random: Any) -> None:
-    nothing = dict.fromkeys(("upper", "lower", "numeric", "special"), False)
-    with pytest.raises(grpc.RpcError) as error:
-        create(random, {"length": 3} | nothing)
-    assert error.value.details() == (
-        "at least one of lower, upper, numeric and special must be true"
-    )
+    assert check(random, {"length": UNKNOWN, "special": UNKNOWN}) == {}
 
 
 def test_refresh_keeps_the_value(random: Any) -> None:
-    id, state = create(random, {"length": 8})
-    assert read(random, id, state)[:2] == (id, state)
+    state = create(random, length=8)[0].properties
+    read = random.Read(provider_pb2.ReadRequest(urn=urn(), id="none", properties=state))
+    assert (read.id, read.properties) == ("none", state)
 
 
 def test_preview_knows_the_settings_and_not_the_result(random: Any) -> None:
-    id, state = create(random, {"length": 8}, preview=True)
-    assert (id, state["length"], state["result"]) == ("", 8, Secret(UNKNOWN))
-
-
-def test_import_takes_the_value_itself(random: Any) -> None:
-    id, state, inputs = read(random, "correct horse", {})
-    assert (id, state["result"], inputs["length"]) == ("none", Secret("correct horse"), 13)
+    answer, state = create(random, length=8, preview=True)
+    assert (answer.id, state["length"].value) == ("", 8)
+    assert state["result"] == PropertyValue(UNKNOWN, is_secret=True)
 
 
 def test_other_kinds_are_refused_in_one_line(random: Any) -> None:
-    request = provider_pb2.CheckRequest(**asked("RandomPet"), news=encode({}))
-    with pytest.raises(grpc.RpcError, match="not RandomPet"):
-        random.Check(request)
+    said = check(random, {}, kind="RandomPet")
+    assert said == {"": "the lab's random provider has RandomPassword, not RandomPet"}
 
 
 def test_delete_forgets(random: Any) -> None:
-    assert random.Delete(provider_pb2.DeleteRequest(**asked(), id="none")) == Empty()
+    assert random.Delete(provider_pb2.DeleteRequest(urn=urn(), id="none")) == Empty()

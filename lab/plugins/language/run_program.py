@@ -20,14 +20,11 @@ import pulumi.runtime
 ALREADY_SHOWN = 32  # tells the language host that the user has read what went wrong
 
 
-def _program_traceback(program: str) -> str:
+def _program_traceback() -> str:
     """Format the current exception from the program's first frame on."""
-    frames = traceback.extract_tb(sys.exc_info()[2])
-    root = Path(program).resolve()
-    files = [None if f.filename.startswith("<") else Path(f.filename).resolve() for f in frames]
-    ours = [index for index, file in enumerate(files) if file and root in (file, file.parent)]
-    first = ours[0] if ours else 0
-    return traceback.format_exc(limit=first - len(frames))
+    files = [Path(frame.filename).name for frame in traceback.extract_tb(sys.exc_info()[2])]
+    first = files.index("__main__.py") if "__main__.py" in files else 0
+    return traceback.format_exc(limit=first - len(files))
 
 
 def main() -> int:
@@ -54,9 +51,7 @@ def main() -> int:
         pulumi.log.error(str(error))
         return 1
     except Exception:
-        pulumi.log.error(
-            f"Program failed with an unhandled exception:\n{_program_traceback(program)}"
-        )
+        pulumi.log.error(f"Program failed with an unhandled exception:\n{_program_traceback()}")
         return ALREADY_SHOWN
     return 0
 
