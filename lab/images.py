@@ -1,6 +1,5 @@
 """Images for the node: built from images/, or stood in for when only a registry has them."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lab import node, packages, paths, tools
+from lab.locks import held
 from lab.processes import run
 from lab.progress import LabError, say, step
 
@@ -103,17 +103,17 @@ def provide(references: Sequence[str], builds: Mapping[str, Source], mirror: str
     `builds` says which of them are built, and from what; a stand-in serves any other. Those in the
     registry `mirror` are what is called the same without it.
     """
-    with _lock():
-        held = _held()
+    with held(_CACHE / ".lock", "makes images"):
+        present = _present()
         for reference in dict.fromkeys(references):
             name = _normal(reference)
             source = builds.get(reference)
             plain = reference.removeprefix(f"{mirror}/")
-            if source is None and name in held and not _stood_in(plain):
+            if source is None and name in present and not _stood_in(plain):
                 continue  # put there by the user
             build = _read(source) if source else _stand_in(plain)
             archive = _archive(_normal(plain), build)
-            if held.get(name) == _digest(archive):
+            if present.get(name) == _digest(archive):
                 continue
             if source is None:
                 say(f"{reference} is a stand-in, {_SERVED[build.name][1]}: no registry is asked")
@@ -125,7 +125,7 @@ def provide(references: Sequence[str], builds: Mapping[str, Source], mirror: str
 
 def unpack(reference: str) -> Path:
     """Return a folder with what the stand-in of an image holds, for tests that need no node."""
-    with _lock():
+    with held(_CACHE / ".lock", "makes images"):
         build = _stand_in(reference)
         root = _CACHE / f"{build.name}-{build.key}"
         if root.exists():
@@ -140,7 +140,7 @@ def unpack(reference: str) -> Path:
         return unfinished.rename(root)
 
 
-def _held() -> dict[str, str]:
+def _present() -> dict[str, str]:
     """Return the digest of each image that the node holds."""
     rows = [line.split() for line in node.ctr("images", "ls").splitlines()[1:]]
     return {row[0]: row[2] for row in rows if len(row) > 2}
@@ -349,16 +349,3 @@ def _logged(name: str, *command: str | Path) -> None:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         said = [line for line in lines if not _NOISE.match(line)]
         raise LabError(f"making {name} failed: {said[-1] if said else 'no message'} (see {log})")
-
-
-@contextmanager
-def _lock() -> Iterator[None]:
-    _CACHE.mkdir(parents=True, exist_ok=True)
-    with (_CACHE / ".lock").open("w") as lock:
-        os.set_inheritable(lock.fileno(), True)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another run is making images: waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

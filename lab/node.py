@@ -1,6 +1,5 @@
 """The node: a single-machine Kubernetes, started, healed and ended as a whole."""
 
-import fcntl
 import hashlib
 import io
 import json
@@ -10,8 +9,7 @@ import shutil
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +26,7 @@ from lab import (
     tools,
 )
 from lab.credentials import PKI
+from lab.locks import held
 from lab.processes import run, write
 from lab.progress import LabError, step
 from lab.tools import program
@@ -37,6 +36,8 @@ _PACKAGES = (
     *("iproute2", "util-linux", "mount", "openssl", "catatonit"),
     "busybox-static",
 )
+# Beside the network that it guards: labs with different homes may want the same one.
+_LOCK = Path(f"/run/{paths.NETNS}.lock")
 _NODE_IMAGE = "localhost/mlflow-lab/node:1"
 _CONTAINERD_CONFIG = paths.NODE_DIR / "containerd.toml"
 _NETWORK = paths.NODE_DIR / "cni"
@@ -58,7 +59,7 @@ def start() -> None:
         )
     tools.build()
     packages.need(*_PACKAGES, *policies.PACKAGES)
-    with _lock():
+    with held(_LOCK):
         owner = namespaces.owner()
         if owner not in ("", str(paths.CACHE)):
             raise LabError(f"the lab of {owner} runs: stop it with MLFLOW_LAB_HOME={owner}")
@@ -76,7 +77,7 @@ def start() -> None:
 
 def stop() -> None:
     """End the node and all it runs; its data, images and volumes stay for the next start."""
-    with _lock():
+    with held(_LOCK):
         owner = namespaces.owner()
         if owner == str(paths.CACHE):
             with step("stopping Kubernetes", usual="5 s"):
@@ -89,7 +90,7 @@ def stop() -> None:
 def delete() -> None:
     """End the node and remove its data, images and volumes."""
     stop()
-    with _lock():
+    with held(_LOCK):
         shutil.rmtree(paths.NODE_DIR, ignore_errors=True)
         if paths.NODE_DIR.exists():
             raise LabError(f"{paths.NODE_DIR} cannot be removed")
@@ -218,26 +219,12 @@ def _end() -> None:
     namespaces.remove()
 
 
-@contextmanager
-def _lock() -> Iterator[None]:
-    # Beside the network that it guards: labs with different homes may want the same one.
-    with Path(f"/run/{paths.NETNS}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _components() -> dict[str, list[str]]:
     """Return the commands of the node's processes, in the order that they start."""
     return {
         "etcd": [
             str(program("etcd")),
-            f"--name={paths.NODE_NAME}",
             f"--data-dir={paths.NODE_DIR / 'etcd'}",
-            "--listen-client-urls=http://127.0.0.1:2379",
-            "--advertise-client-urls=http://127.0.0.1:2379",
-            "--listen-peer-urls=http://127.0.0.1:2380",
-            "--initial-advertise-peer-urls=http://127.0.0.1:2380",
-            f"--initial-cluster={paths.NODE_NAME}=http://127.0.0.1:2380",
             "--log-level=warn",
         ],
         "containerd": ["containerd", f"--config={_CONTAINERD_CONFIG}"],
@@ -246,7 +233,7 @@ def _components() -> dict[str, list[str]]:
             # Pods reach the API server at the address that it advertises: it cannot be loopback.
             f"--advertise-address={paths.NODE_ADDRESS}",
             f"--bind-address={paths.NODE_ADDRESS}",
-            "--etcd-servers=http://127.0.0.1:2379",
+            "--etcd-servers=http://localhost:2379",
             f"--service-cluster-ip-range={paths.SERVICE_RANGE}",
             "--anonymous-auth=false",
             "--authorization-mode=Node,RBAC",
@@ -270,7 +257,6 @@ def _components() -> dict[str, list[str]]:
             "--bind-address=127.0.0.1",
             "--leader-elect=false",
             "--use-service-account-credentials=true",
-            f"--cluster-cidr={paths.POD_RANGE}",
             f"--root-ca-file={PKI / 'ca.crt'}",
             f"--service-account-private-key-file={PKI / 'service-accounts.key'}",
             f"--cluster-signing-cert-file={PKI / 'ca.crt'}",
@@ -385,9 +371,6 @@ enable_unprivileged_icmp = true
 # Without CAP_SYS_RESOURCE or AppArmor's tools, as in a container or a small virtual machine.
 restrict_oom_score_adj = true
 disable_apparmor = true
-tolerate_missing_hugetlb_controller = true
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "{_PLUGINS}"
 conf_dir = "{_NETWORK}"
@@ -402,15 +385,9 @@ def _kubelet(resolver: Path) -> dict[str, object]:
         "containerRuntimeEndpoint": f"unix://{paths.CONTAINERD_SOCKET}",
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{processes.GROUP}",
-        "authentication": {
-            "anonymous": {"enabled": False},
-            "webhook": {"enabled": True},
-            "x509": {"clientCAFile": str(PKI / "ca.crt")},
-        },
-        "authorization": {"mode": "Webhook"},
+        "authentication": {"x509": {"clientCAFile": str(PKI / "ca.crt")}},
         "tlsCertFile": str(PKI / "kubelet-server.crt"),
         "tlsPrivateKeyFile": str(PKI / "kubelet-server.key"),
-        "readOnlyPort": 0,
         "clusterDomain": "cluster.local",
         "clusterDNS": [paths.DNS_ADDRESS],
         "resolvConf": str(resolver),
@@ -421,7 +398,6 @@ def _kubelet(resolver: Path) -> dict[str, object]:
         "enforceNodeAllocatable": [],
         # No registry has the images back once they are collected: 100 turns it off.
         "imageGCHighThresholdPercent": 100,
-        "imageGCLowThresholdPercent": 99,
         "evictionHard": {
             "memory.available": "50Mi",
             "nodefs.available": "1%",
@@ -436,7 +412,6 @@ def _proxy() -> dict[str, object]:
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
-        "mode": "iptables",
         "clientConnection": {"kubeconfig": str(credentials.kubeconfig("proxy"))},
         "clusterCIDR": paths.POD_RANGE,
         "hostnameOverride": paths.NODE_NAME,

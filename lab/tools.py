@@ -4,7 +4,6 @@ Most are built from pinned Go modules (``tools/*/go.mod``). PyPI has the others 
 wheels that are pinned by hash (``tools/*/requirements.txt``).
 """
 
-import fcntl
 import functools
 import hashlib
 import os
@@ -12,15 +11,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO
 
 from lab import paths
-from lab.progress import LabError, say, step
+from lab.locks import held
+from lab.progress import LabError, step
 
 _SOURCES = Path(__file__).parent / "tools"
 # A built program keeps no mark of its version: each upstream's release script stamps it with -X.
@@ -103,7 +100,7 @@ def build(*names: str) -> None:
         return
     if any(name in _PROGRAMS for name in _missing(wanted)) and not _machine_go():
         wanted = ("go", *wanted)
-    with _lock():
+    with held(paths.TOOLS / ".lock", "builds the programs"):
         missing = _missing(wanted)  # another run may have built them while this one waited
         for number, name in enumerate(missing, start=1):
             place = f"{name} ({number} of {len(missing)})"
@@ -227,15 +224,3 @@ def _machine_go() -> str:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version))
-
-
-@contextmanager
-def _lock() -> Iterator[IO[str]]:
-    paths.TOOLS.mkdir(parents=True, exist_ok=True)
-    with (paths.TOOLS / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another run is building the programs: waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lock

@@ -78,7 +78,7 @@ def test_an_image_in_a_mirror_is_loaded_once_and_tagged(
 ) -> None:
     said: list[tuple[object, ...]] = []
     monkeypatch.setattr(images, "_CACHE", tmp_path)
-    monkeypatch.setattr(images, "_held", dict)
+    monkeypatch.setattr(images, "_present", dict)
     monkeypatch.setattr(images, "_archive", lambda name, build: Path(f"{build.name} as {name}"))
     monkeypatch.setattr(images, "_digest", str)
     monkeypatch.setattr(images.node, "ctr", lambda *arguments: said.append(arguments))
