@@ -5,7 +5,6 @@ from lab.processes import run, write
 from lab.tools import program
 
 _COREFILE = paths.NODE_DIR / "Corefile"
-_LABELS = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true"}
 
 
 def configure() -> None:
@@ -34,34 +33,6 @@ cluster.local in-addr.arpa ip6.arpa {{
 def command() -> list[str]:
     """Return the command that serves DNS in the node's namespace."""
     return [str(program("coredns")), "-conf", str(_COREFILE), "-quiet"]
-
-
-def objects() -> list[dict[str, object]]:
-    """Return the service that gives the DNS server the address that pods are told."""
-    ports = [
-        {"name": "dns", "port": 53, "protocol": "UDP"},
-        {"name": "dns-tcp", "port": 53, "protocol": "TCP"},
-    ]
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": _LABELS},
-            "spec": {"clusterIP": paths.DNS_ADDRESS, "ports": ports},
-        },
-        {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {
-                "name": "kube-dns",
-                "namespace": "kube-system",
-                "labels": {"kubernetes.io/service-name": "kube-dns"},
-            },
-            "addressType": "IPv4",
-            "ports": ports,
-            "endpoints": [{"addresses": [paths.NODE_ADDRESS], "conditions": {"ready": True}}],
-        },
-    ]
 
 
 def answers() -> bool:

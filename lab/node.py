@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from string import Template
 
 from lab import (
     credentials,
@@ -284,24 +285,14 @@ def _components() -> dict[str, list[str]]:
 
 
 def _objects() -> str:
-    items = [*dns.objects(), *storage.objects(), *ingress.objects(_NODE_IMAGE), _PROXY_ROLE]
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-
-
-# kubeadm binds this role too; without it kube-proxy cannot list services.
-_PROXY_ROLE = {
-    "apiVersion": "rbac.authorization.k8s.io/v1",
-    "kind": "ClusterRoleBinding",
-    "metadata": {"name": "mlflow-lab-node-proxier"},
-    "roleRef": {
-        "apiGroup": "rbac.authorization.k8s.io",
-        "kind": "ClusterRole",
-        "name": "system:node-proxier",
-    },
-    "subjects": [
-        {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "system:kube-proxy"}
-    ],
-}
+    """Return the manifests of the objects that the node's own parts need."""
+    template = Template(Path(__file__).with_name("manifests.yaml").read_text())
+    return template.substitute(
+        vars(paths),
+        IMAGE=_NODE_IMAGE,
+        PROVISIONER=storage.PROVISIONER,
+        TRAEFIK=program("traefik").resolve().parent,
+    )
 
 
 def _configure() -> None:

@@ -10,7 +10,7 @@ from lab.processes import write
 from lab.tools import program
 
 _NAMESPACE = "local-path-storage"
-_PROVISIONER = "mlflow-lab/folders"  # a class keeps its provisioner: labs from before have this one
+PROVISIONER = "mlflow-lab/folders"  # a class keeps its provisioner: labs from before have this one
 _CONFIG = paths.NODE_DIR / "local-path.json"  # the provisioner takes any other name for content
 _HELPER_POD = paths.NODE_DIR / "local-path-pod.json"
 
@@ -49,28 +49,10 @@ def command() -> list[str]:
         f"--kubeconfig={credentials.kubeconfig('admin')}",
         f"--config={_CONFIG}",
         f"--helper-pod-file={_HELPER_POD}",
-        f"--provisioner-name={_PROVISIONER}",
+        f"--provisioner-name={PROVISIONER}",
         f"--namespace={_NAMESPACE}",
         "--service-account-name=default",
         # 0: a claim, or a removal, that failed is tried again for ever.
         "--provisioning-retry-count=0",
         "--deletion-retry-count=0",
-    ]
-
-
-def objects() -> list[dict[str, object]]:
-    """Return the storage class, and the namespace of the provisioner's pods."""
-    return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}},
-        {
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "StorageClass",
-            "metadata": {
-                "name": "standard",
-                "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-            },
-            "provisioner": _PROVISIONER,
-            "volumeBindingMode": "Immediate",
-            "reclaimPolicy": "Delete",
-        },
     ]
