@@ -3,12 +3,12 @@
 import functools
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lab import locks
+from lab.processes import run
 from lab.progress import LabError, step
 
 # invoke-rc.d asks this program before it starts a service; 101 means "forbidden".
@@ -36,11 +36,10 @@ def need(*packages: str) -> None:
 
 
 def _missing(packages: tuple[str, ...]) -> list[str]:
-    query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *packages]
-    try:
-        shown = subprocess.run(query, capture_output=True, text=True, check=False).stdout
-    except FileNotFoundError:
+    if shutil.which("dpkg-query") is None:
         return list(packages)
+    query = ("dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *packages)
+    shown = run(*query, check=False)
     return [package for package in packages if f"{package} installed" not in shown.splitlines()]
 
 
@@ -51,12 +50,8 @@ def _update() -> None:
 
 def _apt(*arguments: str) -> None:
     # Another apt (a fresh machine's own upgrade) may hold the lock for minutes.
-    command = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=600", *arguments]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
-        raise LabError(f"apt-get {' '.join(arguments)} failed: {lines[-1]}")
+    command = ("apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=600", *arguments)
+    run(*command, more={"DEBIAN_FRONTEND": "noninteractive"})
 
 
 @contextmanager

@@ -23,11 +23,24 @@ _CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "hugetlb", "io")
 _LOG_LIMIT = 10_000_000
 
 
-def run(*command: str | Path, stdin: str | None = None, check: bool = True) -> str:
-    """Run a short command and return what it printed; its last line tells why it failed."""
+def run(
+    *command: str | Path,
+    stdin: str | None = None,
+    check: bool = True,
+    cwd: Path | None = None,
+    more: Mapping[str, str] | None = None,
+) -> str:
+    """Run a command in `cwd` and return what it printed; its last line tells why it failed.
+
+    The program reads `stdin`, and has the variables in `more` beside those of this process. Raises
+    LabError if the program is missing, or fails and `check` is true.
+    """
     words = [str(word) for word in command]
+    variables = {**os.environ, **(more or {})}
     try:
-        done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            words, input=stdin, capture_output=True, text=True, check=False, cwd=cwd, env=variables
+        )
     except FileNotFoundError:
         raise LabError(f"{words[0]} is missing on this machine") from None
     if check and done.returncode:
