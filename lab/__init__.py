@@ -1,6 +1,5 @@
 """A single-node Kubernetes and a Pulumi engine out of package registries alone."""
 
-import errno
 import os
 import shlex
 import shutil
@@ -64,9 +63,7 @@ def _place(target: Path, *, program: Path | None = None, module: str = "") -> No
         try:
             # Not a symbolic link, which would make the cache the engine's own folder.
             unfinished.hardlink_to(program)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
+        except OSError:  # the clone is on another file system
             shutil.copy2(program, unfinished)
     else:
         unfinished.write_text(_launcher(module))

@@ -44,25 +44,22 @@ class _Program:
     stamp: str = ""
 
 
+def _kubernetes(name: str, usual: str = "1 min") -> _Program:
+    return _Program("kubernetes", f"k8s.io/kubernetes/cmd/{name}", usual, _KUBERNETES_STAMP)
+
+
 # In the order that they are built: the first of Kubernetes' programs pays for what they share.
 _NODE = {
     "pulumi": _Program(
         "pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", "4 min", _PULUMI_STAMP
     ),
     "pulumi-resource-kubernetes": _Program("pulumi-kubernetes", ".", "3 min", _PLUGIN_STAMP),
-    "kube-apiserver": _Program(
-        "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", "4 min", _KUBERNETES_STAMP
-    ),
-    **{
-        name: _Program("kubernetes", f"k8s.io/kubernetes/cmd/{name}", "1 min", _KUBERNETES_STAMP)
-        for name in (
-            "kubelet",
-            "kube-controller-manager",
-            "kube-scheduler",
-            "kube-proxy",
-            "kubectl",
-        )
-    },
+    "kube-apiserver": _kubernetes("kube-apiserver", "4 min"),
+    "kubelet": _kubernetes("kubelet"),
+    "kube-controller-manager": _kubernetes("kube-controller-manager"),
+    "kube-scheduler": _kubernetes("kube-scheduler"),
+    "kube-proxy": _kubernetes("kube-proxy"),
+    "kubectl": _kubernetes("kubectl"),
     "local-path-provisioner": _Program(
         "kubernetes", "github.com/rancher/local-path-provisioner", "10 s"
     ),
