@@ -163,7 +163,8 @@ def _wait_until_ready() -> None:
     names = tuple(_components())
     _wait("the node", _node_ready, 90, names)
     _wait("the cluster's DNS", dns.answers, 30, names)
-    _wait("the ingress controller", _ingress_serves, 30, names)
+    # The pod of before, with other arguments, has 30 s to end.
+    _wait("the ingress controller", _ingress_serves, 60, names)
 
 
 def _wait(what: str, done: Callable[[], bool], seconds: float, names: tuple[str, ...]) -> None:
