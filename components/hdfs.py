@@ -212,8 +212,9 @@ def _protected(
             namespace=namespace,
             labels=labels(f"{name}-namenode", "hdfs", "artifact-store"),
             applies_to=name_node,
-            ingress=[Path([*clients, pods(data_node)], tcp=[RPC_PORT])],
-            egress=[DNS],
+            # From the NameNode itself as well: its own commands ask it by its Service's address.
+            ingress=[Path([*clients, pods(data_node), pods(name_node)], tcp=[RPC_PORT])],
+            egress=[Path([pods(name_node)], tcp=[RPC_PORT]), DNS],
             opts=opts,
         ),
         policy(

@@ -123,16 +123,18 @@ def test_a_replaced_server_finds_its_data(
 ) -> None:
     kept = claims(inside)
     before: dict[str, Any] = inside.json("get", "statefulset", "postgres")["metadata"]
-    # A size is in the template of the claims, which cannot be changed: the StatefulSet is replaced.
-    # And from now on people have to log in.
-    second.set(databaseStorage="2Gi", auth="basic")
-    # What kubectl changed is the program's again, and what others added stays.
+    # People have to log in from now on, so that the server is changed. What kubectl changed is the
+    # program's again, and what others added stays.
     inside("scale", "deployment/mlflow", "--replicas=2")
     inside("annotate", "deployment/mlflow", "example.com/note=theirs")
+    second.set(auth="basic")
     second.change("up")
     server = inside.json("get", "deployment", "mlflow")
     assert server["spec"]["replicas"] == 1
     assert server["metadata"]["annotations"]["example.com/note"] == "theirs"
+    # A size is in the template of the claims, which cannot be changed: the StatefulSet is replaced.
+    second.set(databaseStorage="2Gi")
+    second.change("up")
     assert inside.json("get", "statefulset", "postgres")["metadata"]["uid"] != before["uid"]
     assert claims(inside) == kept
     psql = ("exec", "postgres-0", "--", "psql", "-h", "127.0.0.1", "-U", "mlflow", "-qtAc")
