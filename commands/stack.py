@@ -185,7 +185,7 @@ class Stack:
             content = {key: before[key] for key in _ENCRYPTION if key in before} | content
         config: dict[str, Any] = content.get("config") or {}
         content["config"] = config
-        if "kubernetes:kubeconfig" not in config:  # whose contexts are its own
+        if "kubernetes:kubeconfig" not in config:  # that kubeconfig has contexts of its own
             config["kubernetes:context"] = self.cluster.context
         copy.write_text(yaml.safe_dump(content))
         return copy
