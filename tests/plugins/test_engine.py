@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from lab import paths
 from tests.e2e.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -78,7 +79,7 @@ k8s.apps.v1.Deployment(
 k8s.apps.v1.StatefulSet(
     "db", metadata=metadata("db"), opts=options,
     spec={"replicas": 0, "service_name": "db", "selector": {"match_labels": {"app": "db"}},
-          "template": pods("db"),
+          "template": pods("db", termination_grace_period_seconds=int(os.environ["GRACE"])),
           "volume_claim_templates": [{"metadata": {"name": "data"}, "spec": claim}]},
 )
 service = k8s.core.v1.Service(
@@ -179,7 +180,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         "PULUMI_BACKEND_URL": f"file://{tmp_path}/state",
         "PULUMI_CONFIG_PASSPHRASE": "test",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        **{"REPLICAS": "0", "SECONDS": "60", "DATA": "1"},
+        **{"REPLICAS": "0", "SECONDS": "60", "DATA": "1", "GRACE": "30"},
         "CONTEXT": kubectl("config", "current-context").strip(),
     }
     made = Stack(tmp_path, environment)
@@ -246,6 +247,29 @@ def test_an_object_that_does_not_become_ready_is_kept_and_explained(stack: Stack
     assert "~ 1 updated" in stack.run("up", "--yes", "--skip-preview")
     assert kubectl("get", "deployment", "web", "-o", "jsonpath={.metadata.uid}") == uid
     stack.run("preview", "--expect-no-changes")
+    stack.run("destroy", "--yes", "--skip-preview")
+
+
+def test_an_update_is_over_when_the_controllers_have_seen_it(stack: Stack) -> None:
+    """Until then the status is the one of before, and says that everything is ready."""
+    stack.run("up", "--yes", "--skip-preview")
+    controllers = int((paths.NODE_DIR / "pids" / "kube-controller-manager").read_text())
+
+    def generation() -> str:
+        return kubectl("get", "statefulset", "db", "-o", "jsonpath={.metadata.generation}")
+
+    before = generation()
+    stack.environment["GRACE"] = "31"
+    os.kill(controllers, signal.SIGSTOP)
+    try:
+        up = stack.begin("up", "--yes", "--skip-preview")
+        wait_until(lambda: generation() != before, 30, "the update")
+        with pytest.raises(subprocess.TimeoutExpired):
+            up.wait(timeout=4)
+    finally:
+        os.kill(controllers, signal.SIGCONT)
+    output, _ = up.communicate(timeout=60)
+    assert up.returncode == 0, output
     stack.run("destroy", "--yes", "--skip-preview")
 
 
