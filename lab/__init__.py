@@ -13,7 +13,7 @@ from lab import paths, tools
 # would work as well, with a warning at every step.
 _PULUMI_HOME = paths.BIN.parent / "pulumi"
 _PROVIDER = "pulumi-resource-kubernetes"
-_PROGRAMS = ("pulumi", _PROVIDER, "kubectl")
+_PROGRAMS = ("pulumi", "pulumi-language-python-exec", _PROVIDER, "kubectl")
 
 
 def environment(around: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -1,7 +1,10 @@
 """The processes inside a pod as the machine under it sees them, where that machine is this one."""
 
+import os
 import re
+import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,23 @@ def visible_of_pod(pod: Mapping[str, Any]) -> list[int]:
     if not found:
         pytest.skip("the cluster's processes run on another machine")
     return found
+
+
+def working_in(folder: Path) -> list[int]:
+    """Return the ids of the processes whose working folder this is, as Pulumi's plugins have it."""
+    found = []
+    for process in PROC.glob("[0-9]*"):
+        with suppress(OSError):  # the process may just have ended
+            if (process / "cwd").readlink() == folder:
+                found.append(int(process.name))
+    return found
+
+
+def end_working_in(folder: Path) -> None:
+    """End what a killed Pulumi left: its Kubernetes provider was seen to wait on for 47 minutes."""
+    for left in working_in(folder):
+        with suppress(ProcessLookupError):
+            os.kill(left, signal.SIGKILL)
 
 
 def memory(process: int) -> int:

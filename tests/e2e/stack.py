@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.stack import project
+from tests.e2e import processes
 from tests.e2e.databases import POSTGRES, Database
 from tests.e2e.kubectl import Kubectl
 from tests.e2e.programs import CLONE, ProgramError, run
@@ -147,6 +148,8 @@ class Stack:
         except ProgramError:
             self._remove_namespace()
             raise
+        finally:
+            processes.end_working_in(self.folder)
 
     @contextmanager
     def up_for_others(self) -> Iterator[None]:

@@ -5,7 +5,6 @@ What the program relies on is shown with an object of each kind that it makes, w
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 from lab import paths
+from tests.e2e import processes
 from tests.e2e.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -157,16 +157,6 @@ def kubectl(*arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def processes_in(folder: Path) -> list[int]:
-    """Return the processes that work in a folder, as a stack's programs and plugins do."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it may just have ended
-            if (process / "cwd").readlink() == folder:
-                found.append(int(process.name))
-    return found
-
-
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     if "KUBECONFIG" not in os.environ:
@@ -189,10 +179,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     for process in made.begun:
         process.kill()
         process.wait()
-    # The provider outlives an engine that was killed by some minutes.
-    for left in processes_in(tmp_path):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(left, signal.SIGKILL)
+    processes.end_working_in(tmp_path)
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
 
 
@@ -283,7 +270,7 @@ def test_an_interrupted_up_goes_on(stack: Stack, number: signal.Signals) -> None
     output, _ = up.communicate(timeout=60)
     assert up.returncode != 0
     if number == signal.SIGINT:
-        wait_until(lambda: not processes_in(stack.folder), 30, "its processes end")
+        wait_until(lambda: not processes.working_in(stack.folder), 30, "its processes end")
         assert 'Resource operation was cancelled for "web"' in output
     before = kubectl("get", "secret", "secret", "-o", "jsonpath={.data} {.metadata.uid}")
     if number == signal.SIGKILL:

@@ -129,7 +129,7 @@ def test_any_other_error_shows_the_programs_own_traceback(host: Host) -> None:
     assert lines[0] == "Program failed with an unhandled exception:"
     assert lines[-1] == "ZeroDivisionError: division by zero"
     assert "__main__.py" in lines[2]
-    assert "run_program" not in message
+    assert "pulumi-language-python-exec" not in message
 
 
 def test_a_program_that_only_exits_tells_its_code(host: Host) -> None:

@@ -1,6 +1,7 @@
 """The Python language host: starts the user's program and tells the engine what it needs.
 
-Follows pulumi-language-python 3.256 with the `pip` toolchain and a `virtualenv` option.
+Follows pulumi-language-python 3.256 with the `pip` toolchain and a `virtualenv` option. The script
+that runs the program is the official one.
 """
 
 import json
@@ -21,8 +22,8 @@ from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
 from lab.plugins import interrupt_when_orphaned
+from lab.tools import program
 
-_RUNNER = Path(__file__).with_name("run_program.py")
 _ALREADY_SHOWN = 32  # exit code of a program that has told the user what went wrong
 
 
@@ -95,36 +96,42 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             "organization": request.organization,
             "root_directory": request.info.root_directory,
             "parallel": request.parallel,
-            "dry_run": request.dryRun,
+            "dry_run": str(request.dryRun).lower(),
         }
-        command = [python.program, "-P", _RUNNER, json.dumps(arguments)]
+        # -P: the script's folder holds programs, and no modules.
+        command = [python.program, "-P", program("pulumi-language-python-exec")]
+        command += [f"--{name}={value}" for name, value in arguments.items()]
         variables = {
             "PULUMI_CONFIG": json.dumps(dict(request.config)),
             "PULUMI_CONFIG_SECRET_KEYS": json.dumps(list(request.configSecretKeys)),
         }
         # What the program prints goes to our own output, which the engine shows to the user.
         process = subprocess.Popen(
-            [*command, request.info.entry_point, *request.args],
+            [*command, "--", request.info.entry_point, *request.args],
             cwd=request.pwd or None,
             env=python.variables() | variables,
             stdin=subprocess.DEVNULL,
         )
         self._running.add(process)
-        context.add_callback(lambda: process.send_signal(signal.SIGINT))
+        context.add_callback(lambda: self._end(process))
         code = process.wait()
-        self._running.discard(process)
-        if code == _ALREADY_SHOWN:
+        if code == _ALREADY_SHOWN or process not in self._running:
             return language_pb2.RunResponse(bail=True)
+        self._running.remove(process)
         error = f"program exited with non-zero exit code: {code}" if code else ""
         return language_pb2.RunResponse(error=error)
 
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal to the programs that still run."""
+    def end(self) -> None:
+        """End the programs that still run: the engine has given them up, and says why."""
         for process in list(self._running):
-            process.send_signal(number)
+            self._end(process)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        self._running.discard(process)
+        process.kill()
 
     def Cancel(self, _request: Any, _context: Any) -> Any:
-        self.send(signal.SIGINT)
+        self.end()
         return Empty()
 
     def InstallDependencies(self, request: Any, context: Any) -> Iterator[Any]:
@@ -176,7 +183,7 @@ def main() -> None:
     server.start()
     print(port, flush=True)
     ended.wait()
-    host.send(signal.SIGKILL)  # without this host they could only fail
+    host.end()
     server.stop(grace=1).wait()
     os._exit(0)  # threads that still wait for a program would hold a normal exit back
 
