@@ -1,7 +1,9 @@
 """What a stack keeps already: settings that would lose it are refused, before anything changes."""
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -10,6 +12,58 @@ from components import ARTIFACT_STORES, BACKEND_STORES
 from settings import Settings, mebibytes
 
 _GUIDE = "docs/moving-data.md"
+
+Version = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """A program that reads a volume, and the rule for the versions that read what is on it."""
+
+    setting: str
+    """Setting with the program's image."""
+    version: re.Pattern[str]
+    """Finds the version in a tag, one group for each number."""
+    reads: Callable[[Version, Version], bool]
+    """Says whether the second version reads the volume of the first."""
+    accepted: str
+    """The versions that do, with the first version's numbers for ``{0}``, ``{1}``, ``{all}``."""
+    same_name: bool = False
+    """Whether the last part of the image's name must stay: another program ignores the volume."""
+
+
+_READERS = {
+    # Each major has a data format of its own.
+    "postgres-server": _Reader(
+        "postgresImage",
+        re.compile(r"(?:.*pg-?|\D*)(\d+)"),
+        lambda held, new: held == new,
+        "a release of PostgreSQL {0}, whose data is on the volume",
+    ),
+    # MySQL goes down within a series, and up to the next major at most.
+    # https://dev.mysql.com/doc/refman/9.7/en/downgrading.html, .../upgrade-paths.html
+    "mysql-server": _Reader(
+        "mysqlImage",
+        re.compile(r"\D*(\d+)\.(\d+)"),
+        lambda held, new: held <= new and new[0] <= held[0] + 1,
+        "MySQL {0}.{1} or newer, one major more at most, for its data is on the volume",
+    ),
+    # MinIO has no numbers: its releases are dates.
+    "minio-server": _Reader(
+        "minioImage",
+        re.compile(r".*?(20\d\d)[-.]?(\d\d?)[-.]?(\d\d?)|\D*(\d+)\.?(\d+)?\.?(\d+)?"),
+        lambda held, new: held <= new,
+        "a release of {all} or newer, whose data is on the volume",
+        same_name=True,
+    ),
+    "hdfs-namenode-server": _Reader(
+        "hdfsImage",
+        re.compile(r"\D*(\d+)\.(\d+)"),
+        lambda held, new: held <= new and held[0] == new[0],
+        "Hadoop {0}.{1} or a newer one of {0}, for its data is on the volumes",
+    ),
+}
+"""By the StatefulSet that has the volume."""
 
 
 def refuse_to_lose_it(settings: Settings) -> None:
@@ -94,3 +148,52 @@ def _losses(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:
                 f"hdfsDataNodes: {settings.hdfs_data_nodes}; accepted: {count} or more: "
                 "each may hold the only copy of something"
             )
+    images = {
+        "postgres-server": settings.postgres_image,
+        "mysql-server": settings.mysql_image,
+        "minio-server": settings.minio_image,
+        "hdfs-namenode-server": settings.hdfs_image,
+    }
+    for server, image in images.items():
+        found = kept.get(f"StatefulSet {server}")
+        # An image that never ran wrote nothing: a mistaken one can be corrected.
+        if found and _ready(found):
+            (container,) = found["spec"]["template"]["spec"]["containers"]
+            if accepted := _unread(_READERS[server], container["image"], image):
+                yield f"{_READERS[server].setting}: {image!r}; accepted: {accepted}"
+
+
+def _ready(stateful_set: dict[str, Any]) -> bool:
+    """Say whether a pod ran when the engine last looked."""
+    status: dict[str, Any] = stateful_set.get("status") or {"readyReplicas": 1}
+    return bool(status.get("readyReplicas"))
+
+
+def _unread(reader: _Reader, held: str, image: str) -> str | None:
+    """Return what is accepted in the place of an image that may not read the volume, if so."""
+    (name, tag, digest), (new_name, new_tag, new_digest) = map(_parts, (held, image))
+    if (digest or held) == (new_digest or image):
+        return None
+    before, after = (_version(reader, one) for one in (tag, new_tag))
+    if not after:
+        return (
+            "a tag that begins with the version, also in front of a digest, because not every "
+            "version reads the volume"
+        )
+    if reader.same_name and new_name != name:
+        return f"an image called {name}, whose data is on the volume"
+    if before and not reader.reads(before, after):
+        return reader.accepted.format(*before, all=".".join(map(str, before)))
+    return None
+
+
+def _parts(image: str) -> tuple[str, str, str]:
+    """Return the last part of an image's name, its tag, and its digest."""
+    named, _, digest = image.partition("@")
+    name, _, tag = named.rpartition("/")[2].partition(":")
+    return name, tag, digest
+
+
+def _version(reader: _Reader, tag: str) -> Version | None:
+    match = reader.version.match(tag)
+    return tuple(int(part) for part in match.groups() if part) if match else None

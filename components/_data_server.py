@@ -6,11 +6,29 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components._labels import metadata, selector
-from components._pods import Credentials, pod_labels
+from components._pods import Credentials, pod_labels, resources
 from components._replicas import apart, one_away_at_most
 
 DATA_VOLUME = "data"
 """Name under which the pod mounts the volume."""
+
+
+def volume_check(image: pulumi.Input[str], script: str, folder: str) -> k8s.core.v1.ContainerArgs:
+    """Return a container that ends a pod's start where its image does not read the volume.
+
+    Args:
+        image: the server's own image, whose programs tell the version.
+        script: for `sh`, with ``folder`` as its argument; fails with one line.
+        folder: where the volume is mounted.
+    """
+    return k8s.core.v1.ContainerArgs(
+        name="volume-check",
+        image=image,
+        command=["sh", "-c", script, "sh", folder],
+        resources=resources("100m", "64Mi", most_cpu="1"),
+        # The pod's status then has the line.
+        termination_message_policy="FallbackToLogsOnError",
+    )
 
 
 def data_server(

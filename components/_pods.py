@@ -45,6 +45,7 @@ def restricted_pod(
     container: k8s.core.v1.ContainerArgs,
     *,
     user: int,
+    first: k8s.core.v1.ContainerArgs | None = None,
     backends: Sequence[Credentials] = (),
     mounts: list[k8s.core.v1.VolumeMountArgs] | None = None,
     volumes: list[k8s.core.v1.VolumeArgs] | None = None,
@@ -52,6 +53,8 @@ def restricted_pod(
     restart_policy: str = "Always",
 ) -> k8s.core.v1.PodSpecArgs:
     """Return a pod of one container under Pod Security's "restricted" profile.
+
+    ``first`` runs to its end before ``container`` starts, with the same mounts.
 
     It runs as ``user``, to whom its volumes belong; its root is read-only, so it gets the one
     folder that programs expect to write to; and it has no token for the Kubernetes API.
@@ -69,15 +72,17 @@ def restricted_pod(
         for address, names in backend.get("host_aliases", {}).items()
     }
     accounts = [name for backend in backends if (name := backend.get("service_account"))]
-    container.security_context = k8s.core.v1.SecurityContextArgs(
-        allow_privilege_escalation=False,
-        read_only_root_filesystem=True,
-        capabilities=k8s.core.v1.CapabilitiesArgs(drop=["ALL"]),
-    )
-    container.volume_mounts = [
-        *mounts,
-        k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),  # noqa: S108 (in the pod)
-    ]
+    before = [first] if first else []
+    for each in (*before, container):
+        each.security_context = k8s.core.v1.SecurityContextArgs(
+            allow_privilege_escalation=False,
+            read_only_root_filesystem=True,
+            capabilities=k8s.core.v1.CapabilitiesArgs(drop=["ALL"]),
+        )
+        each.volume_mounts = [
+            *mounts,
+            k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),  # noqa: S108 (in the pod)
+        ]
     scratch = k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())
     return k8s.core.v1.PodSpecArgs(
         # A cloud that knows pods by it gives them a token of its own, on a volume of its own.
@@ -97,6 +102,7 @@ def restricted_pod(
         ),
         termination_grace_period_seconds=grace_seconds,
         restart_policy=restart_policy,
+        init_containers=before or None,
         containers=[container],
         volumes=[*volumes, scratch],
         host_aliases=[

@@ -6,7 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_random as random
 
-from components._data_server import DATA_VOLUME, data_server
+from components._data_server import DATA_VOLUME, data_server, volume_check
 from components._database import AUTH_DATABASE, DATABASE, database_credentials
 from components._labels import labels, metadata, selector
 from components._network import server_policies
@@ -28,6 +28,28 @@ CREATE DATABASE {AUTH_DATABASE};
 GRANT ALL ON `{_AUTH_DATABASES}`.* TO '{USER}'@'%';
 """
 """Run once by the image, on an empty volume, which makes the first database and the user itself."""
+
+FOLDER = "/var/lib/mysql"
+"""Where the volume is mounted."""
+DATA_FOLDER = f"{FOLDER}/data"
+CHECK_VOLUME = """\
+# MySQL writes its version here when it makes or upgrades its data (8.3 and newer do).
+history=$1/data/mysql_upgrade_history
+if [ ! -s "$history" ]; then
+  exit
+fi
+program=$(mysqld --version)
+held=$(sed -n 's/.*"version" *: *"\\([0-9]*\\.[0-9]*\\).*/\\1/p' "$history")
+has=$(echo "$program" | sed 's/.*Ver \\([0-9]*\\.[0-9]*\\).*/\\1/')
+case $program in *MariaDB*) has="$has of MariaDB"; older=1 ;; *) older= ;; esac
+if [ "$older" ] || [ "${has%.*}" -lt "${held%.*}" ] ||
+  { [ "${has%.*}" -eq "${held%.*}" ] && [ "${has#*.}" -lt "${held#*.}" ]; }; then
+  echo "error: the volume has data of MySQL $held, and this image is $has: take an image of MySQL" \
+    "$held or newer; see docs/moving-data.md" >&2
+  exit 1
+fi
+"""
+"""Fails where the image is older than the data. MySQL refuses that too, in the midst of its log."""
 
 
 class MysqlArgs(TypedDict):
@@ -131,7 +153,7 @@ def _pod(
         args=[
             "mysqld",
             # A folder of its own: the first start refuses one that holds a lost+found.
-            "--datadir=/var/lib/mysql/data",
+            f"--datadir={DATA_FOLDER}",
             f"--max-connections={MAX_CONNECTIONS}",
             "--character-set-server=utf8mb4",
             # By default `lr` and `LR` are one name, so that MLflow could not log both.
@@ -169,10 +191,11 @@ def _pod(
     return restricted_pod(
         container,
         user=MYSQL_USER,
+        first=volume_check(image, CHECK_VOLUME, FOLDER),
         # What is not written when it ends is recovered by the next start.
         grace_seconds=60,
         mounts=[
-            k8s.core.v1.VolumeMountArgs(name=DATA_VOLUME, mount_path="/var/lib/mysql"),
+            k8s.core.v1.VolumeMountArgs(name=DATA_VOLUME, mount_path=FOLDER),
             k8s.core.v1.VolumeMountArgs(name="socket", mount_path="/var/run/mysqld"),
             k8s.core.v1.VolumeMountArgs(
                 name="first-start", mount_path="/docker-entrypoint-initdb.d"

@@ -6,7 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_random as random
 
-from components._data_server import DATA_VOLUME, data_server
+from components._data_server import DATA_VOLUME, data_server, volume_check
 from components._database import AUTH_DATABASE, DATABASE, database_credentials
 from components._labels import labels, metadata, selector
 from components._network import server_policies
@@ -35,6 +35,29 @@ CREATE DATABASE :"auth_database" OWNER :"application_user";
 REVOKE ALL ON DATABASE postgres, template1, :"application_database", :"auth_database" FROM PUBLIC;
 """
 """Run once by the image, on an empty volume: MLflow owns its databases, and nothing beyond them."""
+
+FOLDER = "/var/lib/postgresql"
+"""Where the volume is mounted: PostgreSQL 18's image keeps its data in 18/docker below this folder,
+and refuses to start with a volume at the older .../data."""
+CHECK_VOLUME = """\
+has=$(postgres --version 2> /dev/null | sed 's/^[^0-9]*\\([0-9]*\\).*/\\1/')
+data=${PGDATA%/}
+# The image makes an empty database where this file is not, and looks nowhere else.
+set -- "$data"/PG_VERSION "$1"/PG_VERSION "$1"/*/PG_VERSION "$1"/*/*/PG_VERSION
+for file; do
+  if [ -s "$file" ]; then
+    read -r held < "$file"
+    if [ "$held" = "${has:-$held}" ] && [ "$file" = "$data/PG_VERSION" ]; then
+      exit
+    fi
+    echo "error: the volume has data of PostgreSQL $held in ${file%/*}, and this image is" \
+      "PostgreSQL $has with its data in $data: take an image of PostgreSQL $held;" \
+      "see docs/moving-data.md" >&2
+    exit 1
+  fi
+done
+"""
+"""Fails where the image would make an empty database beside one that is there."""
 
 
 class PostgresArgs(TypedDict):
@@ -159,13 +182,12 @@ def _pod(
     return restricted_pod(
         container,
         user=POSTGRES_USER,
+        first=volume_check(image, CHECK_VOLUME, FOLDER),
         # The image's stop signal (SIGINT) is PostgreSQL's fast shutdown; the checkpoint it writes
         # needs its time, or the next start begins with a recovery.
         grace_seconds=60,
         mounts=[
-            # PostgreSQL 18's image keeps its data in 18/docker below this folder, and refuses to
-            # start with a volume at the older .../data.
-            k8s.core.v1.VolumeMountArgs(name=DATA_VOLUME, mount_path="/var/lib/postgresql"),
+            k8s.core.v1.VolumeMountArgs(name=DATA_VOLUME, mount_path=FOLDER),
             k8s.core.v1.VolumeMountArgs(name="socket", mount_path="/var/run/postgresql"),
             k8s.core.v1.VolumeMountArgs(
                 name="first-start", mount_path="/docker-entrypoint-initdb.d"

@@ -22,6 +22,14 @@ class Database:
     """Makes a database that MLflow's user may do anything in."""
     drop: str
     """Drops it, whoever is connected to it."""
+    data: str
+    """How the volume's check names what is on the volume."""
+    older_image: str
+    """An image of a version that does not read the volume."""
+    accepted: str
+    """What is accepted in its place."""
+    like_another: list[str]
+    """Arguments of `env` with which the volume's check runs as in another version's image."""
 
     @contextmanager
     def another(self, kubectl: Kubectl, name: str) -> Iterator[None]:
@@ -36,6 +44,15 @@ class Database:
         kubectl("exec", "-i", f"{self.name}-0", "--", *self.client, stdin=statements)
 
 
+# A program of this name tells an older version to what runs after it.
+_OLDER_MYSQL = """\
+echo 'echo mysqld Ver 9.6.0' > /tmp/mysqld && chmod +x /tmp/mysqld
+PATH=/tmp:$PATH "$@"
+code=$?
+rm /tmp/mysqld
+exit $code
+"""
+
 POSTGRES = Database(
     name="postgres",
     port=5432,
@@ -43,6 +60,10 @@ POSTGRES = Database(
     client=["psql", "-h", "127.0.0.1", "-U", "postgres", "-qv", "ON_ERROR_STOP=1"],
     make="create database {0} owner mlflow;",
     drop="drop database {0} with (force);",
+    data="PostgreSQL 18 in /var/lib/postgresql/18/docker",
+    older_image="postgres:17.6",
+    accepted="a release of PostgreSQL 18",
+    like_another=["PGDATA=/var/lib/postgresql/19/docker"],
 )
 MYSQL = Database(
     name="mysql",
@@ -51,5 +72,9 @@ MYSQL = Database(
     client=["sh", "-c", 'MYSQL_PWD="$MYSQL_ROOT_PASSWORD" exec mysql --user=root'],
     make="create database {0}; grant all on {0}.* to mlflow;",
     drop="drop database {0}; revoke all on {0}.* from mlflow;",
+    data="MySQL 9.7, and this image is 9.6",
+    older_image="mysql:9.6.0",
+    accepted="MySQL 9.7 or newer",
+    like_another=["bash", "-c", _OLDER_MYSQL, "bash"],
 )
 DATABASES = {database.name: database for database in (POSTGRES, MYSQL)}

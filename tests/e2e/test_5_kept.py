@@ -3,8 +3,10 @@
 import re
 from typing import Any
 
+import pytest
 import yaml
 
+from tests.e2e.programs import ProgramError
 from tests.e2e.stack import Stack
 
 GUIDE = "see docs/moving-data.md"
@@ -62,6 +64,30 @@ def test_a_volume_a_kind_of_store_and_a_namespace_are_kept(stack: Stack) -> None
     assert "mlflow:artifactStorage: '1Gi'; accepted: 5Gi or more" in said
     assert held(stack) == before
     stack.change("preview", "--expect-no-changes")
+
+
+def test_an_image_that_does_not_read_the_volume_is_refused(stack: Stack) -> None:
+    before = held(stack)
+    key = f"{stack.database.name}Image"
+    hidden = f"registry.example/database@sha256:{64 * 'a'}"
+    for image, accepted in (
+        (stack.database.older_image, stack.database.accepted),
+        (hidden, "a tag that begins with the version"),
+    ):
+        said = refused(stack, "up", **{key: image})
+        assert f"mlflow:{key}: '{image}'; accepted: {accepted}" in said
+    assert held(stack) == before
+
+
+def test_a_database_looks_at_its_volume_before_it_starts(stack: Stack) -> None:
+    # With another version's folder or program, as another image has; on the volume in use.
+    pod = f"{stack.database.name}-0"
+    spec = stack.kubectl.json("get", "pod", pod)["spec"]
+    (check,) = spec["initContainers"]
+    command = ["exec", pod, "--", "env"]
+    assert not stack.kubectl(*command, *check["command"])
+    with pytest.raises(ProgramError, match=f"error: the volume has data of {stack.database.data}"):
+        stack.kubectl(*command, *stack.database.like_another, *check["command"])
 
 
 def test_a_protected_stack_takes_upgrades_and_its_data_outlives_a_destroy(stack: Stack) -> None:

@@ -3,6 +3,7 @@
 That the engine tells this state, in `preview` and `up`, tests/e2e shows.
 """
 
+import copy
 import functools
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 from tests.unit.recorder import Recorded, run_stack
 
 GUIDE = "; see docs/moving-data.md"
+MYSQL = {"backendStore": "mysql"}
+HDFS = {"artifactStore": "hdfs"}
+BY_DIGEST = f"postgres@sha256:{64 * 'd'}"
 WRONG = [
     # what was there, what is changed, what the line says
     ({}, {"databaseStorage": "1023Mi"}, "databaseStorage: '1023Mi'; accepted: 1Gi or more"),
@@ -48,6 +52,44 @@ WRONG = [
         {"clientWorkspace": True},
         {"workspaceStorage": "4Gi"},
         "workspaceStorage: '4Gi'; accepted: 5Gi or more: a volume does not shrink",
+    ),
+    *(
+        ({}, {"postgresImage": image}, f"postgresImage: '{image}'; accepted: {accepted}")
+        for image, accepted in (
+            ("postgres:19.1", "a release of PostgreSQL 18"),
+            ("postgres:17.6-trixie", "a release of PostgreSQL 18"),
+            ("registry.example/db/pgvector:0.8.0-pg17", "a release of PostgreSQL 18"),
+            (f"postgres:17.6@sha256:{64 * 'a'}", "a release of PostgreSQL 18"),
+            (f"registry.example/database@sha256:{64 * 'a'}", "a tag that begins with the version"),
+            ("registry.example/database:stable", "a tag that begins with the version"),
+        )
+    ),
+    *(
+        (MYSQL, {"mysqlImage": image}, f"mysqlImage: '{image}'; accepted: {accepted}")
+        for image, accepted in (
+            ("mysql:9.6.0", "MySQL 9.7 or newer"),
+            ("registry.example/mysql:8.4.7-oracle", "MySQL 9.7 or newer"),
+            ("mysql:11.0.1", "MySQL 9.7 or newer, one major more at most"),
+            (f"mysql@sha256:{64 * 'a'}", "a tag that begins with the version"),
+            ("mysql:lts", "a tag that begins with the version"),
+        )
+    ),
+    *(
+        ({}, {"minioImage": image}, f"minioImage: '{image}'; accepted: {accepted}")
+        for image, accepted in (
+            ("minio/minio:RELEASE.2025-09-07T16-13-09Z", "a release of 2026.2.12 or newer"),
+            ("bitnami/minio:2025.7.23-debian-12-r3", "a release of 2026.2.12 or newer"),
+            ("rustfs/rustfs:20270101", "an image called minio"),
+            (f"minio/minio@sha256:{64 * 'a'}", "a tag that begins with the version"),
+        )
+    ),
+    *(
+        (HDFS, {"hdfsImage": image}, f"hdfsImage: '{image}'; accepted: {accepted}")
+        for image, accepted in (
+            ("apache/hadoop:3.3.6", "Hadoop 3.4 or a newer one of 3"),
+            ("apache/hadoop:4.0.0", "Hadoop 3.4 or a newer one of 3"),
+            (f"registry.example/hadoop@sha256:{64 * 'a'}", "a tag that begins with the version"),
+        )
     ),
 ]
 
@@ -97,6 +139,38 @@ def test_nothing_is_refused_where_nothing_changes(there: dict[str, Any]) -> None
 )
 def test_what_loses_nothing_is_taken(changed: dict[str, Any]) -> None:
     assert up(left_by(), **changed).resources
+
+
+@pytest.mark.parametrize(
+    ("there", "changed"),
+    [
+        ({}, {"postgresImage": "postgres:18.0"}),
+        ({}, {"postgresImage": "pgvector/pgvector:0.8.1-pg18-trixie"}),
+        ({}, {"imageRegistry": "registry.example/mirror"}),
+        ({"postgresImage": BY_DIGEST}, {"imageRegistry": "registry.example/mirror"}),
+        # The pod's own check looks at the volume.
+        ({"postgresImage": BY_DIGEST}, {"postgresImage": "postgres:18.7"}),
+        (MYSQL, {"mysqlImage": "mysql:9.7.0"}),
+        (MYSQL, {"mysqlImage": f"mysql:10.2.1@sha256:{64 * 'a'}"}),
+        ({}, {"minioImage": "minio/minio:RELEASE.2026-12-01T16-13-09Z"}),
+        (HDFS, {"hdfsImage": "apache/hadoop:3.4.1-lean"}),
+        (HDFS, {"hdfsImage": "apache/hadoop:3.5.0"}),
+    ],
+)
+def test_images_that_read_the_volume_are_taken(
+    there: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    assert up(left_by(**there), **{**there, **changed}).resources
+
+
+def test_an_image_that_never_ran_can_be_corrected() -> None:
+    before = copy.deepcopy(left_by(**MYSQL, mysqlImage="mysql:97.1"))
+    (server,) = [one for urn, one in before.items() if "StatefulSet::mysql-server" in urn]
+    server["outputs"]["status"] = {"replicas": 1, "readyReplicas": 0}
+    assert up(before, **MYSQL).resources
+    server["outputs"]["status"] = {"replicas": 1, "readyReplicas": 1}
+    with pytest.raises(pulumi.RunError, match=r"mysqlImage: 'mysql:9.7.1'; accepted: MySQL 97.1"):
+        up(before, **MYSQL)
 
 
 @pytest.mark.parametrize("changed", [changed for there, changed, _ in WRONG if not there])

@@ -24,13 +24,12 @@ def test_every_pod_runs_under_the_restricted_profile(rendered: Recorded) -> None
         assert pod["automountServiceAccountToken"] is False, name
         assert pod["enableServiceLinks"] is False, name
         assert not [key for key in pod if key.startswith("host") and key != "hostAliases"], name
-        assert "initContainers" not in pod, name
         assert pod["securityContext"]["runAsNonRoot"] is True, name
         assert pod["securityContext"]["runAsUser"] > 0, name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         for volume in pod["volumes"]:
             assert volume.keys() - {"name"} <= VOLUMES, name
-        for container in pod["containers"]:
+        for container in (*pod.get("initContainers", []), *pod["containers"]):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "capabilities": {"drop": ["ALL"]},
