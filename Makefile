@@ -31,6 +31,10 @@ env: $(VENV) ## Print exports for `pulumi` and `kubectl`: eval "$$(make -s env)"
 client-env: $(VENV) ## Print exports for an MLflow client: eval "$$(make -s client-env)"
 	@$(RUN) commands.client_env
 
+.PHONY: gc
+gc: $(VENV) ## Remove for good what was deleted in MLflow: OLDER_THAN=30d, EXPERIMENTS=names
+	@$(RUN) commands.gc
+
 .PHONY: test
 test: check test-unit ## Run every check and test, end to end on a real cluster
 	@$(RUN) commands.test

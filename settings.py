@@ -56,6 +56,8 @@ _OWN_SECRETS = re.compile(
     r"-(server|root|credentials|check|token|keys|users|user-.*|certificate|tls)(-files)?"
 )
 """Names of Secrets that the stack writes; a test compares them with what it asks for."""
+_CRON_FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
+"""The least and the greatest number of minute, hour, day, month and day of the week."""
 _SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 # Characters that XML has no place for, or YAML, as which objects are sent to be applied; and halves
 # of pairs, which cannot be sent at all.
@@ -130,6 +132,34 @@ def _outside(host: str, accepted: str) -> None:
         itself = address.is_loopback or address.is_unspecified
     if itself:
         raise Refused(f"{accepted}; its host is this machine, which in a pod is the pod itself")
+
+
+def _schedule(text: str) -> str | None:
+    accepted = "five fields of cron, such as 0 3 * * * (every day at 3:00 UTC), or nothing"
+    fields = text.split()
+    if text and (len(fields) != 5 or not all(map(_is_cron_field, fields, _CRON_FIELDS))):
+        raise Refused(accepted)
+    return " ".join(fields) or None
+
+
+def _is_cron_field(text: str, limits: tuple[int, int]) -> bool:
+    """Say whether a field of a cron expression is numbers, ranges and steps within the limits."""
+    low, high = limits
+    for part in text.split(","):
+        match = re.fullmatch(r"(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/([1-9][0-9]?))?", part)
+        first, last, step = match.groups() if match else ("", "", "")
+        begin, end = int(first or low), int(last or first or high)
+        if not match or not low <= begin <= end <= high or int(step or 1) > high:
+            return False
+    return True
+
+
+def _age(text: str) -> str:
+    if not text or not re.fullmatch(
+        r"([0-9]{1,5}d)?([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?", text
+    ):
+        raise Refused("days, hours, minutes and seconds in this order, such as 30d or 1d12h")
+    return text
 
 
 def mebibytes(text: str) -> int:
@@ -419,6 +449,8 @@ class Settings:
     workers: int
     server_memory: str
     job_execution: bool
+    gc_schedule: str | None
+    gc_older_than: str
     database_storage: str
     artifact_storage: str
     storage_class: str | None
@@ -643,6 +675,8 @@ class Settings:
             "job_execution": self.job_execution,
             "allowed_hosts": self.allowed_hosts,
             "client_namespaces": self.client_namespaces,
+            "gc_schedule": self.gc_schedule,
+            "gc_older_than": self.gc_older_than,
         }
 
     @property
@@ -709,6 +743,8 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "workers": _integer(1, 16),
     "serverMemory": _quantity("256Mi", "64Gi"),
     "jobExecution": _boolean,
+    "gcSchedule": _schedule,
+    "gcOlderThan": _age,
     "databaseStorage": _quantity("100Mi", "64Ti"),
     "artifactStorage": _quantity("100Mi", "64Ti"),
     "storageClass": _class_name,

@@ -76,14 +76,14 @@ def stream(
 
 
 def capture(
-    command: Sequence[str], environment: Mapping[str, str]
+    command: Sequence[str], environment: Mapping[str, str], stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program for its answer."""
+    """Run a program for its answer; it reads ``stdin``."""
     return subprocess.run(
         command,
         env=environment,
         cwd=CLONE,
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,

@@ -241,6 +241,45 @@ def python_job(
     A changed image or secret replaces the Job, so it runs again. No ``ttlSecondsAfterFinished``: a
     Job that removes itself is drift, and the next ``up`` after a refresh would run it again.
     """
+    return k8s.batch.v1.Job(
+        name,
+        # A Job that failed for good would fail every `up` from then on; this makes it anew.
+        metadata=metadata(name, namespace, labels, {"pulumi.com/replaceUnready": "true"}),
+        spec=k8s.batch.v1.JobSpecArgs(
+            backoff_limit=retries,
+            active_deadline_seconds=seconds + SECONDS_TO_START,
+            template=python_template(
+                module,
+                labels=labels,
+                image=image,
+                backends=backends,
+                seconds=seconds,
+                environment=environment,
+            ),
+        ),
+        opts=pulumi.ResourceOptions.merge(
+            opts,
+            pulumi.ResourceOptions(
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{seconds + SECONDS_TO_START + 30}s")
+            ),
+        ),
+    )
+
+
+def python_template(
+    module: str,
+    *,
+    arguments: Sequence[pulumi.Input[str]] = (),
+    labels: dict[str, str],
+    image: pulumi.Input[str],
+    backends: Sequence[Credentials],
+    seconds: int,
+    environment: Mapping[str, pulumi.Input[str]] | None = None,
+) -> k8s.core.v1.PodTemplateSpecArgs:
+    """Return a pod that runs one module of the server image once.
+
+    The module waits for its backends for ``seconds``.
+    """
     variables: dict[str, pulumi.Input[str]] = {
         "TIMEOUT_SECONDS": str(seconds),
         "SECRETS_READ": pulumi.Output.all(*_secrets(backends)).apply(" and ".join),
@@ -251,6 +290,7 @@ def python_job(
         name="job",
         image=image,
         command=["python", "-m", module],
+        args=[*arguments] or None,
         env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()],
         # One that is missing is told by the program, in a line; the pod would wait without a word.
         env_from=secrets_env(*_secrets(backends), optional=True),
@@ -258,28 +298,11 @@ def python_job(
         # The reason of a failure is the last line of its log; this copies it into the pod's status.
         termination_message_policy="FallbackToLogsOnError",
     )
-    return k8s.batch.v1.Job(
-        name,
-        # A Job that failed for good would fail every `up` from then on; this makes it anew.
-        metadata=metadata(name, namespace, labels, {"pulumi.com/replaceUnready": "true"}),
-        spec=k8s.batch.v1.JobSpecArgs(
-            backoff_limit=retries,
-            active_deadline_seconds=seconds + SECONDS_TO_START,
-            template=k8s.core.v1.PodTemplateSpecArgs(
-                metadata=k8s.meta.v1.ObjectMetaArgs(
-                    labels=pod_labels(labels, backends), annotations=restarts_with(*backends)
-                ),
-                spec=restricted_pod(
-                    container, user=SERVER_USER, backends=backends, restart_policy="Never"
-                ),
-            ),
+    return k8s.core.v1.PodTemplateSpecArgs(
+        metadata=k8s.meta.v1.ObjectMetaArgs(
+            labels=pod_labels(labels, backends), annotations=restarts_with(*backends)
         ),
-        opts=pulumi.ResourceOptions.merge(
-            opts,
-            pulumi.ResourceOptions(
-                custom_timeouts=pulumi.CustomTimeouts(create=f"{seconds + SECONDS_TO_START + 30}s")
-            ),
-        ),
+        spec=restricted_pod(container, user=SERVER_USER, backends=backends, restart_policy="Never"),
     )
 
 

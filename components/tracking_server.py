@@ -16,6 +16,7 @@ from components._pods import (
     http_probe,
     pod_labels,
     python_job,
+    python_template,
     resources,
     restarts_with,
     restricted_pod,
@@ -29,6 +30,8 @@ _MODEL_SOURCES = "^(runs|models|mlflow-artifacts):|^(dummy-source|prompt-templat
 """What a model's version may be made of; the last two stand for prompts, which have no files."""
 MIGRATION_SECONDS = 240
 """A first migration takes about 10 s; one of a large older database may take minutes."""
+GC_SECONDS = 6 * 3600
+"""How long a collection may take: each run is some requests to the store."""
 
 
 class TrackingServerArgs(TypedDict):
@@ -72,6 +75,11 @@ class TrackingServerArgs(TypedDict):
     """How the host name is published. Defaults to the cluster's default ingress class."""
     client_namespaces: NotRequired[list[str]]
     """Namespaces whose pods reach the server past the ingress. Defaults to none."""
+    gc_schedule: NotRequired[str | None]
+    """When what was deleted is removed for good, as a cron expression in UTC. Defaults to never:
+    the CronJob is there, and suspended."""
+    gc_older_than: NotRequired[str]
+    """How long ago it must have been deleted, such as ``30d``. Defaults to 30 days."""
 
 
 class TrackingServer(pulumi.ComponentResource):
@@ -183,6 +191,21 @@ class TrackingServer(pulumi.ComponentResource):
                     ignore_changes=["spec.replicas"] if args.get("autoscaled") else None,
                 ),
             ),
+        )
+        collected = labels(f"{name}-gc", "mlflow", "gc")
+        _collection(
+            name,
+            args,
+            metadata(f"{name}-gc", namespace, collected),
+            python_template(
+                "mlflow_kubernetes.gc",
+                arguments=[f"--older-than={args.get('gc_older_than', '30d')}"],
+                labels=collected,
+                image=args["image"],
+                backends=[args["backend_store"], args["artifact_store"]],
+                seconds=120,
+            ),
+            child,
         )
         self.address = publish(
             name,
@@ -370,6 +393,41 @@ def _pod(
     )
     pod.affinity = apart(selector(name, "mlflow"))
     return pod
+
+
+def _collection(
+    name: str,
+    args: TrackingServerArgs,
+    described: k8s.meta.v1.ObjectMetaArgs,
+    template: k8s.core.v1.PodTemplateSpecArgs,
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """Make the CronJob that removes for good what was deleted; Jobs are made of it by hand, too."""
+    schedule = args.get("gc_schedule")
+    k8s.batch.v1.CronJob(
+        f"{name}-gc",
+        metadata=described,
+        spec=k8s.batch.v1.CronJobSpecArgs(
+            # One is needed also where it is suspended.
+            schedule=schedule or "0 3 * * *",
+            suspend=not schedule,
+            time_zone="Etc/UTC",
+            concurrency_policy="Forbid",
+            # One that was missed, as while a laptop slept, runs within the next hour or not at all.
+            starting_deadline_seconds=3600,
+            successful_jobs_history_limit=1,
+            failed_jobs_history_limit=1,
+            job_template=k8s.batch.v1.JobTemplateSpecArgs(
+                spec=k8s.batch.v1.JobSpecArgs(
+                    # What failed is tried again at the next time.
+                    backoff_limit=0,
+                    active_deadline_seconds=GC_SECONDS,
+                    template=template,
+                )
+            ),
+        ),
+        opts=opts,
+    )
 
 
 def _probe(path: str, *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:

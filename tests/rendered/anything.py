@@ -75,6 +75,8 @@ _RIGHT: dict[str, SearchStrategy[str]] = {
     ),
     "replicas": _of("1", "2", "20"),
     "workers": _of("1", "2", "16"),
+    "gcSchedule": _of("", "0 3 * * *", "*/59 0-23/2 1,31 * 6", "59 23 31 12 0"),
+    "gcOlderThan": _of("30d", "0s", "1d2h3m4s", "99999d"),
     "databaseConnections": _of("1", "24", "90", "100000"),
     "hdfsDataNodes": _of("1", "3", "100"),
     "hdfsReplication": _of("1", "2", "100"),

@@ -15,6 +15,7 @@ from components._labels import PART_OF_THE_STACK
 from components._network import client_labels
 from tests.scan.conftest import HERE
 from tests.scan.exclusions import EXCLUSIONS
+from tests.unit.recorder import pod_template
 from tests.variants import VARIANTS, objects
 
 EXCLUDED = frozenset[str]().union(*(one.checks for one in EXCLUSIONS))
@@ -67,9 +68,7 @@ def run_kube_score(program: Path, file: Path) -> Findings:
         "--output-format=json",
     ]
     answer = json.loads(run(str(program), "score", *options, str(file)))
-    pods = [
-        one for one in yaml.safe_load_all(file.read_text()) if "template" in one.get("spec", {})
-    ]
+    pods = [one for one in yaml.safe_load_all(file.read_text()) if pod_template(one)]
     seen = {(one["type_meta"]["kind"], one["object_meta"]["name"]) for one in answer}
     assert seen >= {(one["kind"], one["metadata"]["name"]) for one in pods}
     return {

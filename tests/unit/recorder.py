@@ -83,10 +83,17 @@ class Recorded(pulumi.runtime.Mocks):
     def pods(self) -> dict[str, dict[str, Any]]:
         """Return every pod template's spec, by the object that holds it."""
         return {
-            name: inputs["spec"]["template"]["spec"]
+            name: template["spec"]
             for name, inputs in self.kubernetes().items()
-            if "template" in inputs.get("spec", {})
+            if (template := pod_template(inputs))
         }
+
+
+def pod_template(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the template that an object makes pods of, if it makes any."""
+    spec: dict[str, Any] = manifest.get("spec", {})
+    spec = spec.get("jobTemplate", {}).get("spec", spec)
+    return spec.get("template")
 
 
 def password(name: str) -> str:

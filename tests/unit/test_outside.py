@@ -90,6 +90,7 @@ def environment(stack: Recorded, pod: str) -> list[str]:
 
 def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
     assert sorted(stack.kubernetes()) == [
+        "CronJob mlflow-gc",
         "Deployment mlflow-server",
         "Ingress mlflow",
         "Job external-database-check",

@@ -54,6 +54,7 @@ def content(stack: Recorded, secret: str) -> dict[str, str]:
 def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
     assert sorted(stack.kubernetes()) == [
         "ConfigMap postgres-first-start",
+        "CronJob mlflow-gc",
         "Deployment mlflow-server",
         "Ingress minio-console",
         "Ingress minio-s3",
@@ -109,7 +110,7 @@ def test_another_database_changes_nothing_else(stack: Recorded, on_mysql: Record
 def test_another_artifact_store_changes_nothing_else(stack: Recorded, on_hdfs: Recorded) -> None:
     def others(recorded: Recorded) -> dict[str, object]:
         # What names the store's Secret, or is hashed from it, must differ.
-        unlike = ("minio", "hdfs", "Deployment ")
+        unlike = ("minio", "hdfs", "Deployment ", "CronJob ")
         objects = recorded.kubernetes().items()
         return {name: one for name, one in objects if not any(part in name for part in unlike)}
 
@@ -295,8 +296,22 @@ def test_clients_with_direct_access_get_the_stores_own_root_and_a_key(stack: Rec
     assert direct.secret_exports == {"client_env"}
 
 
+def test_what_was_deleted_is_collected_when_the_setting_says(stack: Recorded) -> None:
+    unasked = stack.inputs("CronJob mlflow-gc")["spec"]
+    assert unasked["suspend"] is True
+    nightly = run_stack(gcSchedule="30 2 * * 1-5", gcOlderThan="90d")
+    spec = nightly.inputs("CronJob mlflow-gc")["spec"]
+    assert (spec["suspend"], spec["schedule"], spec["timeZone"]) == (
+        False,
+        "30 2 * * 1-5",
+        "Etc/UTC",
+    )
+    (collector,) = nightly.pods()["CronJob mlflow-gc"]["containers"]
+    assert collector["args"] == ["--older-than=90d"]
+
+
 def test_every_server_has_three_probes_and_a_memory_limit(either: Recorded) -> None:
-    servers = [name for name in either.pods() if not name.startswith("Job")]
+    servers = [name for name in either.pods() if "Job " not in name]
     assert len(servers) >= 3
     for name in servers:
         (container,) = either.pods()[name]["containers"]
