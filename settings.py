@@ -62,6 +62,23 @@ _SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease"
 # Characters that XML has no place for, or YAML, as which objects are sent to be applied; and halves
 # of pairs, which cannot be sent at all.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
+_CHANGES_PATHS = "because it changes the path of each request"
+_UNFIT_ANNOTATIONS = {
+    "rewrite-target": (".*", _CHANGES_PATHS),
+    "path-rewrite": (".*", _CHANGES_PATHS),
+    "rewrites": (".*", _CHANGES_PATHS),
+    "app-root": (".*", "because the page is at /"),
+    "permanent-redirect": (".*", "because it answers in the server's place"),
+    "temporal-redirect": (".*", "because it answers in the server's place"),
+    "canary": ("(?i)true", "because a canary alone serves nothing"),
+    "backend-protocol": ("(?i)(?!(auto_)?http$).*", "because the servers speak plain HTTP"),
+    "secure-backends": ("(?i)true", "because the servers speak plain HTTP"),
+    "ssl-passthrough": ("(?i)true", "because the servers speak plain HTTP"),
+    "upstream-vhost": (".*", "because each server answers to its own host name"),
+    "custom-http-errors": (".*4[0-9]{2}.*", "because clients read the server's own errors"),
+}
+"""Annotations with which no client reaches MLflow, by the name after the controller's prefix: the
+values that do so, and why. Source: the documentation of ingress-nginx, HAProxy and NGINX."""
 _LONGEST = 4096
 """Bytes of a setting: an environment has room for 128 KiB in all."""
 _LONGEST_FILE = 200_000
@@ -112,7 +129,9 @@ def _namespace(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    expected = "a DNS name of small letters, such as mlflow.example.com, without port or scheme"
+    expected = (
+        "a DNS name of small letters, such as mlflow.example.com, without port, path or scheme"
+    )
     # A last part that begins with a digit is an address, or taken for one.
     if len(text) > 253 or not re.fullmatch(rf"({_LABEL}\.)+(?![0-9]){_LABEL}", text):
         raise Refused(expected)
@@ -427,6 +446,10 @@ def _annotations(text: str) -> dict[str, str]:
     # They tell the engine how to make an object, which this program does.
     if any(re.match(r"([^/]+\.)?pulumi\.com/", key) for key in accepted):
         raise Refused("annotation names outside of pulumi.com/")
+    for key, value in accepted.items():
+        values, reason = _UNFIT_ANNOTATIONS.get(key.rpartition("/")[2], ("(?!)", ""))
+        if re.fullmatch(values, value, re.DOTALL):
+            raise Refused(f"annotations without {key}: {value!r:.100}, {reason}")
     return accepted
 
 
@@ -869,6 +892,7 @@ def _contradictions(settings: Settings) -> list[str]:
         *_hdfs_contradictions(settings),
         *_s3_contradictions(settings),
         *_tls_contradictions(settings),
+        *_annotation_contradictions(settings),
     ]
 
 
@@ -978,4 +1002,19 @@ def _tls_contradictions(settings: Settings) -> list[str]:
     if settings.tls == "gateway" and (settings.gateway or "").count("/") < 2:
         accepted = "with tls: gateway, <namespace>/<name>/<listener>, the listener that has TLS"
         found.append(_refusal(settings, "gateway", accepted))
+    return found
+
+
+def _annotation_contradictions(settings: Settings) -> list[str]:
+    """Return a line for each annotation that does not go with another setting."""
+    found: list[str] = []
+    names = {key.rpartition("/")[2] for key in settings.ingress_annotations}
+    if settings.ingress_class and "kubernetes.io/ingress.class" in settings.ingress_annotations:
+        accepted = (
+            "no kubernetes.io/ingress.class beside ingressClass: Kubernetes takes one of both"
+        )
+        found.append(_refusal(settings, "ingressAnnotations", accepted))
+    if settings.auth == "basic" and "auth-type" in names:
+        accepted = "no auth-type with auth: basic: a request has one user and password"
+        found.append(_refusal(settings, "ingressAnnotations", accepted))
     return found

@@ -1,5 +1,6 @@
 """Bring MLflow up, from nothing to a tracking server that answers: `make up`."""
 
+import base64
 import http.client
 import ipaddress
 import os
@@ -17,6 +18,8 @@ from commands import images, mistakes, stack
 from commands._main import CommandError, main, say
 
 _PATIENCE_SECONDS = 120
+# A controller's default limit of a body is 1 MB in most. JSON takes any number of blanks.
+_BODY = b'{"max_results": 1}' + b" " * 2_000_000
 
 
 def command() -> None:
@@ -34,21 +37,34 @@ def command() -> None:
     outputs = chosen.outputs()
     uri, hosts_line = str(outputs["tracking_uri"]), str(outputs["hosts_line"])
     found.publish(hosts_line)
-    wait(uri, address_in(hosts_line), outputs.get("ca_certificate"))
+    login = chosen.secret_output("client_env")
+    wait(uri, address_in(hosts_line), outputs.get("ca_certificate"), login)
     print(_summary(chosen.name, outputs, time.monotonic() - started))
 
 
-def wait(uri: str, address: str | None, authority: str | None = None) -> None:
-    """Wait until the server answers through the ingress, as a client outside will reach it.
+def wait(
+    uri: str,
+    address: str | None,
+    authority: str | None = None,
+    login: Mapping[str, str] | None = None,
+) -> None:
+    """Wait until the server does a client's work through the ingress.
 
-    Its certificate must be for its name, and by the stack's own authority where there is one.
+    Args:
+        uri: the tracking URI.
+        address: where the ingress is, if that is known.
+        authority: certificate of the stack's own authority, if it has one.
+        login: the environment of a client.
+
+    Raises:
+        CommandError: if it does not within two minutes, with the reason.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     host = urlsplit(uri).hostname or ""
     problem = "no address is known for it"
     while time.monotonic() < deadline:
         for target in filter(None, (_resolve(host), address)):
-            problem = _ask(uri, target, authority)
+            problem = _ask(uri, target, authority, login)
             if not problem:
                 return
         time.sleep(1)
@@ -59,13 +75,11 @@ def wait(uri: str, address: str | None, authority: str | None = None) -> None:
     )
 
 
-def _ask(uri: str, target: str, authority: str | None) -> str:
-    """Ask the server for its health at an address; return what is wrong, or nothing."""
-    parts = urlsplit(uri)
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    connection = http.client.HTTPConnection(
-        target, parts.port or (443 if secure else 80), timeout=10
-    )
+def _ask(uri: str, target: str, authority: str | None, login: Mapping[str, str] | None) -> str:
+    """Ask the server at an address as a client and a browser do; return what is wrong, if so."""
+    host, secure = urlsplit(uri).hostname or "", urlsplit(uri).scheme == "https"
+    port = urlsplit(uri).port or (443 if secure else 80)
+    connection = http.client.HTTPConnection(target, port, timeout=10)
     try:
         connection.connect()
         if secure:
@@ -75,14 +89,36 @@ def _ask(uri: str, target: str, authority: str | None) -> str:
             names = _names(secured)
             if not {host, f"*.{host.partition('.')[2]}"} & names:
                 return f"{target}: its certificate is for {', '.join(sorted(names)) or 'nothing'}"
-        connection.request("GET", f"{parts.path}/health", headers={"Host": parts.netloc})
-        answer = connection.getresponse()
-        answer.read()
+        problem = _wrong(connection, uri, login or {})
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return f"{target}: {error}"
+        problem = str(error) or type(error).__name__
     finally:
         connection.close()
-    return "" if answer.status == http.client.OK else f"{target}: HTTP {answer.status}"
+    return f"{target}: {problem}" if problem else ""
+
+
+def _wrong(connection: http.client.HTTPConnection, uri: str, login: Mapping[str, str]) -> str:
+    parts = urlsplit(uri)
+    headers = {"Host": parts.netloc, "Content-Type": "application/json"}
+    if "MLFLOW_TRACKING_USERNAME" in login:
+        pair = f"{login['MLFLOW_TRACKING_USERNAME']}:{login['MLFLOW_TRACKING_PASSWORD']}"
+        headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    for method, path, body, expected in (
+        ("GET", "/health", None, b"OK"),
+        ("POST", "/api/2.0/mlflow/experiments/search", _BODY, b'"experiments"'),
+        ("GET", "/", None, b"<html"),
+    ):
+        connection.request(method, f"{parts.path}{path}", body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        what = f"{method} {path}: HTTP {answer.status}"
+        if answer.status != http.client.OK:
+            words = " ".join(content.decode(errors="replace").split())
+            where = answer.getheader("Location")
+            return f"{what} {where or words}"[:200].strip()
+        if expected not in content:
+            return f"{what}, but not MLflow's answer: does mlflow:ingressAnnotations change paths?"
+    return ""
 
 
 def _context(authority: str | None) -> ssl.SSLContext:

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from commands import up
 from tests.e2e import places
 from tests.e2e.stack import Stack
+from tests.e2e.waiting import wait_until
 
 
 # Long enough to pass every limit of 60 s that a controller has unless it is told otherwise.
@@ -30,6 +32,26 @@ def test_slow_transfers_are_not_cut_off(
 def test_spans_arrive_by_opentelemetry(stack: Stack, machine: places.Machine) -> None:
     spans = machine.run("send_spans.py", client_env=stack.client_env(), seconds=120)
     assert spans == {"answer": "six times seven"}
+
+
+def test_make_up_asks_as_a_client_does(stack: Stack) -> None:
+    outputs = stack.outputs()
+    uri, address = outputs["tracking_uri"], up.address_in(outputs["hosts_line"])
+    up.wait(uri, address, None, outputs["client_env"])
+    # By hand, for the setting refuses it.
+    annotate = ("annotate", "ingress", "mlflow", "--overwrite")
+    rewrite = "nginx.ingress.kubernetes.io/rewrite-target"
+    stack.kubectl(*annotate, f"{rewrite}=/")
+    try:
+        assert address
+        wait_until(
+            lambda: "HTTP" in up._ask(uri, address, None, outputs["client_env"]),
+            30,
+            "what `make up` asks is answered with something else",
+        )
+    finally:
+        stack.kubectl(*annotate, f"{rewrite}-")
+    up.wait(uri, address, None, outputs["client_env"])
 
 
 def test_names_that_need_escaping_pass(stack: Stack, machine: places.Machine) -> None:

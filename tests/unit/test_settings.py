@@ -260,6 +260,24 @@ WRONG = [
     ("ingressAnnotations", {"a": None}, "annotation names"),
     ("ingressAnnotations", {"pulumi.com/skipAwait": "true"}, "outside of pulumi.com"),
     ("ingressAnnotations", {"a": "b" * 200_000}, "200000 bytes at most"),
+    *(
+        ("ingressAnnotations", {f"{prefix}/{name}": value}, f"annotations without {prefix}/{name}")
+        for prefix, name, value in (
+            ("nginx.ingress.kubernetes.io", "rewrite-target", "/"),
+            ("nginx.ingress.kubernetes.io", "rewrite-target", "/$1"),
+            ("haproxy.org", "path-rewrite", "/mlflow/(.*) /\\1"),
+            ("nginx.org", "rewrites", "serviceName=mlflow rewrite=/"),
+            ("nginx.ingress.kubernetes.io", "app-root", "/mlflow"),
+            ("nginx.ingress.kubernetes.io", "permanent-redirect", "https://example.com"),
+            ("nginx.ingress.kubernetes.io", "temporal-redirect", "https://example.com"),
+            ("nginx.ingress.kubernetes.io", "canary", "true"),
+            ("nginx.ingress.kubernetes.io", "backend-protocol", "HTTPS"),
+            ("alb.ingress.kubernetes.io", "backend-protocol", "grpc"),
+            ("nginx.ingress.kubernetes.io", "ssl-passthrough", "true"),
+            ("nginx.ingress.kubernetes.io", "upstream-vhost", "other.example"),
+            ("nginx.ingress.kubernetes.io", "custom-http-errors", "404,503"),
+        )
+    ),
     ("s3Endpoint", "https://s3.example:99999", "http:// or https://"),
     ("s3Endpoint", "https://s3.example:0", "http:// or https://"),
     ("s3Endpoint", "ftp://s3.example", "http:// or https://"),

@@ -18,13 +18,46 @@ HOSTS = ["known.invalid"]
 MADE = certify("seed", HOSTS, HOSTS, datetime.now(UTC).year)
 
 
+ANSWERS = {
+    "/health": b"OK",
+    "/api/2.0/mlflow/experiments/search": b'{"experiments": []}',
+    "/": b"<!doctype html><html></html>",
+}
+ADMIN = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": "open sesame"}
+
+
 class _Ingress(BaseHTTPRequestHandler):
-    """Answers /health for one host name and refuses any other, as an ingress does."""
+    """Answers as MLflow for one host name and refuses any other, as an ingress does."""
+
+    protocol_version = "HTTP/1.1"
+    rewrites = False
+    """Whether each path is changed into `/`."""
+    limit = 10**9
+    """Bytes of a body that pass."""
+    login = ""
+    """Authorization header that is let in; any if there is none."""
 
     def do_GET(self) -> None:
+        size = int(self.headers.get("Content-Length", 0))
+        self.rfile.read(size)
         known = self.headers["Host"].partition(":")[0] == "known.invalid"
-        self.send_response(200 if known and self.path == "/health" else 404)
+        path = "/" if self.rewrites else self.path
+        if not known or path not in ANSWERS:
+            self._answer(404, b"default backend - 404")
+        elif size > self.limit:
+            self._answer(413, b"<html>too large</html>")
+        elif self.login and path != "/health" and self.headers["Authorization"] != self.login:
+            self._answer(401, b"You are not authenticated.")
+        else:
+            self._answer(200, ANSWERS[path])
+
+    do_POST = do_GET  # noqa: N815 (the name is http.server's)
+
+    def _answer(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:
         del format, args
@@ -41,6 +74,28 @@ def port() -> Iterator[int]:
 
 def test_a_name_that_nothing_resolves_is_asked_at_the_ingress_address(port: int) -> None:
     up.wait(f"http://known.invalid:{port}", "127.0.0.1")
+
+
+def test_the_server_is_asked_as_the_admin(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(_Ingress, "login", "Basic YWRtaW46b3BlbiBzZXNhbWU=")
+    up.wait(f"http://known.invalid:{port}", "127.0.0.1", None, ADMIN)
+    with pytest.raises(CommandError, match=r"POST /api/\S+: HTTP 401 You are not authenticated"):
+        up.wait(f"http://known.invalid:{port}", "127.0.0.1")
+
+
+def test_an_ingress_that_changes_paths_is_told(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(_Ingress, "rewrites", True)
+    with pytest.raises(CommandError, match="/health: HTTP 200, but not MLflow's answer: does mlf"):
+        up.wait(f"http://known.invalid:{port}", "127.0.0.1")
+
+
+def test_an_ingress_that_limits_bodies_is_told(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(_Ingress, "limit", 1_000_000)
+    with pytest.raises(CommandError, match=r"POST /api/\S+/search: HTTP 413"):
+        up.wait(f"http://known.invalid:{port}", "127.0.0.1")
 
 
 @pytest.fixture
@@ -83,7 +138,7 @@ def test_a_server_that_never_answers_is_one_line_with_the_reason(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(up, "_PATIENCE_SECONDS", 0.1)
-    with pytest.raises(CommandError, match=r"127\.0\.0\.1: HTTP 404") as failure:
+    with pytest.raises(CommandError, match=r"127\.0\.0\.1: GET /health: HTTP 404") as failure:
         up.wait(f"http://unknown.invalid:{port}", "127.0.0.1")
     assert "\n" not in str(failure.value)
 
