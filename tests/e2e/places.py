@@ -4,7 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +127,15 @@ def client_pod(
         yield Pod(kubectl)
     finally:
         kubectl("delete", "namespace", namespace, seconds=120)
+
+
+def add_packages(pod: Pod, names: Sequence[str], folder: Path) -> None:
+    """Put packages that clients have into ``/tmp/packages`` of a pod, without what they need."""
+    pip = [str(_VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+    constraints = str(_PACKAGES / "constraints.txt")
+    target = [f"--target={folder / 'packages'}", "--no-deps", f"--constraint={constraints}"]
+    subprocess.run([*pip, *target, *names], check=True, timeout=120)
+    pod.kubectl("cp", str(folder / "packages"), "client:/tmp")
 
 
 def provide_image(cluster: Cluster) -> None:

@@ -1,12 +1,13 @@
 """A client that gets only the tracking URI does all its work: outside, forwarded, and in a pod."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from commands.cluster import Cluster
-from tests.e2e import places
+from tests.e2e import documents, places
 from tests.e2e.stack import Stack
 
 SMALL, MEDIUM, LARGE = 5, 10_000_000, 600_000_000
@@ -62,3 +63,11 @@ def test_in_a_pod_of_another_namespace(stack: Stack, pod: places.Pod) -> None:
     report = job(pod, "inside", stack.client_env_in_cluster(), SMALL, MEDIUM, LARGE)
     print(report["artifacts"])
     assert_all_came_back(report, SMALL, MEDIUM, LARGE)
+
+
+def test_spans_of_another_namespace_arrive_by_opentelemetry(
+    stack: Stack, pod: places.Pod, tmp_path: Path
+) -> None:
+    places.make_virtual_environment()
+    places.add_packages(pod, documents.EXPORTER, tmp_path)
+    documents.assert_spans_arrive(pod, stack.client_env_in_cluster())

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from commands import up
-from tests.e2e import places
+from tests.e2e import documents, places
 from tests.e2e.stack import Stack
 from tests.e2e.waiting import wait_until
 
@@ -30,8 +30,7 @@ def test_slow_transfers_are_not_cut_off(
 
 
 def test_spans_arrive_by_opentelemetry(stack: Stack, machine: places.Machine) -> None:
-    spans = machine.run("send_spans.py", client_env=stack.client_env(), seconds=120)
-    assert spans == {"answer": "six times seven"}
+    documents.assert_spans_arrive(machine, stack.client_env())
 
 
 def test_make_up_asks_as_a_client_does(stack: Stack) -> None:

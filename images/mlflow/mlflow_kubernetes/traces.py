@@ -3,6 +3,9 @@
 MLflow takes a trace, or spans, under an id that there is already, for a writer that comes again;
 and moves the trace to the experiment that is named this time, whoever owns the first. Spans that
 come by OpenTelemetry may name a run, too, and whose that is it does not ask.
+
+The answer's body says what is wrong with spans by OpenTelemetry, and what is accepted: MLflow says
+"Permission denied" where an experiment's name is in the place of its id.
 """
 
 import asyncio
@@ -10,8 +13,10 @@ import importlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from fastapi import Depends, HTTPException
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+from mlflow.server import otel_api
 from mlflow.store.tracking.dbmodels.models import SqlTraceInfo
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from starlette.requests import Request
@@ -19,6 +24,7 @@ from starlette.requests import Request
 from mlflow_kubernetes import auth
 
 _RUN = "x-mlflow-run-id"
+_EXPERIMENT = "x-mlflow-experiment-id"
 _start_trace: Any = SqlAlchemyStore.start_trace
 _log_spans: Any = SqlAlchemyStore.log_spans
 
@@ -27,6 +33,12 @@ def install() -> None:
     """Refuse what MLflow accepts."""
     SqlAlchemyStore.start_trace = _start_where_it_is
     SqlAlchemyStore.log_spans = _log_where_it_is
+    # In effect for applications that are made after it.
+    router = otel_api.otel_router
+    router.routes.clear()
+    router.add_api_route(
+        "", otel_api.export_traces, methods=["POST"], dependencies=[Depends(_ask_for_an_id)]
+    )
 
 
 def close() -> None:
@@ -40,15 +52,37 @@ def close() -> None:
         validate = validator_of(path)
 
         async def validator(username: str, request: Request) -> bool:
-            run = request.headers.get(_RUN)
+            experiment, run = request.headers.get(_EXPERIMENT), request.headers.get(_RUN)
+            if wrong := _no_id(experiment):
+                raise MlflowException.invalid_parameter_value(wrong)
             # It looks at the database.
             if run and not await asyncio.to_thread(_may_update, server, username, run):
                 return False
-            return bool(await validate(username, request))
+            if not await validate(username, request):
+                raise MlflowException(
+                    f"{username} may not add traces to experiment {experiment}, or there is none",
+                    error_code=PERMISSION_DENIED,
+                )
+            return True
 
         return validator
 
     server._get_otel_validator = find
+
+
+def _ask_for_an_id(request: Request) -> None:
+    if wrong := _no_id(request.headers.get(_EXPERIMENT)):
+        raise HTTPException(400, wrong)
+
+
+def _no_id(experiment: str | None) -> str | None:
+    if experiment and experiment.isdecimal():
+        return None
+    shown = repr(experiment)[:100] if experiment else "missing"
+    return (
+        f"header {_EXPERIMENT}: {shown}; expected the id of an experiment, a number, and not its "
+        "name: mlflow.set_experiment(name).experiment_id"
+    )
 
 
 def _may_update(server: Any, username: str, run: str) -> bool:
@@ -65,7 +99,11 @@ def _log_where_it_is(
     store: SqlAlchemyStore, location: str, spans: list[Any], tracking_uri: str | None = None
 ) -> Any:
     _refuse_others(store, location, {span.trace_id for span in spans})
-    return _log_spans(store, location, spans, tracking_uri)
+    try:
+        return _log_spans(store, location, spans, tracking_uri)
+    except Exception:
+        store.get_experiment(location)  # raises that there is none, where that is the reason
+        raise
 
 
 def _refuse_others(store: SqlAlchemyStore, experiment: str, traces: Iterable[str]) -> None:

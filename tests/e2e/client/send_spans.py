@@ -1,33 +1,68 @@
-"""Send a span by OpenTelemetry's own exporter; print what MLflow has of its trace as JSON."""
+"""Send a span with OpenTelemetry's SDK; print what MLflow has of its trace, and a refusal, as JSON.
 
-import base64
+The variable `COMMANDS` has shell commands that export what the SDK reads.
+"""
+
 import json
+import logging
 import os
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.append("/tmp/packages")  # noqa: S108 (in the pod, which has the exporter there)
 
 import mlflow
+import requests
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.util.re import parse_env_headers
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+HEADERS = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
 
 
 def main() -> None:
-    experiment = mlflow.set_experiment("spans").experiment_id
-    login = f"{os.environ['MLFLOW_TRACKING_USERNAME']}:{os.environ['MLFLOW_TRACKING_PASSWORD']}"
-    exporter = OTLPSpanExporter(
-        endpoint=f"{os.environ['MLFLOW_TRACKING_URI']}/v1/traces",
-        headers={
-            "Authorization": f"Basic {base64.b64encode(login.encode()).decode()}",
-            "x-mlflow-experiment-id": experiment,
-        },
+    os.environ |= exported(os.environ["COMMANDS"])
+    experiment = mlflow.get_experiment_by_name("my-app").experiment_id
+    send()
+    traces = mlflow.search_traces(locations=[experiment], return_type="list")
+    (newest, *_) = traces
+    spans = {one.name: one.attributes.get("question") for one in newest.data.spans}
+
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    logging.getLogger("opentelemetry").addHandler(handler)
+    os.environ[HEADERS] = os.environ[HEADERS].replace(f"-id={experiment}", "-id=my-app")
+    send()
+    headers = parse_env_headers(os.environ[HEADERS])
+    answer = requests.post(os.environ[ENDPOINT], headers=headers, timeout=30)
+    print(json.dumps({"spans": spans, "said": " ".join(said), "answered": answer.text}))
+
+
+def exported(commands: str) -> dict[str, str]:
+    """Return the variables of OpenTelemetry that a shell exports after these commands."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    answer = subprocess.run(
+        ["/bin/sh", "-ec", f"{commands}\nexec env"],
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
+    lines = [line.partition("=") for line in answer.stdout.splitlines()]
+    return {name: value for name, _, value in lines if name.startswith("OTEL_")}
+
+
+def send() -> None:
+    """Send one span, with an exporter that knows nothing but the environment."""
     provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter()))
     with provider.get_tracer("e2e").start_as_current_span("answer") as span:
         span.set_attribute("question", "six times seven")
     provider.shutdown()
-    traces = mlflow.search_traces(locations=[experiment], return_type="list")
-    (newest, *_) = traces
-    print(json.dumps({one.name: one.attributes.get("question") for one in newest.data.spans}))
 
 
 if __name__ == "__main__":

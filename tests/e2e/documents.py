@@ -1,0 +1,42 @@
+"""What the README tells to do, done as it is printed."""
+
+import re
+from collections.abc import Mapping
+
+from tests.e2e.places import Place
+from tests.e2e.programs import CLONE
+
+EXPORTER = (
+    "googleapis-common-protos",
+    "opentelemetry-exporter-http-transport",
+    "opentelemetry-exporter-otlp-common",
+    "opentelemetry-exporter-otlp-proto-common",
+    "opentelemetry-exporter-otlp-proto-http",
+)
+"""OpenTelemetry's exporter, which MLflow's client does not bring."""
+
+
+def block(heading: str) -> str:
+    """Return the first block of commands below a heading of the README."""
+    found = re.search(
+        rf"^## {re.escape(heading)}\n.*?^```\n(.*?)^```$",
+        (CLONE / "README.md").read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
+    assert found, heading
+    return found[1]
+
+
+def assert_spans_arrive(place: Place, client_env: Mapping[str, str]) -> None:
+    """Send a span with OpenTelemetry's SDK, set up by the README's variables alone."""
+    commands = block("Traces from any OpenTelemetry exporter")
+    first = 'eval "$(make -s client-env)"\n'
+    assert commands.startswith(first), "a client has these variables already"
+    report = place.run(
+        "send_spans.py",
+        client_env={**client_env, "COMMANDS": commands.removeprefix(first)},
+        seconds=120,
+    )
+    assert report["spans"] == {"answer": "six times seven"}
+    assert "code: 400" in report["said"]
+    assert "header x-mlflow-experiment-id: 'my-app'; expected the id" in report["answered"]
