@@ -62,6 +62,12 @@ _SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease"
 # Characters that XML has no place for, or YAML, as which objects are sent to be applied; and halves
 # of pairs, which cannot be sent at all.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
+SERVERS_OWN_PATHS = {
+    *("ajax-api", "api", "gateway", "get-artifact", "graphql", "health", "model-versions"),
+    *("static-files", "v1", "version"),
+}
+"""With what the paths of MLflow's server begin: pods ask for them without the path of the host.
+tests/e2e/test_9_attacks.py compares them with what a running server has."""
 _CHANGES_PATHS = "because it changes the path of each request"
 _UNFIT_ANNOTATIONS = {
     "rewrite-target": (".*", _CHANGES_PATHS),
@@ -135,6 +141,17 @@ def _host(text: str) -> str:
     # A last part that begins with a digit is an address, or taken for one.
     if len(text) > 253 or not re.fullmatch(rf"({_LABEL}\.)+(?![0-9]){_LABEL}", text):
         raise Refused(expected)
+    return text
+
+
+def _host_and_path(text: str) -> str:
+    host, slash, path = text.partition("/")
+    _host(host)
+    fit = re.fullmatch(r"[a-zA-Z0-9][-a-zA-Z0-9_.]*(/[a-zA-Z0-9][-a-zA-Z0-9_.]*)*", path)
+    if slash and (not fit or len(path) > 100):
+        raise Refused("a DNS name, and a path such as /mlflow without / at its end")
+    if path.partition("/")[0] in SERVERS_OWN_PATHS:
+        raise Refused("a DNS name, and a path that does not begin with one of MLflow's own")
     return text
 
 
@@ -688,7 +705,8 @@ class Settings:
         """What settings say of the tracking server."""
         return {
             "image": self.server_image,
-            "host": self.tracking_host,
+            "host": self.hosts["trackingHost"],
+            "path": self.tracking_path,
             "replicas": self.replicas,
             "autoscaled": self.autoscaled,
             "workers": self.workers,
@@ -725,7 +743,7 @@ class Settings:
     @property
     def hosts(self) -> dict[str, str]:
         """Every host name on the ingress, by the setting that gives it."""
-        hosts = {"trackingHost": self.tracking_host}
+        hosts = {"trackingHost": self.tracking_host.partition("/")[0]}
         if self.artifact_store == "minio":
             hosts["artifactHost"] = self.artifact_host
             hosts["artifactConsoleHost"] = self.artifact_console_host
@@ -734,10 +752,15 @@ class Settings:
         return hosts
 
     @property
+    def tracking_path(self) -> str:
+        """The path of the tracking server on its host, such as `/mlflow`; empty for all of it."""
+        return self.tracking_host.removeprefix(self.hosts["trackingHost"])
+
+    @property
     def possible_hosts(self) -> list[str]:
         """Every host name that is ever on the ingress, whichever of its parts the stack has."""
         return [
-            self.tracking_host,
+            self.hosts["trackingHost"],
             self.artifact_host,
             self.artifact_console_host,
             self.workspace_host,
@@ -756,7 +779,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "backendStore": _choice(*BACKEND_STORES),
     "artifactStore": _choice(*ARTIFACT_STORES),
     "artifactAccess": _choice("proxied", "direct"),
-    "trackingHost": _host,
+    "trackingHost": _host_and_path,
     "artifactHost": _host,
     "artifactConsoleHost": _host,
     "allowedHosts": _hosts,

@@ -92,11 +92,12 @@ def publish(
     namespace: pulumi.Input[str],
     labels: dict[str, str],
     host: str,
+    path: str = "",
     service: pulumi.Input[str],
     port: int,
     opts: pulumi.ResourceOptions,
 ) -> pulumi.Output[str]:
-    """Publish a port of ``service`` under ``host``.
+    """Publish a port of ``service`` under ``host``, or under a path of it such as ``/mlflow``.
 
     Returns:
         The address that an ingress controller published; empty when it was not waited for.
@@ -107,7 +108,7 @@ def publish(
             api_version="gateway.networking.k8s.io/v1",
             kind="HTTPRoute",
             metadata=metadata(name, namespace, labels),
-            spec=_route(gateway, host, service, port),
+            spec=_route(gateway, host, path, service, port),
             opts=opts,
         )
         return pulumi.Output.from_input("")
@@ -141,7 +142,7 @@ def publish(
                     "http": {
                         "paths": [
                             {
-                                "path": "/",
+                                "path": path or "/",
                                 "path_type": "Prefix",
                                 "backend": {"service": {"name": service, "port": {"number": port}}},
                             }
@@ -157,7 +158,7 @@ def publish(
 
 
 def _route(
-    gateway: str, host: str, service: pulumi.Input[str], port: int
+    gateway: str, host: str, path: str, service: pulumi.Input[str], port: int
 ) -> Mapping[str, pulumi.Input[Any]]:
     """Return the HTTPRoute's spec: on a whole Gateway, or on the one listener that has TLS."""
     namespace, name, *listener = gateway.split("/")
@@ -166,7 +167,12 @@ def _route(
         parent["sectionName"] = listener[0]
     # A limit would be for a whole exchange, so that a large artifact is cut off; 0s is none,
     # against an implementation's own (Envoy's is 15 s).
-    rule = {"backendRefs": [{"name": service, "port": port}], "timeouts": {"request": "0s"}}
+    rule: dict[str, pulumi.Input[Any]] = {
+        "backendRefs": [{"name": service, "port": port}],
+        "timeouts": {"request": "0s"},
+    }
+    if path:
+        rule["matches"] = [{"path": {"type": "PathPrefix", "value": path}}]
     return {"parentRefs": [parent], "hostnames": [host], "rules": [rule]}
 
 

@@ -43,6 +43,8 @@ class TrackingServerArgs(TypedDict):
     """Image of the server. Required because versions are pinned in one place, by the caller."""
     host: str
     """Host name on the ingress. Required because people and clients type it."""
+    path: NotRequired[str]
+    """Path of the host that is the server's, such as ``/mlflow``. Defaults to all of them."""
     backend_store: Credentials
     """Where runs are kept: ``MLFLOW_BACKEND_STORE_URI``. Required: it is their only place."""
     backend_connections: int
@@ -213,13 +215,14 @@ class TrackingServer(pulumi.ComponentResource):
             namespace=namespace,
             labels=common,
             host=args["host"],
+            path=args.get("path", ""),
             service=service.metadata.name,
             port=PORT,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[server])),
         )
 
         self.tracking_uri = pulumi.Output.from_input(
-            public_url(args.get("ingress", {}), args["host"])
+            public_url(args.get("ingress", {}), args["host"]) + args.get("path", "")
         )
         self.tracking_uri_in_cluster = service.metadata.namespace.apply(
             lambda ns: f"http://{service_host(name, ns)}:{PORT}"
@@ -336,6 +339,8 @@ def _pod(
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "HOME": "/tmp",  # noqa: S108 (in the pod)
     }
+    if path := args.get("path"):
+        environment["PUBLIC_PATH"] = path
     if root := args.get("default_artifact_root"):
         # New experiments point here; the server itself reads it as before, for its pages.
         environment["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = root

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from settings import SERVERS_OWN_PATHS
 from tests.e2e.attacks import (
     CANARY,
     LOCATIONS,
@@ -100,6 +101,7 @@ def routes(stack: Stack) -> dict[str, list[str]]:
     said = stack.kubectl.python(SERVER, INSIDE / "list_routes.py", seconds=120)
     found: dict[str, list[str]] = json.loads(said.splitlines()[-1])
     assert len(found) > 300
+    assert {path.split("/")[1] for path in found} <= {"", *SERVERS_OWN_PATHS}
     assert {"/graphql", "/v1/traces", "/get-artifact", f"{API}/runs/search"} <= found.keys()
     return found
 

@@ -8,20 +8,23 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from commands import images
+from commands import images, up
 from commands import stack as stacks
 from commands.cluster import Cluster
 from lab import packages
-from tests.e2e import canaries, places, processes
+from tests.e2e import canaries, documents, places, processes
 from tests.e2e.alone import alone, machine_of
 from tests.e2e.stack import Stack
 from tests.e2e.stores import HDFS
+from tests.e2e.test_4_browser import LATE, look
 from tests.e2e.test_5_traps import INSIDE
 from tests.e2e.test_6_healing import delete_pod
 from tests.e2e.waiting import wait_until
 
 NAMESPACE = "mlflow-e2e-workspace"
 HOST = f"{NAMESPACE}-lab.local"
+TRACKING = f"{NAMESPACE}-server.local/ml/flow"
+"""A path of a host whose other paths are for others; pods ask without the path."""
 NOTEBOOKS = Path(__file__).parent / "notebooks"
 STORE, REPOSITORY = HDFS, "HdfsArtifactRepository"
 CHOSEN = {"artifactStore": STORE.name, "clientWorkspace": "true"}
@@ -39,7 +42,7 @@ def stack(
     """A stack with a workspace."""
     images.provide(cluster, stacks.settings("minikube") | CHOSEN)
     with alone(cluster, tmp_path_factory.mktemp("workspace"), NAMESPACE) as stack:
-        stack.set(workspaceHost=HOST, **CHOSEN)
+        stack.set(workspaceHost=HOST, trackingHost=TRACKING, **CHOSEN)
         stack.change("up")
         yield stack
 
@@ -181,3 +184,20 @@ def test_the_token_is_in_no_environment(stack: Stack) -> None:
 def test_secrets_are_kept(stack: Stack) -> None:
     assert "Jupyter Server" in canaries.logs(stack)[POD]
     canaries.assert_kept(stack)
+
+
+def test_the_server_is_below_a_path_of_its_host(
+    stack: Stack, machine: places.Machine, tmp_path: Path
+) -> None:
+    packages.need("chromium", "chromium-driver")
+    outputs = stack.outputs()
+    uri = outputs["tracking_uri"]
+    assert uri == f"http://{TRACKING}"
+    up.wait(uri, up.address_in(outputs["hosts_line"]), None, outputs["client_env"])
+    report = machine.run("first_run.py", client_env=stack.client_env(), seconds=60)
+    assert report == {"answer": 42.0, "greeting": "hello"}
+    documents.assert_spans_arrive(machine, stack.client_env())
+    seen = look(stack, machine, f"{uri}/#/experiments", tmp_path / "page.png", "first", "my-app")
+    errors = [one["message"] for one in seen["console"] if one["level"] == "SEVERE"]
+    assert [message for message in errors if LATE not in message] == []
+    assert "my-app" in seen["text"]

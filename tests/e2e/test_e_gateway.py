@@ -32,6 +32,8 @@ THEIR_GATEWAY: dict[str, Any] = {
     "gateway": f"{TRAEFIK}/public/https",
     "ingressNamespace": TRAEFIK,
 }
+PATH = "/team/mlflow"
+"""Of the tracking server: the rest of its host is for others."""
 HOSTS = [f"{NAMESPACE}-{what}.local" for what in ("server", "minio", "console")]
 TRUSTED = "/tmp/ca.pem"  # noqa: S108 (the pod's own)
 
@@ -86,7 +88,7 @@ def stack(
     """A stack that is reached through it."""
     images.provide(cluster, stacks.settings("minikube"))
     with alone(cluster, tmp_path_factory.mktemp("stack"), NAMESPACE) as stack:
-        stack.set(**THEIR_GATEWAY)
+        stack.set(**THEIR_GATEWAY, trackingHost=f"{HOSTS[0]}{PATH}")
         stack.change("up")
         yield stack
 
@@ -125,18 +127,19 @@ def test_every_route_is_accepted_and_there_is_no_ingress(stack: Stack) -> None:
 
 def test_a_client_does_its_work(stack: Stack, client: places.Pod) -> None:
     client_env = stack.client_env(MLFLOW_TRACKING_SERVER_CERT_PATH=TRUSTED)
-    assert client_env["MLFLOW_TRACKING_URI"] == f"https://{HOSTS[0]}"
+    assert client_env["MLFLOW_TRACKING_URI"] == f"https://{HOSTS[0]}{PATH}"
     report = job(client, "gateway", client_env, MEDIUM)
     assert [(one["size"], one["equal"]) for one in report["artifacts"]] == [(MEDIUM, True)]
     assert report["predictions_equal"]
 
 
 def test_every_host_is_served_by_https_alone(client: places.Pod) -> None:
-    asked = [f"{scheme}://{host}/" for host in HOSTS for scheme in ("https", "http")]
+    sites = [f"{HOSTS[0]}{PATH}/", *(f"{host}/" for host in (*HOSTS[1:], HOSTS[0]))]
+    asked = [f"{scheme}://{site}" for site in sites for scheme in ("https", "http")]
     status = client.run("ask_hosts.py", *asked, client_env={"CA": TRUSTED}, seconds=60)
     # The server's page, the store's API and its console ask for a login, or show one. The listener
-    # without TLS has no route.
-    assert [status[url] for url in asked] == [401, 404, 403, 404, 200, 404]
+    # without TLS has no route, nor has the rest of the server's host.
+    assert [status[url] for url in asked] == [401, 404, 403, 404, 200, 404, 404, 404]
 
 
 def test_there_is_nothing_more_to_do(stack: Stack) -> None:

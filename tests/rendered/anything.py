@@ -61,7 +61,7 @@ def _json(values: SearchStrategy[Any]) -> SearchStrategy[str]:
 # What is right for each setting, or may be.
 _RIGHT: dict[str, SearchStrategy[str]] = {
     "namespace": _LABEL,
-    "trackingHost": _HOST,
+    "trackingHost": _HOST | _of("ml.example/mlflow", "ml.example/a/b.c_d-e"),
     "artifactHost": _HOST,
     "artifactConsoleHost": _HOST,
     "workspaceHost": _HOST,

@@ -472,6 +472,21 @@ def test_settings_reach_the_objects() -> None:
     assert changed.exports["tracking_uri_in_cluster"] == "http://mlflow.ml.svc:5000"
 
 
+def test_a_path_of_the_tracking_host_is_the_servers(stack: Recorded) -> None:
+    below = run_stack(trackingHost="ml.example.com/team/mlflow", tls="generated")
+    (rule,) = below.inputs("Ingress mlflow")["spec"]["rules"]
+    assert (rule["host"], rule["http"]["paths"][0]["path"]) == ("ml.example.com", "/team/mlflow")
+    (server,) = below.pods()["Deployment mlflow-server"]["containers"]
+    environment = {one["name"]: one["value"] for one in server["env"]}
+    assert environment["PUBLIC_PATH"] == "/team/mlflow"
+    assert environment["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] == "https://ml.example.com"
+    assert below.exports["tracking_uri"] == "https://ml.example.com/team/mlflow"
+    assert "ml.example.com/" not in below.exports["hosts_line"]
+    assert below.exports["tracking_uri_in_cluster"] == stack.exports["tracking_uri_in_cluster"]
+    (usual,) = stack.pods()["Deployment mlflow-server"]["containers"]
+    assert "PUBLIC_PATH" not in {one["name"] for one in usual["env"]}
+
+
 def test_defaults_leave_classes_to_the_cluster() -> None:
     plain = run_stack(storageClass="", ingressClass="")
     (claim,) = plain.inputs("StatefulSet minio-server")["spec"]["volumeClaimTemplates"]

@@ -52,7 +52,8 @@ def _log_in(browser: webdriver.Chrome, url: str) -> str:
     """Give the browser the name and password that a user would type; return their site."""
     login = f"{os.environ['MLFLOW_TRACKING_USERNAME']}:{os.environ['MLFLOW_TRACKING_PASSWORD']}"
     parts = urlsplit(url)
-    browser.get(f"{parts.scheme}://{login}@{parts.netloc}/ajax-api/2.0/mlflow/users/current")
+    path = f"{parts.path.rstrip('/')}/ajax-api/2.0/mlflow/users/current"
+    browser.get(f"{parts.scheme}://{login}@{parts.netloc}{path}")
     return f"{parts.scheme}://{parts.netloc}"
 
 
