@@ -108,6 +108,11 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"imageRegistry": "https://registry.example"},
         ["mlflow:imageRegistry", "https://registry.example", "a registry and a folder"],
     ),
+    "an annotation that changes paths": (
+        {"ingressAnnotations": {"nginx.ingress.kubernetes.io/rewrite-target": "/"}},
+        ["mlflow:ingressAnnotations", "rewrite-target: '/'", "changes the path of each request"],
+    ),
+    "a schedule that is none": ({"gcSchedule": "daily"}, ["mlflow:gcSchedule", "'daily'", "cron"]),
     "annotations that are none": (
         {"ingressAnnotations": {"a": {"b": "c"}}},
         ["mlflow:ingressAnnotations", '{"a":{"b":"c"}}', "annotation names"],
