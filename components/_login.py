@@ -56,15 +56,19 @@ class Login:
 
     def variables(self, user: str) -> dict[str, pulumi.Input[str]]:
         """Return what MLflow's client reads to be this user."""
+        # Where MLflow's client logs to when nobody tells it: the admin to Default, each other user
+        # to an experiment that the migration makes for them (images/mlflow, users.py).
+        own = {} if user == ADMIN else {"MLFLOW_EXPERIMENT_NAME": user}
         return {
             "MLFLOW_TRACKING_USERNAME": user,
             "MLFLOW_TRACKING_PASSWORD": self._passwords[user],
+            **own,
         }
 
     def credentials(self, user: str) -> Credentials:
         """Make a Secret with what a client in the cluster reads to be this user."""
-        known = fingerprint(self._passwords[user])
-        return self._secret(f"user-{user}", self.variables(user), known)
+        content = self.variables(user)
+        return self._secret(f"user-{user}", content, fingerprint(*content.values()))
 
     def _generated(self, what: str, length: int) -> pulumi.Output[str]:
         return random.RandomPassword(

@@ -92,12 +92,13 @@ class TrackingServer(pulumi.ComponentResource):
     tracking_uri_in_cluster: pulumi.Output[str]
     """Where pods find it, from any namespace."""
     logins: dict[str, Credentials]
-    """A Secret with ``MLFLOW_TRACKING_USERNAME`` and ``MLFLOW_TRACKING_PASSWORD`` for each of the
-    users asked for; none where there is no login."""
+    """A Secret with ``MLFLOW_TRACKING_USERNAME``, ``MLFLOW_TRACKING_PASSWORD`` and
+    ``MLFLOW_EXPERIMENT_NAME`` for each of the users asked for; none where there is no login."""
     client_env: pulumi.Output[dict[str, str]]
     """The environment of a client outside the cluster, as the admin: secret."""
     add_user: pulumi.Output[str]
-    """What kubectl is told to make a user; the user's name is to be added."""
+    """What kubectl is told to make a user, and to print the environment of that user's client; the
+    user's name is to be added."""
     address: pulumi.Output[str]
     """Address that the ingress controller published; empty when it was not waited for."""
     client_labels: dict[str, str]
@@ -125,6 +126,7 @@ class TrackingServer(pulumi.ComponentResource):
             image=args["image"],
             backends=[args["backend_store"], *login.passwords],
             seconds=MIGRATION_SECONDS,
+            environment=_artifact_root(args),
             opts=child,
         )
         service = k8s.core.v1.Service(
@@ -235,10 +237,11 @@ class TrackingServer(pulumi.ComponentResource):
                 lambda known: {**known[0], **known[1], **known[2]}
             )
         )
-        self.add_user = service.metadata.namespace.apply(
-            lambda ns: (
-                f"exec --namespace={ns} deployment/{name} -- python -m mlflow_kubernetes.users"
-            )
+        self.add_user = pulumi.Output.concat(
+            "exec --namespace=",
+            service.metadata.namespace,
+            f" deployment/{name} -- python -m mlflow_kubernetes.users ",
+            self.tracking_uri,
         )
         self.register_outputs(
             {
@@ -341,10 +344,8 @@ def _pod(
     }
     if path := args.get("path"):
         environment["PUBLIC_PATH"] = path
-    if root := args.get("default_artifact_root"):
-        # New experiments point here; the server itself reads it as before, for its pages.
-        environment["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = root
-    elif auth:
+    environment |= _artifact_root(args)
+    if auth and not args.get("default_artifact_root"):
         # MLflow compares these with what their user may read, and reads all else with the server's
         # key: the files of any run. (images/mlflow, locations.py, has the like for experiments.)
         environment["MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX"] = _MODEL_SOURCES
@@ -433,6 +434,13 @@ def _collection(
         ),
         opts=opts,
     )
+
+
+def _artifact_root(args: TrackingServerArgs) -> dict[str, pulumi.Input[str]]:
+    """Return what whoever makes experiments reads to know where their artifacts go."""
+    # New experiments point here; the server itself reads it as before, for its pages.
+    root = args.get("default_artifact_root")
+    return {"MLFLOW_DEFAULT_ARTIFACT_ROOT": root} if root else {}
 
 
 def _probe(path: str, *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:

@@ -21,7 +21,8 @@ from tests.e2e.waiting import wait_until
 SCRIPTS = CLONE / "tests" / "e2e" / "client"
 _PACKAGES = CLONE / "tests" / "e2e" / "client_packages"
 _SETTINGS = stacks.settings("minikube") | {"clientWorkspace": True}
-_VENV = CLONE / ".venv-client"
+VENV = CLONE / ".venv-client"
+"""Where the client is installed."""
 NAMESPACE = "mlflow-e2e-client"
 """Where client pods are; the stack has to be told."""
 
@@ -52,8 +53,8 @@ class Machine:
         stdin: str = "",
     ) -> Any:
         """Run a script to its end and return its last line, which is JSON."""
-        command = [str(_VENV / "bin" / "python"), str(SCRIPTS / script), *arguments]
-        answer = run(command, self._environment(client_env), seconds=seconds, stdin=stdin)
+        command = [str(VENV / "bin" / "python"), str(SCRIPTS / script), *arguments]
+        answer = run(command, self.environment(client_env), seconds=seconds, stdin=stdin)
         return json.loads(answer.stdout.splitlines()[-1])
 
     def start(
@@ -61,14 +62,15 @@ class Machine:
     ) -> subprocess.Popen[str]:
         """Start a script that is told what to do, and answers, through pipes."""
         return subprocess.Popen(
-            [str(_VENV / "bin" / "python"), str(SCRIPTS / script), *arguments],
-            env=self._environment(client_env),
+            [str(VENV / "bin" / "python"), str(SCRIPTS / script), *arguments],
+            env=self.environment(client_env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def _environment(self, client_env: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, client_env: Mapping[str, str]) -> dict[str, str]:
+        """Return all that a client's process gets."""
         # The whole of it: what the tests' own shell has set must not help.
         return {
             "PATH": "/usr/bin:/bin",
@@ -131,7 +133,7 @@ def client_pod(
 
 def add_packages(pod: Pod, names: Sequence[str], folder: Path) -> None:
     """Put packages that clients have into ``/tmp/packages`` of a pod, without what they need."""
-    pip = [str(_VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+    pip = [str(VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
     constraints = str(_PACKAGES / "constraints.txt")
     target = [f"--target={folder / 'packages'}", "--no-deps", f"--constraint={constraints}"]
     subprocess.run([*pip, *target, *names], check=True, timeout=120)
@@ -148,13 +150,13 @@ def make_virtual_environment() -> None:
     requirements = _PACKAGES / "requirements.txt"
     constraints = _PACKAGES / "constraints.txt"
     wanted = hashlib.sha256(requirements.read_bytes() + constraints.read_bytes()).hexdigest()
-    made_for = _VENV / "made-for"
+    made_for = VENV / "made-for"
     # Tests that run at once would clear it under each other.
-    with locks.held(_VENV.with_name(f"{_VENV.name}.lock")):
+    with locks.held(VENV.with_name(f"{VENV.name}.lock")):
         if made_for.exists() and made_for.read_text() == wanted:
             return
-        venv = [sys.executable, "-m", "venv", "--clear", str(_VENV)]
+        venv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
         subprocess.run(venv, check=True, timeout=120)
-        pip = [str(_VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+        pip = [str(VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "--requirement", str(requirements)], check=True, timeout=1200)
         made_for.write_text(wanted)

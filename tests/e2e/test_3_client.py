@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from commands.cluster import Cluster
-from tests.e2e import documents, places
+from tests.e2e import exporters, places
 from tests.e2e.stack import Stack
 
 SMALL, MEDIUM, LARGE = 5, 10_000_000, 600_000_000
@@ -69,5 +69,5 @@ def test_spans_of_another_namespace_arrive_by_opentelemetry(
     stack: Stack, pod: places.Pod, tmp_path: Path
 ) -> None:
     places.make_virtual_environment()
-    places.add_packages(pod, documents.EXPORTER, tmp_path)
-    documents.assert_spans_arrive(pod, stack.client_env_in_cluster())
+    places.add_packages(pod, exporters.EXPORTER, tmp_path)
+    exporters.assert_spans_arrive(pod, stack.client_env_in_cluster())

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from commands import up
-from tests.e2e import documents, places
+from tests.e2e import exporters, places
 from tests.e2e.stack import Stack
 from tests.e2e.waiting import wait_until
 
@@ -30,7 +30,7 @@ def test_slow_transfers_are_not_cut_off(
 
 
 def test_spans_arrive_by_opentelemetry(stack: Stack, machine: places.Machine) -> None:
-    documents.assert_spans_arrive(machine, stack.client_env())
+    exporters.assert_spans_arrive(machine, stack.client_env())
 
 
 def test_make_up_asks_as_a_client_does(stack: Stack) -> None:

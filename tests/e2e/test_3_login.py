@@ -2,6 +2,7 @@
 
 import http.client
 import re
+import secrets
 import shlex
 from collections.abc import Mapping
 from functools import partial
@@ -40,7 +41,8 @@ def add_user(stack: Stack, name: str) -> dict[str, str]:
     command = [*shlex.split(stack.outputs()["add_user"]), name]
     said = run(command, stack.environment, seconds=60).stdout
     exported = dict(re.findall(r"^export (\w+)='([^']+)'$", said, re.MULTILINE))
-    assert exported.keys() == {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
+    login = {f"MLFLOW_TRACKING_{part}" for part in ("URI", "USERNAME", "PASSWORD")}
+    assert exported.keys() == {*login, "MLFLOW_EXPERIMENT_NAME"}
     return stack.client_env(**exported)
 
 
@@ -130,14 +132,30 @@ def test_a_new_password_ends_the_old_one(stack: Stack, alice: dict[str, str]) ->
         wait_until(refused, CACHE_SECONDS + 5, "no worker takes the old password")
 
 
-@pytest.mark.parametrize("name", ["a:b", "--help"])
+def test_a_new_user_gets_an_experiment_that_is_nobody_elses(
+    stack: Stack, machine: places.Machine, alice: dict[str, str]
+) -> None:
+    name = f"carol-{secrets.token_hex(3)}"
+    share(machine, alice, "make", name)
+    assert add_user(stack, name)["MLFLOW_EXPERIMENT_NAME"] == f"{name}-2"
+    # A new password, and the same experiment.
+    assert add_user(stack, name)["MLFLOW_EXPERIMENT_NAME"] == f"{name}-2"
+    # Somebody else of the same name.
+    share(machine, stack.client_env(), "remove", name)
+    assert add_user(stack, name)["MLFLOW_EXPERIMENT_NAME"] == f"{name}-3"
+
+
+@pytest.mark.parametrize("name", ["a:b", "--help", "a" * 251])
 def test_a_name_that_no_client_can_send_is_refused_in_one_line(stack: Stack, name: str) -> None:
     command = [*shlex.split(stack.outputs()["add_user"]), name]
     answer = run(command, stack.environment, seconds=60, check=False)
     assert answer.returncode
     assert not answer.stdout
     (line,) = [line for line in answer.stderr.splitlines() if line.startswith("error: ")]
-    assert line == f"error: {name!r}: expected one name, of letters, digits and . _ - + @"
+    assert line == (
+        f"error: {name!r}: expected one name of 1 to 250 letters, digits and . _ - + @, "
+        "which does not begin with -"
+    )
 
 
 def test_a_replaced_password_of_the_admin_is_in_force(

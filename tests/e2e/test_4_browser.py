@@ -1,5 +1,6 @@
 """The UI works in a real browser, through the ingress, under the host name that a user types."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from lab import packages
 from tests.e2e import places
 from tests.e2e.stack import Stack
+from tests.e2e.test_3_login import add_user
 
 # No error: what changed its size meanwhile is told in the next frame (W3C, Resize Observer, 3.4.6).
 LATE = "ResizeObserver loop completed with undelivered notifications"
@@ -23,12 +25,14 @@ def run(stack: Stack, machine: places.Machine) -> dict[str, str]:
     return found
 
 
-def look(stack: Stack, machine: places.Machine, url: str, screenshot: Path, *words: str) -> Any:
+def look(
+    machine: places.Machine, user: Mapping[str, str], url: str, screenshot: Path, *words: str
+) -> Any:
     expected = [part for word in words for part in ("--word", word)]
     return machine.run(
         "look_at_page.py",
         *(url, "--screenshot", str(screenshot), *expected),
-        client_env=stack.client_env(),
+        client_env=user,
         seconds=150,
     )
 
@@ -48,8 +52,23 @@ def test_page_shows_what_was_logged_without_an_error(
             "setting_1",
         ),
     }[page]
-    seen = look(stack, machine, url, tmp_path / f"{page}.png", *words)
+    seen = look(machine, stack.client_env(), url, tmp_path / f"{page}.png", *words)
     errors = [entry["message"] for entry in seen["console"] if entry["level"] == "SEVERE"]
     assert [message for message in errors if LATE not in message] == []
     assert all(word in seen["text"] for word in words), seen["text"]
     assert "MLflow" in seen["title"]
+
+
+def test_a_demo_is_offered_to_those_alone_who_may_have_it(
+    stack: Stack, machine: places.Machine, tmp_path: Path
+) -> None:
+    packages.need("chromium", "chromium-driver")
+    url = f"{stack.outputs()['tracking_uri']}/"
+    shown = look(machine, stack.client_env(), url, tmp_path / "admin.png", "Start Demo")
+    assert "Start Demo" in shown["text"]
+    alice = add_user(stack, "alice")
+    # The last of the page's sections, so that all of it is there.
+    shown = look(machine, alice, url, tmp_path / "alice.png", "Getting Started", "Model Training")
+    assert "Model Training" in shown["text"]
+    assert "Start Demo" not in shown["text"]
+    assert "New to MLflow?" not in shown["text"]

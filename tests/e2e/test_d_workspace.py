@@ -12,7 +12,8 @@ from commands import images, up
 from commands import stack as stacks
 from commands.cluster import Cluster
 from lab import packages
-from tests.e2e import canaries, documents, places, processes
+from tests.documents import block
+from tests.e2e import canaries, exporters, places, processes
 from tests.e2e.alone import alone, machine_of
 from tests.e2e.stack import Stack
 from tests.e2e.stores import HDFS
@@ -28,6 +29,7 @@ TRACKING = f"{NAMESPACE}-server.local/ml/flow"
 NOTEBOOKS = Path(__file__).parent / "notebooks"
 STORE, REPOSITORY = HDFS, "HdfsArtifactRepository"
 CHOSEN = {"artifactStore": STORE.name, "clientWorkspace": "true"}
+FIRST = block("README.md, Work in the cluster, 1")
 POD = "workspace-0"
 READ_HOME = (
     "import kept, pathlib; print(pathlib.Path('~/kept.txt').expanduser().read_text(), kept.WORD)"
@@ -134,6 +136,17 @@ def test_a_notebook_trains_logs_and_reads_back_through_the_proxy(
     assert report["by"] == "MlflowArtifactsRepository"
 
 
+def test_readmes_lines_need_nothing_to_be_set_up(stack: Stack, machine: places.Machine) -> None:
+    look = (
+        "import json; run = mlflow.last_active_run()",
+        "print(json.dumps([mlflow.get_experiment(run.info.experiment_id).name, run.data.metrics]))",
+    )
+    cells = [{"cell_type": "code", "metadata": {}, "source": [one]} for one in (FIRST, *look)]
+    notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    said = work(machine, "run_notebook.py", stack, notebook=notebook, parameters={})
+    assert said == ["workspace", {"hello": 1}]
+
+
 def test_jupyterlab_works_in_a_browser(
     stack: Stack, machine: places.Machine, tmp_path: Path
 ) -> None:
@@ -196,7 +209,7 @@ def test_the_server_is_below_a_path_of_its_host(
     up.wait(uri, up.address_in(outputs["hosts_line"]), None, outputs["client_env"])
     report = machine.run("first_run.py", client_env=stack.client_env(), seconds=60)
     assert report == {"answer": 42.0, "greeting": "hello"}
-    documents.assert_spans_arrive(machine, stack.client_env())
+    exporters.assert_spans_arrive(machine, stack.client_env())
     seen = look(stack, machine, f"{uri}/#/experiments", tmp_path / "page.png", "first", "my-app")
     errors = [one["message"] for one in seen["console"] if one["level"] == "SEVERE"]
     assert [message for message in errors if LATE not in message] == []

@@ -38,6 +38,7 @@ def test_a_user_of_the_cluster_has_a_password_of_its_own(stack: Recorded) -> Non
     assert content(stack, "mlflow-user-workspace") == {
         "MLFLOW_TRACKING_USERNAME": "workspace",
         "MLFLOW_TRACKING_PASSWORD": password("mlflow-workspace-password"),
+        "MLFLOW_EXPERIMENT_NAME": "workspace",
     }
     assert readers(stack, "mlflow-user-workspace") == ["StatefulSet workspace-server"]
 

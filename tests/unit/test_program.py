@@ -272,7 +272,7 @@ def test_exports_are_what_clients_need(stack: Recorded) -> None:
         "client_env": {"MLFLOW_TRACKING_URI": "http://mlflow-server.local", **LOGIN},
         "add_user": (
             "kubectl --context=minikube exec --namespace=mlflow deployment/mlflow "
-            "-- python -m mlflow_kubernetes.users"
+            "-- python -m mlflow_kubernetes.users http://mlflow-server.local"
         ),
     }
     assert stack.secret_exports == {"client_env"}
@@ -284,6 +284,9 @@ def test_clients_with_direct_access_get_the_stores_own_root_and_a_key(stack: Rec
     (proxied,) = stack.pods()["Deployment mlflow-server"]["containers"]
     root = {"name": "MLFLOW_DEFAULT_ARTIFACT_ROOT", "value": "s3://mlflow"}
     assert [one for one in server["env"] if one not in proxied["env"]] == [root]
+    # It makes experiments as well, before any server does.
+    (migration,) = direct.pods()["Job mlflow-migration"]["containers"]
+    assert root in migration["env"]
     assert direct.exports["client_env"] == {
         "MLFLOW_TRACKING_URI": "http://mlflow-server.local",
         **LOGIN,

@@ -9,13 +9,18 @@ import configparser
 import importlib
 import os
 import tempfile
+from functools import partial
+from http import HTTPStatus
 from typing import Any
 
+from flask import Response as PageResponse
+from flask import request
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mlflow_kubernetes import refusals
 from mlflow_kubernetes._environment import required
 
 URI = "MLFLOW_AUTH_DATABASE_URI"
@@ -28,6 +33,12 @@ _MEMORY = "/dev/shm"  # noqa: S108 (the pod's own)
 # than the one that changed it.
 _CACHE_SECONDS = 30
 _OPEN = frozenset({"/health", "/health/ready"})
+# The name of the view that serves the page, and the mark of the page's button "Start Demo".
+_PAGE = "serve"
+_WITHOUT_DEMO = (
+    b'<style>div:has(> [data-component-id="mlflow.home.demo-banner.launch"])'
+    b"{display: none !important}</style>"
+)
 
 
 def configure() -> None:
@@ -66,10 +77,28 @@ def close() -> None:
     def add(app: Starlette) -> None:
         add_permissions(app)
         app.add_middleware(_Gate, server=server)
+        app.add_middleware(refusals.Explained)
 
     server.add_fastapi_permission_middleware = add
     # It writes to an experiment of a certain name, whoever's that is.
     server.BEFORE_REQUEST_VALIDATORS[server.DEMO_GENERATE, "POST"] = server.sender_is_admin
+    server.app.after_request(partial(_hide_demo, server))
+
+
+def _hide_demo(server: Any, answer: PageResponse) -> PageResponse:
+    """Take the offer of a demo off the page for those who are refused the demo."""
+    if (
+        request.endpoint == _PAGE
+        and answer.status_code == HTTPStatus.OK
+        and not server.sender_is_admin()
+    ):
+        answer.direct_passthrough = False
+        answer.set_data(answer.get_data().replace(b"</head>", _WITHOUT_DEMO + b"</head>"))
+        # The next user of this browser may be an admin.
+        answer.headers["Cache-Control"] = "no-store"
+        for header in ("ETag", "Last-Modified"):
+            answer.headers.pop(header, None)
+    return answer
 
 
 class _Gate:
@@ -85,8 +114,8 @@ class _Gate:
             # It looks at the database.
             known = self._server._authenticate_fastapi_request
             if not await asyncio.to_thread(known, Request(scope)):
-                app = Response(
-                    status_code=401, headers={"WWW-Authenticate": 'Basic realm="mlflow"'}
+                app = PlainTextResponse(
+                    refusals.LOGIN, 401, headers={"WWW-Authenticate": 'Basic realm="mlflow"'}
                 )
         await app(scope, receive, send)
 

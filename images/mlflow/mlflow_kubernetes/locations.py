@@ -17,6 +17,7 @@ from mlflow.utils.uri import is_local_uri
 
 from mlflow_kubernetes import auth
 
+_ROOT = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
 _validate: Any = handlers._validate_storage_location_uri
 
 
@@ -28,14 +29,28 @@ def install() -> None:
 def _validate_in_a_store(value: str, field_name: str) -> str:
     if is_local_uri(value, is_tracking_or_registry_uri=False):
         raise MlflowException.invalid_parameter_value(
-            f"'{field_name}' is a path on the server: artifacts are kept in a store"
+            f"'{field_name}' is a path on the server; {_accepted()}"
         )
     if ".." in unquote(unquote(value)).split("/"):
-        raise MlflowException.invalid_parameter_value(f"'{field_name}' leads upwards, by '..'")
-    # Clients that go to the store themselves have its key: no permission of MLflow's holds there.
-    if auth.configured() and "MLFLOW_DEFAULT_ARTIFACT_ROOT" not in os.environ:
         raise MlflowException.invalid_parameter_value(
-            f"'{field_name}' is for the server to choose, for who may read what depends on it: "
-            "leave it out"
+            f"'{field_name}' leads upwards, by '..'; {_accepted()}"
+        )
+    if _chosen_by_the_server():
+        raise MlflowException.invalid_parameter_value(
+            f"'{field_name}' is for the server to choose, for who may read what depends on it; "
+            f"{_accepted()}"
         )
     return str(_validate(value, field_name))
+
+
+def _chosen_by_the_server() -> bool:
+    # Clients that go to the store themselves have its key: no permission of MLflow's holds there.
+    return auth.configured() and _ROOT not in os.environ
+
+
+def _accepted() -> str:
+    """Return what a client can say instead."""
+    if _chosen_by_the_server():
+        return "accepted: no value"
+    store = os.environ.get(_ROOT) or os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", "the store")
+    return f"accepted: no value, or an address in {store}"

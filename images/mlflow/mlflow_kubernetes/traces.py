@@ -116,5 +116,8 @@ def _refuse_others(store: SqlAlchemyStore, experiment: str, traces: Iterable[str
             .first()
         )
     if other:
-        message = f"Trace {other[0]} is in another experiment"
+        message = (
+            f"Trace {other[0]} is in another experiment, and stays there; accepted: a trace of "
+            "this experiment, or an id that no trace has"
+        )
         raise MlflowException(message, error_code=PERMISSION_DENIED)

@@ -17,7 +17,7 @@ import uvicorn
 from sqlalchemy import orm
 from uvicorn.protocols.http import h11_impl
 
-from mlflow_kubernetes import auth, downloads, locations, paths, readiness, traces
+from mlflow_kubernetes import auth, downloads, granted, locations, paths, readiness, traces
 from mlflow_kubernetes.supervise import SOCKET
 
 # What is read of an upload before the application asks for it. With uvicorn's 64 KiB it stops at
@@ -68,9 +68,11 @@ def main() -> None:
     readiness.install()
     locations.install()
     traces.install()
+    granted.install()
     importlib.import_module(sys.argv[-1].partition(":")[0])
     auth.close()
     traces.close()
+    granted.open_models()
     orm.configure_mappers()
     # A collection would write to all that was imported, and each worker would get its own copy.
     gc.collect()

@@ -1,6 +1,7 @@
 """Make an experiment, let somebody else in, or try what one may do with it: prints JSON.
 
-Arguments: `make NAME`, `grant EXPERIMENT_ID USER`, or `use NAME EXPERIMENT_ID RUN_ID`.
+Arguments: `make NAME`, `grant EXPERIMENT_ID USER`, `remove USER`, or
+`use NAME EXPERIMENT_ID RUN_ID`.
 """
 
 import json
@@ -42,6 +43,13 @@ def grant(experiment_id: str, user: str) -> dict[str, str]:
     return {}
 
 
+def remove(user: str) -> dict[str, str]:
+    """Remove a user, as an admin."""
+    server = get_default_host_creds(os.environ["MLFLOW_TRACKING_URI"])
+    http_request_safe(server, "/api/2.0/mlflow/users/delete", "DELETE", json={"username": user})
+    return {}
+
+
 def use(name: str, experiment_id: str, run_id: str) -> dict[str, str]:
     """Try to read and to change what is there; say how each ended."""
     actions: dict[str, Callable[[], object]] = {
@@ -71,5 +79,10 @@ def _tried(action: Callable[[], object]) -> str:
 
 
 if __name__ == "__main__":
-    commands: dict[str, Callable[..., Any]] = {"make": make, "grant": grant, "use": use}
+    commands: dict[str, Callable[..., Any]] = {
+        "make": make,
+        "grant": grant,
+        "remove": remove,
+        "use": use,
+    }
     print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))

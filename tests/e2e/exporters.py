@@ -1,10 +1,9 @@
-"""What the README tells to do, done as it is printed."""
+"""An OpenTelemetry exporter that is not MLflow's, set up by what the README prints."""
 
-import re
 from collections.abc import Mapping
 
+from tests.documents import block
 from tests.e2e.places import Place
-from tests.e2e.programs import CLONE
 
 EXPORTER = (
     "googleapis-common-protos",
@@ -16,20 +15,9 @@ EXPORTER = (
 """OpenTelemetry's exporter, which MLflow's client does not bring."""
 
 
-def block(heading: str) -> str:
-    """Return the first block of commands below a heading of the README."""
-    found = re.search(
-        rf"^## {re.escape(heading)}\n.*?^```\n(.*?)^```$",
-        (CLONE / "README.md").read_text(),
-        re.DOTALL | re.MULTILINE,
-    )
-    assert found, heading
-    return found[1]
-
-
 def assert_spans_arrive(place: Place, client_env: Mapping[str, str]) -> None:
     """Send a span with OpenTelemetry's SDK, set up by the README's variables alone."""
-    commands = block("Traces from any OpenTelemetry exporter")
+    commands = block("README.md, Traces from any OpenTelemetry exporter, 1")
     first = 'eval "$(make -s client-env)"\n'
     assert commands.startswith(first), "a client has these variables already"
     report = place.run(

@@ -1,0 +1,74 @@
+"""The blocks of the documents that a reader copies: which tests run them, and why others are not.
+
+A block is named by its file, its heading, and its number below that heading.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+_FENCE = "```"
+
+RUN = {
+    "README.md, Point a client at it, 1": "tests/e2e/test_3_documents.py",
+    "README.md, Point a client at it, 2": "tests/e2e/test_3_documents.py",
+    "README.md, Who gets in, 1": "tests/e2e/test_3_documents.py",
+    "README.md, Traces from any OpenTelemetry exporter, 1": "tests/e2e/exporters.py",
+    "README.md, Work in the cluster, 1": "tests/e2e/test_d_workspace.py",
+    "README.md, Change things, 1": "tests/unit/test_documents.py",
+    "docs/settings.md, An autoscaler, 1": "tests/unit/test_documents.py",
+    "docs/settings.md, Room for what is new, 1": "tests/unit/test_documents.py",
+    "docs/settings.md, A database that somebody else runs, 1": "tests/unit/test_documents.py",
+    "docs/settings.md, A bucket that somebody else runs, 1": "tests/unit/test_documents.py",
+    "docs/settings.md, An HDFS that somebody else runs, 1": "tests/unit/test_documents.py",
+    "docs/settings.md, HTTPS, 1": "tests/unit/test_documents.py",
+    "docs/settings.md, A Gateway instead of Ingresses, 1": "tests/unit/test_documents.py",
+    "docs/users.md, Let somebody in, 1": "tests/e2e/test_3_documents.py",
+}
+"""The file of the test that runs a block, by the block's name."""
+NOT_RUN = {
+    "README.md, MLflow tracking on Kubernetes, 1": "a drawing",
+    "README.md, Two commands, 1": "`make test` cannot run itself; its fixtures are `make up`'s own",
+    "README.md, Work in the cluster, 2": "there is no Docker daemon; the lab builds that file",
+    "README.md, By hand, on minikube, 1": "its Pulumi commands are those of tests/e2e/stack.py",
+    "lab/README.md, The lab, 1": "the lab that it starts is where the tests run",
+    "docs/ingress.md, Traefik in the place of ingress-nginx, 1": "arguments, which the lab's has",
+    "docs/moving-data.md, 1. A second stack, 1": "a second stack by `make up`: minutes",
+    "docs/moving-data.md, 2. The database, 1": "takes the second stack",
+    "docs/moving-data.md, 3. The artifacts, 1": "takes the second stack",
+    "docs/troubleshooting.md, Troubleshooting, 1": "takes a database with a password that is wrong",
+}
+"""Why no test runs a block, by the block's name."""
+
+
+def blocks() -> dict[str, str]:
+    """Return every block of the documents, by its name."""
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "lab" / "README.md"]
+    found: dict[str, str] = {}
+    for document in sorted(documents):
+        file = document.relative_to(ROOT).as_posix()
+        found |= {f"{file}, {name}": text for name, text in _blocks(document.read_text()).items()}
+    return found
+
+
+def block(name: str) -> str:
+    """Return one block, as a reader copies it."""
+    return blocks()[name]
+
+
+def _blocks(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    seen: Counter[str] = Counter()
+    heading, inside = "", False
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(_FENCE):
+            if inside:
+                seen[heading] += 1
+                found[f"{heading}, {seen[heading]}"] = "\n".join(lines) + "\n"
+            inside, lines = not inside, []
+        elif inside:
+            lines.append(line)
+        elif line.startswith("#"):
+            heading = line.lstrip("#").strip()
+    return found
