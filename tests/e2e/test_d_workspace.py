@@ -210,7 +210,8 @@ def test_the_server_is_below_a_path_of_its_host(
     report = machine.run("first_run.py", client_env=stack.client_env(), seconds=60)
     assert report == {"answer": 42.0, "greeting": "hello"}
     exporters.assert_spans_arrive(machine, stack.client_env())
-    seen = look(stack, machine, f"{uri}/#/experiments", tmp_path / "page.png", "first", "my-app")
+    user = stack.client_env()
+    seen = look(machine, user, f"{uri}/#/experiments", tmp_path / "page.png", "first", "my-app")
     errors = [one["message"] for one in seen["console"] if one["level"] == "SEVERE"]
     assert [message for message in errors if LATE not in message] == []
     assert "my-app" in seen["text"]
