@@ -1,5 +1,7 @@
 """What a collection removes for good, and what it leaves: on any database and store."""
 
+import json
+
 from commands import gc
 from tests.e2e import places
 from tests.e2e.programs import CLONE
@@ -17,45 +19,44 @@ def assert_collects(stack: Stack, machine: places.Machine) -> None:
         )
         return found
 
-    def files(experiment: str) -> int:
-        return int(stack.kubectl.python("deployment/mlflow", COUNT, experiment))
+    def assert_files(*expected: tuple[dict[str, str], int]) -> None:
+        ids = [made["experiment_id"] for made, _ in expected]
+        said = stack.kubectl.python("deployment/mlflow", COUNT, *ids)
+        assert json.loads(said) == [count for _, count in expected], said
 
-    def collect(*arguments: str) -> tuple[str, list[str]]:
-        settings = {"namespace": stack.namespace}
-        ended, said = gc.collect(stack.environment, settings, [*arguments])
-        return ended, [line for line in said.splitlines() if not line.startswith("waiting")]
+    def assert_said(arguments: list[str], ended: str, *lines: str) -> None:
+        found, said = gc.collect(stack.environment, {"namespace": stack.namespace}, arguments)
+        told = [line for line in said.splitlines() if not line.startswith("waiting")]
+        assert (found, told) == (ended, [*lines]), (found, said)
 
     kept, deleted, registered = (client("make", name) for name in ("kept", "gone", "registered"))
     client("register", registered["run_id"])
-    assert [files(one["experiment_id"]) for one in (kept, deleted)] == [2, 2]
+    assert_files((kept, 3), (deleted, 3))
     client("delete", kept["run_id"])
     for one in (deleted, registered):
         client("delete", "", one["experiment_id"])
-    assert "deleted" in client("reuse", "gone")["refused"]
+    refused = client("reuse", "gone")["refused"]
+    assert "deleted" in refused, refused
 
-    nothing = "removed with their files: 0 runs, 0 logged models, 0 experiments"
-    assert collect() == ("Complete", [nothing]), "nothing is 30 days old"
-    ended, said = collect("--experiment=kept")
-    assert ended == "Failed"
-    assert said == [
+    removed = "removed with their files: {} runs, {} logged models, {} experiments".format
+    # The stack's own age is 30 days.
+    assert_said([], "Complete", removed(0, 0, 0))
+    assert_said(
+        ["--experiment=kept"],
+        "Failed",
         "error: experiment 'kept': expected the name or id of one that is deleted and old enough: "
-        f"gone ({deleted['experiment_id']}), registered ({registered['experiment_id']})"
-    ]
-    assert collect("--experiment=gone") == (
-        "Complete",
-        ["removed with their files: 1 runs, 1 logged models, 1 experiments"],
+        f"gone ({deleted['experiment_id']}), registered ({registered['experiment_id']})",
     )
-    assert [files(one["experiment_id"]) for one in (kept, deleted)] == [2, 0]
+    assert_said(["--experiment=gone"], "Complete", removed(1, 1, 1))
+    assert_files((kept, 3), (deleted, 0))
     assert client("reuse", "gone")["experiment_id"] not in ("", deleted["experiment_id"])
-
-    version = "version 1 of model 'collected' is made of it"
-    assert collect("--older-than=0s") == (
+    assert_said(
+        ["--older-than=0s"],
         "Complete",
-        [
-            f"run {registered['run_id']} is kept: {version}",
-            "experiment 'registered' is kept, for what is left in it",
-            "removed with their files: 1 runs, 1 logged models, 0 experiments",
-        ],
+        f"run {registered['run_id']} is kept: version 1 of model 'collected' is made of it",
+        "experiment 'registered' is kept, for what is left in it",
+        removed(1, 1, 0),
     )
-    # The logged model of a deleted run is not deleted, nor is what a model's version is made of.
-    assert [files(one["experiment_id"]) for one in (kept, registered)] == [1, 1]
+    # The logged model of a deleted run is not deleted, nor is what a model's version is made of,
+    # nor are traces.
+    assert_files((kept, 2), (registered, 2))

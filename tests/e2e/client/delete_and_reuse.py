@@ -17,7 +17,7 @@ client = mlflow.MlflowClient()
 
 
 def make(name: str) -> dict[str, str]:
-    """Make an experiment with a run, a logged model and a trace; the first two have a file each."""
+    """Make an experiment with a run, a logged model and a trace; they have a file each."""
     experiment = mlflow.set_experiment(name).experiment_id
     with mlflow.start_run() as run:
         mlflow.log_metric("loss", 1)
