@@ -104,3 +104,9 @@ def test_a_user_who_is_let_in_reads_and_nobody_else_does(
     program = GRANT.replace('"bob"', f'"{bob}"').replace('"1"', f'"{experiment}"')
     reader.run(f"{hers}python - <<'END'\n{program}END")
     assert reader.run(f"{his}{read}").stdout.splitlines()[-1] == alice
+
+
+def test_a_job_says_what_it_did_without_a_warning(stack: Stack) -> None:
+    said = stack.kubectl("logs", "job/mlflow-migration")
+    assert "user admin made" in said
+    assert "Warning" not in said

@@ -1,6 +1,7 @@
 """Who gets in, and to what: the admin of the stack, and a user made by the documented command."""
 
 import http.client
+import json
 import re
 import secrets
 import shlex
@@ -33,6 +34,22 @@ NOTHING = {
 READING = {
     **dict.fromkeys(("find", "get", "search", "read", "list", "download"), "done"),
     "upload": "403",
+}
+# What a client does with a permission to READ (client/promises.py).
+PROMISED = {
+    "registered_model": {
+        "model",
+        "model by alias",
+        "model of a run's files",
+        "model of a run",
+        "model logged with a run",
+        "models",
+    },
+    "prompt": {"prompt", "prompts"},
+    "experiment": {
+        *("run", "run's files", "logged model", "logged models"),
+        *("trace", "traces", "dataset", "datasets"),
+    },
 }
 
 
@@ -107,6 +124,30 @@ def test_a_user_sees_nothing_of_anothers_until_let_in(
 
     share(machine, stack.client_env(), "grant", shared["experiment_id"], "alice")
     assert use(machine, alice, shared) == NOTHING | READING
+
+
+def test_read_carries_what_it_promises_and_nothing_more(
+    stack: Stack, machine: places.Machine, alice: dict[str, str]
+) -> None:
+    name = f"promises-{secrets.token_hex(3)}"
+
+    def promises(user: Mapping[str, str], *arguments: str) -> dict[str, str]:
+        answer: dict[str, str] = machine.run(
+            "promises.py", *arguments, client_env=user, seconds=180
+        )
+        return answer
+
+    made = promises(stack.client_env(), "make", name)
+    given: set[str] = set()
+    for kind, identity in {
+        "registered_model": name,
+        "prompt": made["prompt"],
+        "experiment": made["experiment_id"],
+    }.items():
+        promises(stack.client_env(), "grant", kind, identity, "alice", "READ")
+        given |= PROMISED[kind]
+        answers = promises(alice, "read", json.dumps(made))
+        assert {what for what, said in answers.items() if said == "done"} == given, answers
 
 
 def test_users_and_what_they_may_do_survive_restarts(
