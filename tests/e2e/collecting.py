@@ -1,6 +1,7 @@
 """What a collection removes for good, and what it leaves: on any database and store."""
 
 import json
+from typing import Any
 
 from commands import gc
 from tests.e2e import places
@@ -13,11 +14,8 @@ COUNT = CLONE / "tests" / "e2e" / "inside" / "count_files.py"
 def assert_collects(stack: Stack, machine: places.Machine) -> None:
     """Delete an experiment, and see its files and its name come free, and nothing else go."""
 
-    def client(*arguments: str) -> dict[str, str]:
-        found: dict[str, str] = machine.run(
-            "delete_and_reuse.py", *arguments, client_env=stack.client_env(), seconds=120
-        )
-        return found
+    def client(what: str) -> Any:
+        return machine.run("delete_and_reuse.py", what, client_env=stack.client_env(), seconds=120)
 
     def assert_files(*expected: tuple[dict[str, str], int]) -> None:
         ids = [made["experiment_id"] for made, _ in expected]
@@ -29,13 +27,10 @@ def assert_collects(stack: Stack, machine: places.Machine) -> None:
         told = [line for line in said.splitlines() if not line.startswith("waiting")]
         assert (found, told) == (ended, [*lines]), (found, said)
 
-    kept, deleted, registered = (client("make", name) for name in ("kept", "gone", "registered"))
-    client("register", registered["run_id"])
+    made = client("delete")
+    kept, deleted, registered = (made[name] for name in ("kept", "gone", "registered"))
     assert_files((kept, 3), (deleted, 3))
-    client("delete", kept["run_id"])
-    for one in (deleted, registered):
-        client("delete", "", one["experiment_id"])
-    refused = client("reuse", "gone")["refused"]
+    refused = client("reuse")["refused"]
     assert "deleted" in refused, refused
 
     removed = "removed with their files: {} runs, {} logged models, {} experiments".format
@@ -49,7 +44,7 @@ def assert_collects(stack: Stack, machine: places.Machine) -> None:
     )
     assert_said(["--experiment=gone"], "Complete", removed(1, 1, 1))
     assert_files((kept, 3), (deleted, 0))
-    assert client("reuse", "gone")["experiment_id"] not in ("", deleted["experiment_id"])
+    assert client("reuse")["experiment_id"] not in ("", deleted["experiment_id"])
     assert_said(
         ["--older-than=0s"],
         "Complete",

@@ -10,7 +10,7 @@ import pytest
 from commands import images
 from commands import stack as stacks
 from commands.cluster import Cluster
-from tests.e2e import canaries, collecting, places, rights
+from tests.e2e import canaries, places, rights
 from tests.e2e.alone import alone, machine_of
 from tests.e2e.databases import Database
 from tests.e2e.kubectl import restarts
@@ -71,11 +71,6 @@ class Pair:
         for backend in (self.database.name, self.store.name):
             rights.assert_least(stack, backend)
         rights.assert_holds_no_more(stack)
-
-    def test_what_was_deleted_can_be_removed_for_good(
-        self, stack: Stack, machine: places.Machine
-    ) -> None:
-        collecting.assert_collects(stack, machine)
 
     def test_nothing_acknowledged_is_lost(self, stack: Stack, machine: places.Machine) -> None:
         process = machine.start("log_until_told.py", client_env=stack.client_env())

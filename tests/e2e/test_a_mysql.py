@@ -2,6 +2,7 @@
 
 import json
 
+from tests.e2e import collecting, places
 from tests.e2e.databases import MYSQL
 from tests.e2e.pair import Pair
 from tests.e2e.stack import Stack
@@ -11,6 +12,11 @@ from tests.e2e.test_5_traps import INSIDE, SERVER
 
 class TestOnMysqlAndMinio(Pair):
     database, store = MYSQL, MINIO
+
+    def test_what_was_deleted_can_be_removed_for_good(
+        self, stack: Stack, machine: places.Machine
+    ) -> None:
+        collecting.assert_collects(stack, machine)
 
     def test_names_are_equal_only_where_every_letter_is(self, stack: Stack) -> None:
         script = INSIDE / "log_like_names.py"

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.e2e import places
+from tests.e2e import collecting, places
 from tests.e2e.databases import POSTGRES
 from tests.e2e.pair import Pair
 from tests.e2e.stack import Stack
@@ -16,6 +16,11 @@ HADOOP = ("/opt/hadoop/bin/hdfs", "--config", "/etc/hadoop")
 
 class TestOnPostgresAndHdfs(Pair):
     database, store = POSTGRES, HDFS
+
+    def test_what_was_deleted_can_be_removed_for_good(
+        self, stack: Stack, machine: places.Machine
+    ) -> None:
+        collecting.assert_collects(stack, machine)
 
     def test_others_do_not_reach_mlflows_folder(self, stack: Stack) -> None:
         listing = (*HADOOP, "dfs", "-ls", "/mlflow")

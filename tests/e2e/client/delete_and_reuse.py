@@ -1,13 +1,11 @@
-"""Make an experiment, delete what is in it, or use its name again: prints JSON.
+"""Make three experiments and delete most of them, or use the name of one again: prints JSON.
 
-Arguments: `make NAME`, `register RUN_ID`, `delete RUN_ID`, `delete "" EXPERIMENT_ID`, or
-`reuse NAME`.
+Arguments: `delete`, or `reuse`.
 """
 
 import json
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -32,35 +30,25 @@ def make(name: str) -> dict[str, str]:
     return {"experiment_id": experiment, "run_id": run.info.run_id}
 
 
-def register(run_id: str) -> dict[str, str]:
-    """Make a registered model's version of a run's files."""
+def delete() -> dict[str, dict[str, str]]:
+    """Delete a run of `kept`, and two other experiments, one with a registered model's files."""
+    made = {name: make(name) for name in ("kept", "gone", "registered")}
+    run = made["registered"]["run_id"]
     client.create_registered_model("collected")
-    client.create_model_version("collected", f"runs:/{run_id}/notes", run_id)
-    return {}
+    client.create_model_version("collected", f"runs:/{run}/notes", run)
+    client.delete_run(made["kept"]["run_id"])
+    for name in ("gone", "registered"):
+        client.delete_experiment(made[name]["experiment_id"])
+    return made
 
 
-def delete(run_id: str, experiment_id: str = "") -> dict[str, str]:
-    """Delete a run, or an experiment."""
-    if experiment_id:
-        client.delete_experiment(experiment_id)
-    else:
-        client.delete_run(run_id)
-    return {}
-
-
-def reuse(name: str) -> dict[str, str]:
-    """Make an experiment of this name."""
+def reuse() -> dict[str, str]:
+    """Make an experiment of the same name as one that was deleted."""
     try:
-        return {"experiment_id": client.create_experiment(name)}
+        return {"experiment_id": client.create_experiment("gone")}
     except MlflowException as error:
         return {"refused": str(error)}
 
 
 if __name__ == "__main__":
-    commands: dict[str, Callable[..., dict[str, str]]] = {
-        "make": make,
-        "register": register,
-        "delete": delete,
-        "reuse": reuse,
-    }
-    print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))
+    print(json.dumps({"delete": delete, "reuse": reuse}[sys.argv[1]]()))
