@@ -373,7 +373,7 @@ def _pod(
         ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
         # MLflow's imports take their time: 19 to 31 s on a busy machine of two cores.
         startup_probe=_probe("/health", period=1, failures=240),
-        # /health never looks at the database; this does (images/mlflow, readiness.py).
+        # /health never looks at the database; this does (images/mlflow, probes.py).
         readiness_probe=_probe("/health/ready", period=5, failures=2),
         # A dead database must not restart servers: they recover by themselves.
         liveness_probe=_probe("/health", period=10, failures=6),

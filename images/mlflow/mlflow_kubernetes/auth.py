@@ -4,7 +4,6 @@ MLflow reads the address of its users' database from a file, and nothing else. T
 written here lies in memory, for the address has a password in it.
 """
 
-import asyncio
 import configparser
 import importlib
 import os
@@ -15,12 +14,7 @@ from typing import Any
 
 from flask import Response as PageResponse
 from flask import request
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlflow_kubernetes import refusals
 from mlflow_kubernetes._environment import required
 
 URI = "MLFLOW_AUTH_DATABASE_URI"
@@ -32,7 +26,6 @@ _MEMORY = "/dev/shm"  # noqa: S108 (the pod's own)
 # (mlflow/mlflow#9684, #22817). So a password that was changed is good for as long on workers other
 # than the one that changed it.
 _CACHE_SECONDS = 30
-_OPEN = frozenset({"/health", "/health/ready"})
 # The name of the view that serves the page, and the mark of the page's button "Start Demo".
 _PAGE = "serve"
 _WITHOUT_DEMO = (
@@ -64,22 +57,13 @@ def configured() -> bool:
 
 
 def close() -> None:
-    """Leave nothing open but what probes and load balancers ask, in applications made after it.
+    """Leave MLflow's examples to admins, in applications made after it.
 
-    MLflow also hands its pages' code, and how it is set up, to everybody; and has everybody who
-    logs in make its examples.
+    MLflow has everybody who logs in make them, in an experiment of a certain name, whoever's that is.
     """
     if not configured():
         return
     server: Any = importlib.import_module("mlflow.server.auth")
-    add_permissions = server.add_fastapi_permission_middleware
-
-    def add(app: Starlette) -> None:
-        add_permissions(app)
-        app.add_middleware(_Gate, server=server)
-        app.add_middleware(refusals.Explained)
-
-    server.add_fastapi_permission_middleware = add
     # It writes to an experiment of a certain name, whoever's that is.
     server.BEFORE_REQUEST_VALIDATORS[server.DEMO_GENERATE, "POST"] = server.sender_is_admin
     server.app.after_request(partial(_hide_demo, server))
@@ -99,26 +83,3 @@ def _hide_demo(server: Any, answer: PageResponse) -> PageResponse:
         for header in ("ETag", "Last-Modified"):
             answer.headers.pop(header, None)
     return answer
-
-
-class _Gate:
-    """Asks for a password where MLflow does not; what it asks one for is left to it."""
-
-    def __init__(self, app: ASGIApp, server: Any) -> None:
-        self._app = app
-        self._server = server
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app
-        if scope["type"] == "http" and self._unguarded(scope["path"]):
-            # It looks at the database.
-            known = self._server._authenticate_fastapi_request
-            if not await asyncio.to_thread(known, Request(scope)):
-                app = PlainTextResponse(
-                    refusals.LOGIN, 401, headers={"WWW-Authenticate": 'Basic realm="mlflow"'}
-                )
-        await app(scope, receive, send)
-
-    def _unguarded(self, path: str) -> bool:
-        # Flask reads any number of slashes in front as one.
-        return path not in _OPEN and self._server.is_unprotected_route(f"/{path.lstrip('/')}")

@@ -6,36 +6,24 @@ without it. MLflow's pages ask for all they need relatively.
 """
 
 import os
-from typing import Any
 
-import uvicorn
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _VARIABLE = "PUBLIC_PATH"
 
-_load: Any = uvicorn.Config.load
 
+class Below:
+    """Takes the prefix away, where there is one; a request without it passes as it is."""
 
-def install() -> None:
-    """Take the prefix away in applications that uvicorn loads after it, where there is one."""
-    if prefix := os.environ.get(_VARIABLE):
-
-        def load(config: uvicorn.Config) -> None:
-            _load(config)
-            config.loaded_app = _Below(config.loaded_app, prefix)
-
-        uvicorn.Config.load = load  # type: ignore[method-assign]
-
-
-class _Below:
-    def __init__(self, app: ASGIApp, prefix: str) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._prefix = prefix
+        self._prefix = os.environ.get(_VARIABLE, "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
         app = self._app
-        if scope["type"] == "http":
+        if self._prefix and scope["type"] == "http":
             path: str = scope["path"]
             if path == self._prefix:
                 # Without the slash, what the page asks for relatively is beside the prefix.

@@ -17,7 +17,7 @@ import uvicorn
 from sqlalchemy import orm
 from uvicorn.protocols.http import h11_impl
 
-from mlflow_kubernetes import auth, downloads, granted, locations, paths, readiness, traces
+from mlflow_kubernetes import auth, downloads, granted, locations, patience, traces
 from mlflow_kubernetes.supervise import SOCKET
 
 # What is read of an upload before the application asks for it. With uvicorn's 64 KiB it stops at
@@ -65,7 +65,7 @@ _bind: Any = uvicorn.Config.bind_socket
 def main() -> None:
     """Take the arguments of uvicorn's own command."""
     downloads.install()
-    readiness.install()
+    patience.install()
     locations.install()
     traces.install()
     granted.install()
@@ -80,10 +80,10 @@ def main() -> None:
     # By name: the package has a function called main in the module's place.
     command: Any = importlib.import_module("uvicorn.main")
     command.Multiprocess = Workers
-    paths.install()
     uvicorn.Config.bind_socket = _listen  # type: ignore[method-assign]
     h11_impl.HIGH_WATER_LIMIT = _READ_AHEAD
-    command.main(prog_name="uvicorn")
+    arguments = [*sys.argv[1:-1], "--factory", "mlflow_kubernetes.application:create"]
+    command.main(arguments, prog_name="uvicorn")
 
 
 if __name__ == "__main__":

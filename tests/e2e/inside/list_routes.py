@@ -16,10 +16,9 @@ os.environ |= dict(one.split("=", 1) for one in variables if one)
 
 from mlflow.server import app as flask  # noqa: E402
 from mlflow.server.auth import create_app  # noqa: E402
-from mlflow_kubernetes import auth, downloads, readiness  # noqa: E402
+from mlflow_kubernetes import auth, downloads, probes  # noqa: E402
 
 downloads.install()
-readiness.install()
 auth.close()
 routes: dict[str, set[str]] = {}
 native = create_app()
@@ -37,4 +36,6 @@ found = [
 ]
 for path, verbs in found:
     routes.setdefault(re.sub(r"{(\w+):\w+}", r"{\1}", path), set()).update(verbs)
+liveness, readiness = probes.paths()
+routes[readiness] = routes[liveness]
 print(json.dumps({path: sorted(verbs) for path, verbs in sorted(routes.items())}))

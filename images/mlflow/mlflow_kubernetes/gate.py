@@ -1,0 +1,155 @@
+"""Everybody's name and password, checked before anything else is done for a request.
+
+MLflow checks them in its event loop for artifacts and native routes, and reads the whole of a
+request first for all others. Here the database of users and the hash of a password, some 50 ms by
+design, are waited for in a few threads of their own: strangers who try passwords keep nobody
+waiting who is known, and nothing of what they send is read.
+"""
+
+import asyncio
+import base64
+import importlib
+import secrets
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from mlflow.exceptions import MlflowException
+from mlflow.gateway.constants import MLFLOW_GATEWAY_AUTH_HEADER
+from mlflow.server.handlers import _add_static_prefix
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mlflow_kubernetes import probes
+
+_USER = "mlflow_kubernetes.user"
+# A hash takes all of a processor.
+_THREADS = 2
+# Checks that wait, by all and by one name: some two seconds of the threads' time.
+_MOST = 64
+_MOST_OF_A_NAME = 16
+# Longer than a lock in the database is waited for (patience.py).
+_PATIENCE_SECONDS = 30.0
+_UNKNOWN = (
+    "You are not authenticated. Please see "
+    "https://www.mlflow.org/docs/latest/auth/index.html#authenticating-to-mlflow "
+    "on how to authenticate."
+)
+
+
+class Login(NamedTuple):
+    """What a request says who sends it."""
+
+    name: str
+    password: str
+    gateway: bool
+    """Whether it goes to the AI gateway, which MLflow's own jobs ask with a key of theirs."""
+
+
+def install() -> None:
+    """Have MLflow take over who was let in; in effect for requests that pass a :class:`Gate`."""
+    server: Any = importlib.import_module("mlflow.server.auth")
+    server._authenticate_fastapi_request = lambda request: request.scope.get(_USER)
+
+
+class Gate:
+    """Lets in whom the database of users knows, and tells the others apart from a sick database."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._server: Any = importlib.import_module("mlflow.server.auth")
+        self._open = frozenset(probes.paths())
+        self._threads = ThreadPoolExecutor(_THREADS, "gate")
+        self._checks: dict[object, asyncio.Future[Any]] = {}
+        self._waiting: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it."""
+        app = self._app
+        if scope["type"] == "http" and scope["path"] not in self._open and not _preflight(scope):
+            user = await self._who(_login(scope))
+            if isinstance(user, Response):
+                app = user
+            else:
+                scope[_USER] = user
+        await app(scope, receive, send)
+
+    async def _who(self, login: Login | None) -> Any:
+        """Return a user, or the answer to somebody who is none."""
+        if login is None:
+            return _refusal(HTTPStatus.UNAUTHORIZED, _UNKNOWN)
+        key = self._server._auth_cache_key(login.name, login.password)
+        with self._server._USER_AUTH_CACHE_LOCK:
+            user = self._server._USER_AUTH_CACHE.get(key)
+        if user:
+            return user
+        check = self._checks.get((key, login.gateway))
+        if check is None:
+            if len(self._checks) >= _MOST or self._waiting[login.name] >= _MOST_OF_A_NAME:
+                message = "Too many passwords are being checked: try again"
+                return _refusal(HTTPStatus.TOO_MANY_REQUESTS, message)
+            check = self._begin((key, login.gateway), login)
+        # A client that leaves takes nothing from others who wait for the same.
+        done, _ = await asyncio.wait([check], timeout=_PATIENCE_SECONDS)
+        if not done or check.exception():
+            message = "The database of users does not answer: try again"
+            return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, message)
+        return check.result() or _refusal(HTTPStatus.UNAUTHORIZED, _UNKNOWN)
+
+    def _begin(self, key: object, login: Login) -> asyncio.Future[Any]:
+        check = asyncio.get_running_loop().run_in_executor(self._threads, self._check, login)
+        self._checks[key] = check
+        self._waiting[login.name] += 1
+
+        def ended(_: object) -> None:
+            del self._checks[key]
+            self._waiting[login.name] -= 1
+            self._waiting += Counter()  # names without a check are forgotten
+
+        check.add_done_callback(ended)
+        return check
+
+    def _check(self, login: Login) -> Any:
+        token = self._server._MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN.get()
+        if (
+            login.gateway
+            and token
+            and secrets.compare_digest(login.password.encode(), token.encode())
+        ):
+            try:
+                return self._server.store.get_user(login.name)
+            except MlflowException:
+                return None
+        return self._server._authenticate_cached(login.name, login.password)
+
+
+def _preflight(scope: Scope) -> bool:
+    # A browser asks without a password whether it may send one. Starlette's CORSMiddleware answers.
+    asked = {"origin", "access-control-request-method"}
+    return scope["method"] == "OPTIONS" and asked <= set(Headers(scope=scope))
+
+
+def _login(scope: Scope) -> Login | None:
+    headers = Headers(scope=scope)
+    gateway = scope["path"].startswith(_add_static_prefix("/gateway/"))
+    given = (gateway and headers.get(MLFLOW_GATEWAY_AUTH_HEADER)) or headers.get(
+        "authorization", ""
+    )
+    scheme, _, value = given.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, _, password = base64.b64decode(value.strip()).decode().partition(":")
+    except ValueError:
+        return None
+    return Login(name, password, gateway)
+
+
+def _refusal(status: HTTPStatus, message: str) -> Response:
+    headers = {
+        HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Basic realm="mlflow"'},
+        HTTPStatus.TOO_MANY_REQUESTS: {"Retry-After": "1"},
+    }
+    return PlainTextResponse(message, status, headers.get(status))
