@@ -416,10 +416,25 @@ def _hosts(text: str) -> list[str]:
     # A star may not be all that a name ends in, or any name would do; addresses end in one.
     name = r"([-a-zA-Z0-9_*]+\.)*[-a-zA-Z0-9_]*[a-zA-Z0-9]"
     pattern = re.compile(rf"({name}|([0-9]{{1,3}}\.){{1,3}}\*|\[[0-9a-fA-F:]+\])(:(\*|{_PORT}))?")
-    accepted = [host for host in hosts or [] if isinstance(host, str) and pattern.fullmatch(host)]
+    accepted = [
+        host
+        for host in hosts or []
+        if isinstance(host, str) and (pattern.fullmatch(host) or _is_network(host))
+    ]
     if hosts is None or accepted != hosts:
-        raise Refused('a list of host names or patterns, such as ["mlflow.corp:*"], but not "*"')
+        raise Refused(
+            'a list of host names, patterns or networks, such as ["mlflow.corp", "100.64.0.0/10"], '
+            'but not "*"'
+        )
     return accepted
+
+
+def _is_network(text: str) -> bool:
+    """Say whether a text is a network with a prefix, and not every address there is."""
+    try:
+        return "/" in text and ipaddress.ip_network(text).prefixlen > 0
+    except ValueError:
+        return False
 
 
 def _existing_namespace(text: str) -> str:

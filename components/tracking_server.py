@@ -1,6 +1,5 @@
 """The MLflow tracking server: migrated once, then rolled out, and published under one host name."""
 
-from itertools import product
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -28,6 +27,8 @@ from components._validate import known_keys
 PORT = 5000
 _MODEL_SOURCES = "^(runs|models|mlflow-artifacts):|^(dummy-source|prompt-template)$"
 """What a model's version may be made of; the last two stand for prompts, which have no files."""
+# RFC 1918 and RFC 4193, and loopback.
+_PRIVATE = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
 MIGRATION_SECONDS = 240
 """A first migration takes about 10 s; one of a large older database may take minutes."""
 GC_SECONDS = 6 * 3600
@@ -260,54 +261,34 @@ def pool_size(connections: int, replicas: int, workers: int, *, auth: bool) -> i
 
     Each of the workers, and MLflow's own process before them, keeps a pool for each of the tracking
     and the registry store (mlflow/store/db/utils.py), and with ``auth`` one for users; each may
-    overflow by one; and a rolling update runs one pod more. More than 20 in a pool is never used: a
+    overflow by one; a worker that is asked whether it is ready takes one for each of its databases;
+    and a rolling update runs one pod more. More than 20 in a pool is never used: a
     worker has 40 threads at most, which wait for the database far less than half of their time.
 
     Raises:
         pulumi.RunError: if not even a pool of one fits.
     """
     pools = (3 if auth else 2) * (workers + 1) * (replicas + 1)
-    size = min(connections // pools - 1, 20)
+    probes = (2 if auth else 1) * workers * (replicas + 1)
+    size = min((connections - probes) // pools - 1, 20)
     if size < 1:
         raise pulumi.RunError(
-            f"replicas: {replicas} with workers: {workers} need {2 * pools} database connections "
-            f"at least; accepted: as many as {connections} allow"
+            f"replicas: {replicas} with workers: {workers} need {2 * pools + probes} database "
+            f"connections at least; accepted: as many as {connections} allow"
         )
     return size
 
 
 def allowed_hosts(name: str, namespace: str, host: str, more: list[str]) -> list[str]:
-    """Return every Host header under which the server is legitimately asked.
+    """Return the names, addresses and networks under which the server is legitimately asked.
 
-    MLflow compares the whole header, port included, and answers anything else with 403
-    (mlflow/server/security_utils.py): with only the ingress host, every pod would be refused
-    (mlflow/mlflow#22095). The private ranges are among MLflow's own defaults, which setting the
-    list would drop: pod addresses, as Prometheus uses them, and NodePorts. Its ``10.*`` would also
-    let in the name ``10.evil.example``, which whoever owns it can point here (DNS rebinding).
+    images/mlflow (hosts.py) compares them with the Host header, at any port. With only the ingress
+    host, every pod would be refused (mlflow/mlflow#22095). Prometheus uses pods' addresses, and
+    NodePorts are asked at a node's: both are in private networks.
     """
     service = [name, f"{name}.{namespace}", f"{name}.{namespace}.svc"]
     service.append(f"{service[-1]}.cluster.local")
-    private = [
-        *(f"10.{part}" for part in _numbers(3)),
-        *(f"192.168.{part}" for part in _numbers(2)),
-        *(
-            f"172.{second}.{part}"
-            for second in ("1[6-9]", "2[0-9]", "3[01]")
-            for part in _numbers(2)
-        ),
-    ]
-    known = [host, *service, "localhost", "127.0.0.1", *private]
-    # A bracket in a pattern begins a list of letters.
-    return [*known, "[::1]", *(f"{one}:*" for one in (*known, "[[]::1]")), *more]
-
-
-def _numbers(count: int) -> list[str]:
-    """Return the patterns of that many numbers of an address: nothing shorter leaves out letters.
-
-    The star is one of the letters, and only there because MLflow compares all else literally.
-    """
-    parts = ["[0-9*]" * digits for digits in (1, 2, 3)]
-    return [".".join(one) for one in product(parts, repeat=count)]
+    return [host, *service, "localhost", *_PRIVATE, *more]
 
 
 def allowed_origins(host: str, ingress: IngressArgs) -> list[str]:

@@ -30,6 +30,8 @@ class Database:
     """What is accepted in its place."""
     like_another: list[str]
     """Arguments of `env` with which the volume's check runs as in another version's image."""
+    lock: str
+    """Keeps everybody from the table of users, for some seconds."""
 
     @contextmanager
     def another(self, kubectl: Kubectl, name: str) -> Iterator[None]:
@@ -39,6 +41,10 @@ class Database:
             yield
         finally:
             self._administer(kubectl, self.drop.format(name))
+
+    def hold_users(self, kubectl: Kubectl, seconds: int) -> None:
+        """Lock the table of users, and return when it is open again."""
+        self._administer(kubectl, self.lock.format(seconds))
 
     def _administer(self, kubectl: Kubectl, statements: str) -> None:
         kubectl("exec", "-i", f"{self.name}-0", "--", *self.client, stdin=statements)
@@ -64,6 +70,7 @@ POSTGRES = Database(
     older_image="postgres:17.6",
     accepted="a release of PostgreSQL 18",
     like_another=["PGDATA=/var/lib/postgresql/19/docker"],
+    lock="\\c mlflow_auth\nbegin; lock table users; select pg_sleep({0});",
 )
 MYSQL = Database(
     name="mysql",
@@ -76,5 +83,6 @@ MYSQL = Database(
     older_image="mysql:9.6.0",
     accepted="MySQL 9.7 or newer",
     like_another=["bash", "-c", _OLDER_MYSQL, "bash"],
+    lock="use mlflow_auth; lock tables users write; select sleep({0});",
 )
 DATABASES = {database.name: database for database in (POSTGRES, MYSQL)}

@@ -1,7 +1,5 @@
 """What all components promise alike, and the pure builders below them."""
 
-from fnmatch import fnmatch
-
 import pulumi
 import pytest
 
@@ -24,8 +22,6 @@ from tests.unit.recorder import Recorded, record
 
 POSTGRES: PostgresArgs = {"namespace": "ns", "image": "postgres:18.6", "storage": "1Gi"}
 MYSQL: MysqlArgs = {"namespace": "ns", "image": "mysql:9.7.1", "storage": "1Gi"}
-PRIVATE = ["10.1.22.255", "172.16.0.1", "172.31.0.255", "192.168.49.2"]
-LIKE_PRIVATE = ["10.evil.example", "10.1.2.3.evil", "172.16.evil", "192.168.a.b", "11.1.2.3"]
 MINIO: MinioArgs = {
     "namespace": "ns",
     "image": "minio:1",
@@ -115,7 +111,7 @@ def test_backend_stores_are_interchangeable() -> None:
     ("replicas", "workers", "auth", "size"),
     [
         *((1, 2, False, 14), (2, 2, False, 9), (3, 4, False, 3), (1, 1, False, 20)),
-        *((1, 2, True, 9), (3, 4, True, 2), (5, 8, False, 0), (4, 8, True, 0)),
+        *((1, 2, True, 9), (3, 4, True, 1), (5, 8, False, 0), (4, 8, True, 0)),
     ],
 )
 def test_all_pools_fit_into_the_database(
@@ -126,32 +122,13 @@ def test_all_pools_fit_into_the_database(
             pool_size(190, replicas, workers, auth=auth)
         return
     assert pool_size(190, replicas, workers, auth=auth) == size
-    assert (3 if auth else 2) * (workers + 1) * (replicas + 1) * (size + 1) <= 190
+    pools = (3 if auth else 2) * (workers + 1) * (size + 1)
+    assert (pools + (2 if auth else 1) * workers) * (replicas + 1) <= 190
 
 
-def test_every_legitimate_name_is_answered_with_and_without_port() -> None:
+def test_every_legitimate_name_is_named_once() -> None:
     hosts = allowed_hosts("mlflow", "ns", "ml.example", ["extra:*"])
-    for name in ("ml.example", "mlflow", "mlflow.ns", "mlflow.ns.svc", "localhost", "127.0.0.1"):
-        assert name in hosts
-        assert f"{name}:*" in hosts
-    assert "mlflow.ns.svc.cluster.local:*" in hosts
-    assert "extra:*" in hosts
-    assert "*" not in hosts
-
-
-@pytest.mark.parametrize(
-    ("host", "answered"),
-    [
-        *((f"{address}{port}", True) for port in ("", ":5000") for address in PRIVATE),
-        *((f"{name}{port}", False) for port in ("", ":5000") for name in LIKE_PRIVATE),
-        ("[::1]:5000", True),
-    ],
-)
-def test_names_that_look_like_addresses_are_refused(host: str, answered: bool) -> None:
-    hosts = allowed_hosts("mlflow", "ns", "ml.example", [])
-    assert is_allowed(hosts, host) is answered
-
-
-def is_allowed(hosts: list[str], host: str) -> bool:
-    """Decide as MLflow does (mlflow/server/security_utils.py)."""
-    return any(fnmatch(host, one) if "*" in one else host == one for one in hosts)
+    for name in ("ml.example", "mlflow", "mlflow.ns", "mlflow.ns.svc", "localhost", "extra:*"):
+        assert hosts.count(name) == 1
+    assert "mlflow.ns.svc.cluster.local" in hosts
+    assert len(",".join(hosts)) < 250

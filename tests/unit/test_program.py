@@ -463,7 +463,7 @@ def test_settings_reach_the_objects() -> None:
     assert budget["selector"] == deployment["selector"]
     environment = {one["name"]: one["value"] for one in server["env"]}
     hosts = environment["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
-    assert {"ml.example.com", "mlflow.ml.svc:*", "ml.corp:*"} <= set(hosts)
+    assert {"ml.example.com", "mlflow.ml.svc", "ml.corp:*", "10.0.0.0/8"} <= set(hosts)
     (claim,) = changed.inputs("StatefulSet postgres-server")["spec"]["volumeClaimTemplates"]
     assert claim["spec"]["storageClassName"] == "fast"
     assert claim["spec"]["resources"] == {"requests": {"storage": "3Gi"}}

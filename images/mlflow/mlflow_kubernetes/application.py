@@ -6,10 +6,13 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from mlflow_kubernetes import auth, gate
+from mlflow_kubernetes import auth, bad_input, gate, hosts
 from mlflow_kubernetes.aside import Aside
 from mlflow_kubernetes.gate import Gate
+from mlflow_kubernetes.hosts import Hosts
+from mlflow_kubernetes.paths import Below
 from mlflow_kubernetes.probes import Probes
+from mlflow_kubernetes.refusals import Explained
 
 
 def create() -> ASGIApp:
@@ -17,11 +20,13 @@ def create() -> ASGIApp:
 
     A request passes them from the last to the first.
     """
+    hosts.install()
     module, _, name = sys.argv[-1].partition(":")
     found: Any = getattr(importlib.import_module(module), name)
     mlflow = found() if "--factory" in sys.argv else found
+    bad_input.add_to(mlflow)
     app: ASGIApp = Aside(mlflow, mlflow.routes)
     if auth.configured():
         gate.install()
-        app = Gate(app)
-    return Probes(app)
+        app = Gate(Explained(app))
+    return Below(Probes(Hosts(app)))

@@ -59,7 +59,8 @@ def configured() -> bool:
 def close() -> None:
     """Leave MLflow's examples to admins, in applications made after it.
 
-    MLflow has everybody who logs in make them, in an experiment of a certain name, whoever's that is.
+    MLflow has everybody who logs in make them, in an experiment of a certain name, whose owner it
+    does not ask.
     """
     if not configured():
         return

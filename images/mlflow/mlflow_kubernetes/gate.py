@@ -134,9 +134,8 @@ def _preflight(scope: Scope) -> bool:
 def _login(scope: Scope) -> Login | None:
     headers = Headers(scope=scope)
     gateway = scope["path"].startswith(_add_static_prefix("/gateway/"))
-    given = (gateway and headers.get(MLFLOW_GATEWAY_AUTH_HEADER)) or headers.get(
-        "authorization", ""
-    )
+    names = [MLFLOW_GATEWAY_AUTH_HEADER] if gateway else []
+    given = next(filter(None, map(headers.get, [*names, "authorization"])), "")
     scheme, _, value = given.partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -17,7 +17,7 @@ import uvicorn
 from sqlalchemy import orm
 from uvicorn.protocols.http import h11_impl
 
-from mlflow_kubernetes import auth, downloads, granted, locations, patience, traces
+from mlflow_kubernetes import auth, bad_input, downloads, granted, locations, patience, traces
 from mlflow_kubernetes.supervise import SOCKET
 
 # What is read of an upload before the application asks for it. With uvicorn's 64 KiB it stops at
@@ -67,6 +67,7 @@ def main() -> None:
     downloads.install()
     patience.install()
     locations.install()
+    bad_input.install()
     traces.install()
     granted.install()
     importlib.import_module(sys.argv[-1].partition(":")[0])

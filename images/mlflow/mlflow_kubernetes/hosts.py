@@ -1,0 +1,44 @@
+"""Under which names and addresses the server answers, against DNS rebinding.
+
+MLflow compares a Host header with patterns of letters, in which `10.*` is also the name
+`10.evil.example`, which its owner can point here. Here a network is a network: an address belongs
+to it, and a name never does.
+"""
+
+import os
+from http import HTTPStatus
+
+from mlflow.environment_variables import MLFLOW_SERVER_ALLOWED_HOSTS
+from mlflow.server import fastapi_security
+from mlflow.server.security_utils import INVALID_HOST_MSG
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mlflow_kubernetes._allowed import Allowed
+
+
+def install() -> None:
+    """Leave the check of hosts to :class:`Hosts`, in applications made after it."""
+    fastapi_security.get_allowed_hosts = lambda: ["*"]
+
+
+class Hosts:
+    """Refuses requests under a name that is not the server's."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._allowed = Allowed(os.environ.get(MLFLOW_SERVER_ALLOWED_HOSTS.name, "*"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it."""
+        app = self._app
+        if scope["type"] == "http":
+            headers = dict(scope["headers"])
+            host = headers.get(b"host", b"").decode("latin-1")
+            if host not in self._allowed:
+                told = f"{INVALID_HOST_MSG}: {host!a} is no name of this server"
+                app = PlainTextResponse(told, HTTPStatus.FORBIDDEN)
+            # MLflow fails on it.
+            elif not headers.get(b"origin", b"").isascii():
+                app = PlainTextResponse("Invalid Origin header: no ASCII", HTTPStatus.BAD_REQUEST)
+        await app(scope, receive, send)
