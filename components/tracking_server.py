@@ -261,20 +261,19 @@ def pool_size(connections: int, replicas: int, workers: int, *, auth: bool) -> i
 
     Each of the workers, and MLflow's own process before them, keeps a pool for each of the tracking
     and the registry store (mlflow/store/db/utils.py), and with ``auth`` one for users; each may
-    overflow by one; a worker that is asked whether it is ready takes one for each of its databases;
-    and a rolling update runs one pod more. More than 20 in a pool is never used: a
+    overflow by one; and a rolling update runs one pod more. Once MLflow's own process is gone, its
+    share is for workers that are asked whether they are ready. More than 20 in a pool is never used: a
     worker has 40 threads at most, which wait for the database far less than half of their time.
 
     Raises:
         pulumi.RunError: if not even a pool of one fits.
     """
     pools = (3 if auth else 2) * (workers + 1) * (replicas + 1)
-    probes = (2 if auth else 1) * workers * (replicas + 1)
-    size = min((connections - probes) // pools - 1, 20)
+    size = min(connections // pools - 1, 20)
     if size < 1:
         raise pulumi.RunError(
-            f"replicas: {replicas} with workers: {workers} need {2 * pools + probes} database "
-            f"connections at least; accepted: as many as {connections} allow"
+            f"replicas: {replicas} with workers: {workers} need {2 * pools} database connections "
+            f"at least; accepted: as many as {connections} allow"
         )
     return size
 
