@@ -262,8 +262,9 @@ def pool_size(connections: int, replicas: int, workers: int, *, auth: bool) -> i
     Each of the workers, and MLflow's own process before them, keeps a pool for each of the tracking
     and the registry store (mlflow/store/db/utils.py), and with ``auth`` one for users; each may
     overflow by one; and a rolling update runs one pod more. Once MLflow's own process is gone, its
-    share is for workers that are asked whether they are ready. More than 20 in a pool is never used: a
-    worker has 40 threads at most, which wait for the database far less than half of their time.
+    share is for workers that are asked whether they are ready. More than 20 in a pool is never
+    used: a worker has 40 threads at most, which wait for the database far less than half of their
+    time.
 
     Raises:
         pulumi.RunError: if not even a pool of one fits.

@@ -8,9 +8,9 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 import pytest
@@ -138,7 +138,7 @@ def cut_off(stack: Stack) -> Iterator[None]:
             subprocess.run([*enter, "-D", *rule], check=True)
 
 
-HARMS = {
+HARMS: dict[str, Callable[[Stack], AbstractContextManager[None]]] = {
     "users locked": locked_users,
     "database stopped": lambda stack: stopped(stack, stack.database.name),
     "database cut off": cut_off,

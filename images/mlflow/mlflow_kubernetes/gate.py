@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+from cachetools import LRUCache
 from mlflow.exceptions import MlflowException
 from mlflow.gateway.constants import MLFLOW_GATEWAY_AUTH_HEADER
 from mlflow.server.handlers import _add_static_prefix
@@ -30,6 +31,7 @@ _THREADS = 2
 # Checks that wait, by all and by one name: some two seconds of the threads' time.
 _MOST = 64
 _MOST_OF_A_NAME = 16
+_KNOWN = 1000
 # Longer than a lock in the database is waited for (patience.py).
 _PATIENCE_SECONDS = 30.0
 _UNKNOWN = (
@@ -62,6 +64,9 @@ class Gate:
         self._server: Any = importlib.import_module("mlflow.server.auth")
         self._open = frozenset(probes.paths())
         self._threads = ThreadPoolExecutor(_THREADS, "gate")
+        # Who was let in before does not queue up with strangers when MLflow has forgotten it.
+        self._known: LRUCache[object, None] = LRUCache(_KNOWN)
+        self._threads_of_known = ThreadPoolExecutor(_THREADS, "gate-known")
         self._checks: dict[object, asyncio.Future[Any]] = {}
         self._waiting: Counter[str] = Counter()
 
@@ -85,12 +90,15 @@ class Gate:
             user = self._server._USER_AUTH_CACHE.get(key)
         if user:
             return user
-        check = self._checks.get((key, login.gateway))
+        key = (key, login.gateway)
+        check = self._checks.get(key)
         if check is None:
-            if len(self._checks) >= _MOST or self._waiting[login.name] >= _MOST_OF_A_NAME:
+            if key not in self._known and (
+                self._waiting.total() >= _MOST or self._waiting[login.name] >= _MOST_OF_A_NAME
+            ):
                 message = "Too many passwords are being checked: try again"
                 return _refusal(HTTPStatus.TOO_MANY_REQUESTS, message)
-            check = self._begin((key, login.gateway), login)
+            check = self._begin(key, login)
         # A client that leaves takes nothing from others who wait for the same.
         done, _ = await asyncio.wait([check], timeout=_PATIENCE_SECONDS)
         if not done or check.exception():
@@ -99,14 +107,20 @@ class Gate:
         return check.result() or _refusal(HTTPStatus.UNAUTHORIZED, _UNKNOWN)
 
     def _begin(self, key: object, login: Login) -> asyncio.Future[Any]:
-        check = asyncio.get_running_loop().run_in_executor(self._threads, self._check, login)
+        known = key in self._known
+        threads = self._threads_of_known if known else self._threads
+        check = asyncio.get_running_loop().run_in_executor(threads, self._check, login)
         self._checks[key] = check
-        self._waiting[login.name] += 1
+        self._waiting[login.name] += not known
 
-        def ended(_: object) -> None:
+        def ended(check: asyncio.Future[Any]) -> None:
             del self._checks[key]
-            self._waiting[login.name] -= 1
+            self._waiting[login.name] -= not known
             self._waiting += Counter()  # names without a check are forgotten
+            if not check.exception():
+                self._known.pop(key, None)
+                if check.result():
+                    self._known[key] = None
 
         check.add_done_callback(ended)
         return check

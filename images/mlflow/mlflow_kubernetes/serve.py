@@ -14,13 +14,14 @@ from typing import Any
 from mlflow import cli, server
 from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
 
-from mlflow_kubernetes import auth
+from mlflow_kubernetes import auth, patience
 
 _start_child = server._exec_cmd
 
 
 def main() -> None:
     """Check and prepare as MLflow does, then serve."""
+    patience.install()
     server._exec_cmd = _start
     arguments = sys.argv[1:]
     if "--app-name=basic-auth" in arguments:
