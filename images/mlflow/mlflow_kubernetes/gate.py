@@ -23,7 +23,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlflow_kubernetes import probes
+from mlflow_kubernetes import probes, refusals
 
 _USER = "mlflow_kubernetes.user"
 # A hash takes all of a processor.
@@ -34,11 +34,6 @@ _MOST_OF_A_NAME = 16
 _KNOWN = 1000
 # Longer than a lock in the database is waited for (patience.py).
 _PATIENCE_SECONDS = 30.0
-_UNKNOWN = (
-    "You are not authenticated. Please see "
-    "https://www.mlflow.org/docs/latest/auth/index.html#authenticating-to-mlflow "
-    "on how to authenticate."
-)
 
 
 class Login(NamedTuple):
@@ -84,7 +79,7 @@ class Gate:
     async def _who(self, login: Login | None) -> Any:
         """Return a user, or the answer to somebody who is none."""
         if login is None:
-            return _refusal(HTTPStatus.UNAUTHORIZED, _UNKNOWN)
+            return _refusal(HTTPStatus.UNAUTHORIZED, refusals.LOGIN)
         key = self._server._auth_cache_key(login.name, login.password)
         with self._server._USER_AUTH_CACHE_LOCK:
             user = self._server._USER_AUTH_CACHE.get(key)
@@ -104,7 +99,7 @@ class Gate:
         if not done or check.exception():
             message = "The database of users does not answer: try again"
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, message)
-        return check.result() or _refusal(HTTPStatus.UNAUTHORIZED, _UNKNOWN)
+        return check.result() or _refusal(HTTPStatus.UNAUTHORIZED, refusals.LOGIN)
 
     def _begin(self, key: object, login: Login) -> asyncio.Future[Any]:
         known = key in self._known
