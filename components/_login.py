@@ -1,5 +1,7 @@
 """The login of the tracking server: its users' passwords, and the keys that all servers share."""
 
+import base64
+import hashlib
 import json
 from collections.abc import Sequence
 
@@ -38,13 +40,18 @@ class Login:
         # Keys of model providers are encrypted with it in the database. Without, MLflow takes one
         # that everybody knows (mlflow/utils/crypto.py).
         passphrase = self._generated("passphrase", 64)
+        # Secrets of webhooks are encrypted with a key that follows from it. Without, each process
+        # of MLflow makes a key of its own, and cannot read what another process has written
+        # (EncryptedString in mlflow/store/model_registry/dbmodels/models.py).
+        webhooks = self._generated("webhook-key", 64)
         self.keys = self._secret(
             "keys",
             {
                 "MLFLOW_FLASK_SERVER_SECRET_KEY": page_key,
                 "MLFLOW_CRYPTO_KEK_PASSPHRASE": passphrase,
+                "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": webhooks.apply(fernet_key),
             },
-            fingerprint(page_key, passphrase),
+            fingerprint(page_key, passphrase, webhooks),
         )
         # Letters and digits are valid wherever a password is written: a URL, a shell, an ini file.
         self._passwords = {user: self._generated(f"{user}-password", 32) for user in users}
@@ -86,3 +93,11 @@ class Login:
             opts=self._opts,
         )
         return {"secret": secret.metadata.name, "fingerprint": known}
+
+
+def fernet_key(seed: str) -> str:
+    """Return the Fernet key that follows from a seed: 32 bytes as URL-safe base64.
+
+    Source: https://github.com/fernet/spec/blob/master/Spec.md
+    """
+    return base64.urlsafe_b64encode(hashlib.sha256(seed.encode()).digest()).decode()

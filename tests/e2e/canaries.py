@@ -5,13 +5,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
+from components._login import fernet_key
 from tests.e2e import processes
 from tests.e2e.stack import Stack
 from tests.e2e.waiting import wait_until
 
 # The secrets that each part of a stack brings along, by what the program or a test calls them.
 OF = {
-    "any": {"passphrase", "mlflow-admin-password", "mlflow-page-key", "mlflow-passphrase"},
+    "any": {
+        *("passphrase", "mlflow-admin-password", "mlflow-page-key", "mlflow-passphrase"),
+        *("mlflow-webhook-key", "key of webhooks"),
+    },
     "postgres": {"postgres-password", "postgres-superuser-password"},
     "mysql": {"mysql-password", "mysql-root-password"},
     "external": {"external-database-salt", "database password", "wrong password"},
@@ -47,7 +51,10 @@ def expected(stack: Stack) -> set[str]:
 def of(stack: Stack, **chosen: str) -> dict[str, str]:
     """Return the secrets of a stack that is up; ``chosen`` are those that the test made up."""
     named = {name.replace("_", " "): secret for name, secret in chosen.items()}
-    found = {**stack.generated_secrets(), "passphrase": stack.passphrase, **named}
+    generated = stack.generated_secrets()
+    # What the server reads is computed from what was generated.
+    derived = {"key of webhooks": fernet_key(generated["mlflow-webhook-key"])}
+    found = {**generated, **derived, "passphrase": stack.passphrase, **named}
     assert set(found) == expected(stack)
     assert all(len(secret) >= 16 for secret in found.values())
     return found

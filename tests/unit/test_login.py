@@ -7,7 +7,9 @@ import json
 import re
 
 import pytest
+from cryptography.fernet import Fernet
 
+from components._login import fernet_key
 from tests.unit.recorder import Recorded, password, run_stack
 from tests.unit.test_program import content
 
@@ -51,8 +53,15 @@ def test_servers_share_their_keys_with_or_without_a_login(
     assert content(found, "mlflow-keys") == {
         "MLFLOW_FLASK_SERVER_SECRET_KEY": password("mlflow-page-key"),
         "MLFLOW_CRYPTO_KEK_PASSPHRASE": password("mlflow-passphrase"),
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": fernet_key(password("mlflow-webhook-key")),
     }
     assert readers(found, "mlflow-keys") == ["Deployment mlflow-server"]
+
+
+def test_the_key_of_webhooks_is_one_of_fernet_and_the_same_in_every_run() -> None:
+    key = fernet_key("generated")
+    assert key == fernet_key("generated") != fernet_key("generated2")
+    assert Fernet(key).decrypt(Fernet(key).encrypt(b"kept")) == b"kept"
 
 
 def test_passwords_are_long_and_valid_in_a_shell_a_url_and_an_ini_file(stack: Recorded) -> None:
@@ -65,6 +74,7 @@ def test_passwords_are_long_and_valid_in_a_shell_a_url_and_an_ini_file(stack: Re
         "mlflow-admin-password",
         "mlflow-page-key",
         "mlflow-passphrase",
+        "mlflow-webhook-key",
         "mlflow-workspace-password",
     ]
     for name, inputs in generated.items():
