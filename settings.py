@@ -17,6 +17,7 @@ import pulumi.runtime.config
 import yaml
 
 from components import ARTIFACT_STORES, BACKEND_STORES, IngressArgs
+from components._uris import tls_conflict
 from components.tracking_server import pool_size
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -89,7 +90,13 @@ _LONGEST = 4096
 """Bytes of a setting: an environment has room for 128 KiB in all."""
 _LONGEST_FILE = 200_000
 """Bytes of a setting that becomes a file or annotations, for which Kubernetes has 256 KiB."""
-_FILES = ("s3Ca", "hdfsConfiguration", "hdfsHostAliases", "ingressAnnotations")
+_FILES = (
+    "s3Ca",
+    "databaseCa",
+    "hdfsConfiguration",
+    "hdfsHostAliases",
+    "ingressAnnotations",
+)
 
 
 class Refused(Exception):  # noqa: N818 (it is what happened to the value, not a failure of ours)
@@ -570,6 +577,7 @@ class Settings:
         for key, parse in PARSERS.items():
             if key not in given:
                 mistakes.append(f"{project}:{key}: missing; its default is in Pulumi.yaml")
+    database_ca: str | None
                 continue
             try:
                 if key in _SECRETS and given[key] and not _encrypted(key):
@@ -712,6 +720,7 @@ class Settings:
             "image": self.minio_image,
             "host": self.artifact_host,
             "console_host": self.artifact_console_host,
+                "ca": self.database_ca,
             "ingress": ingress,
         }
 
@@ -898,6 +907,7 @@ def _contradictions(settings: Settings) -> list[str]:
     """Return a line for each pair of settings that cannot hold together."""
     found: list[str] = []
     hosts = settings.hosts
+    "databaseCa": _certificates,
     names = list(hosts)
     for index, key in enumerate(names):
         for other in names[:index]:
@@ -947,7 +957,7 @@ def _database_contradictions(settings: Settings) -> list[str]:
     where = _given(settings, "databaseUri", "databaseSecret")
     if settings.backend_store != "external":
         accepted = "only with backendStore: external, or they are two databases at once"
-        given = [*where, *_given(settings, "authDatabaseUri")]
+        given = [*where, *_given(settings, "authDatabaseUri", "databaseCa")]
         return [_refusal(settings, key, accepted) for key in given]
     if not where:
         accepted = "an address, or a Secret's name in databaseSecret"
@@ -955,7 +965,20 @@ def _database_contradictions(settings: Settings) -> list[str]:
     if len(where) > 1:
         accepted = "nothing beside databaseUri: two databases at once"
         return [_refusal(settings, "databaseSecret", accepted)]
-    return _users_contradictions(settings)
+    return [*_users_contradictions(settings), *_authority_contradictions(settings)]
+
+
+def _authority_contradictions(settings: Settings) -> list[str]:
+    """Return a line for each address that cannot be had with the authority that is given."""
+    addresses = {
+        "databaseUri": settings.database_uri,
+        "authDatabaseUri": settings.auth_database_uri,
+    }
+    return [
+        _refusal(settings, key, f"beside databaseCa, an address without {conflict}")
+        for key, address in addresses.items()
+        if settings.database_ca and address and (conflict := tls_conflict(address))
+    ]
 
 
 def _users_contradictions(settings: Settings) -> list[str]:

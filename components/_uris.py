@@ -1,7 +1,7 @@
 """Addresses inside the cluster, connection URIs and fingerprints: pure builders, no resources."""
 
 import hashlib
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pulumi
 
@@ -40,15 +40,47 @@ def database_uri(
 
 def with_connect_timeout(uri: str) -> str:
     """Return a URI that somebody else wrote, with the time limit that ours have."""
-    if "connect_timeout=" in uri:
-        return uri
-    return f"{uri}{'&' if '?' in uri else '?'}connect_timeout=5"
+    return uri if "connect_timeout=" in uri else _with_options(uri, "connect_timeout=5")
+
+
+def with_authority(uri: str, file: str) -> str:
+    """Return a database's URI with which its driver trusts the certificates in ``file`` alone.
+
+    The driver checks the server's name as well, unless the URI asks for less: ``sslmode=verify-ca``
+    (libpq) or ``ssl_check_hostname=false`` (PyMySQL). See ``tls_conflict``.
+    """
+    if _is_mysql(uri):
+        return _with_options(uri, f"ssl_ca={file}")
+    mode = "" if "sslmode" in _options(uri) else "sslmode=verify-full&"
+    return _with_options(uri, f"{mode}sslrootcert={file}")
+
+
+def tls_conflict(uri: str) -> str | None:
+    """Return the option of a database's URI that cannot stand beside a given authority, or None."""
+    options = _options(uri)
+    if options.get("sslmode", "verify-full") not in ("verify-ca", "verify-full"):
+        return "sslmode other than verify-full or verify-ca"
+    taken = ("ssl_ca", "ssl_capath", "ssl_disabled") if _is_mysql(uri) else ("sslrootcert",)
+    return next((option for option in taken if option in options), None)
+
+
+def _is_mysql(uri: str) -> bool:
+    return urlsplit(uri).scheme.startswith("mysql")
+
+
+def _options(uri: str) -> dict[str, str]:
+    # The last one wins, for both drivers.
+    return {key: values[-1] for key, values in parse_qs(urlsplit(uri).query).items()}
+
+
+def _with_options(uri: str, options: str) -> str:
+    return f"{uri}{'&' if '?' in uri else '?'}{options}"
 
 
 def database_port(uri: str) -> int:
     """Return the port in a database's URI, or else the usual one."""
     parts = urlsplit(uri)
-    return parts.port or (3306 if parts.scheme.startswith("mysql") else 5432)
+    return parts.port or (3306 if _is_mysql(uri) else 5432)
 
 
 def fingerprint(*values: pulumi.Input[str]) -> pulumi.Output[str]:

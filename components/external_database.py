@@ -6,9 +6,11 @@ import pulumi
 
 from components._checked import checked_credentials
 from components._network import Path, outside
-from components._pods import Credentials
-from components._uris import database_port, with_connect_timeout
+from components._pods import FILES, Credentials
+from components._uris import database_port, tls_conflict, with_authority, with_connect_timeout
 from components._validate import known_keys, recorded
+
+_CA_FILE = "database-ca.pem"
 
 
 class ExternalDatabaseArgs(TypedDict):
@@ -31,6 +33,10 @@ class ExternalDatabaseArgs(TypedDict):
     """Whether there is a database of users. Required because a Secret's keys are not known here."""
     connections: int
     """How many connections MLflow may hold at once. Required because only its owner knows."""
+    ca: NotRequired[str | None]
+    """Certificates to trust at the database, as PEM: its name is checked against them. Defaults to
+    what the addresses say of TLS. The addresses in ``secret`` have to name the file themselves,
+    which the check sees to."""
     networks: NotRequired[list[str]]
     """Networks that the database is in, as CIDRs. Defaults to any but the cloud's own."""
 
@@ -54,8 +60,16 @@ class ExternalDatabase(pulumi.ComponentResource):
         if (uri is None) == (secret is None):
             raise pulumi.RunError(f"{name}: expected either uri or secret, and not both")
         self.connections = args["connections"]
+        ca = args.get("ca")
+
+        def complete(address: str) -> str:
+            if ca and (conflict := tls_conflict(address)):
+                raise pulumi.RunError(f"{name}.ca: its address has {conflict}; expected none")
+            with_limit = with_connect_timeout(address)
+            return with_authority(with_limit, f"{FILES}/{_CA_FILE}") if ca else with_limit
+
         uris = {
-            key: pulumi.Output.secret(given).apply(with_connect_timeout)
+            key: pulumi.Output.secret(given).apply(complete)
             for key, given in (
                 ("MLFLOW_BACKEND_STORE_URI", uri),
                 ("MLFLOW_AUTH_DATABASE_URI", args.get("auth_uri")),
@@ -73,10 +87,12 @@ class ExternalDatabase(pulumi.ComponentResource):
             # Somebody else's Secret does not tell its port.
             reached_by=[Path(where, tcp=ports, any_tcp=not ports)],
             variables=uris,
+            files={_CA_FILE: ca} if ca else {},
             existing=[secret] if secret else [],
             environment={
                 "CONNECTIONS": str(self.connections),
                 **({"AUTHENTICATION": "true"} if args["auth"] else {}),
+                **({"DATABASE_CA": f"{FILES}/{_CA_FILE}"} if ca else {}),
             },
             opts=pulumi.ResourceOptions(parent=self),
         )

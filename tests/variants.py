@@ -15,6 +15,7 @@ AXES: dict[str, dict[str, dict[str, Any]]] = {
         "external": {
             "backendStore": "external",
             "databaseUri": "postgresql+psycopg2://ml:chosen-by-a-person@db.example:5432/mlflow",
+            "databaseCa": CERTIFICATE,
             "authDatabaseUri": "postgresql+psycopg2://ml:chosen-by-a-person@db.example:5432/users",
             "databaseConnections": 200,
         },

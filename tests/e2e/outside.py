@@ -34,9 +34,11 @@ exit
 
 @dataclass(frozen=True)
 class Outside:
-    """A PostgreSQL with MLflow's database and an old one, and a MinIO with a bucket, on TLS."""
+    """A PostgreSQL with MLflow's database and an old one, a MySQL with an empty one, and a MinIO
+    with a bucket, all on TLS."""
 
     database_port: int
+    mysql_port: int
     bucket_port: int
     silent_port: int
     """Takes connections, and never says a word."""
@@ -45,6 +47,9 @@ class Outside:
     key: str
     """The secret of the access key `mlflow`, which may do anything."""
     ca: str
+    """Of the bucket's certificate."""
+    database_ca: str
+    """Of the certificates of both databases."""
     objects: Path
     """Where the objects of the bucket are."""
 
@@ -55,6 +60,11 @@ class Outside:
         login = f"{user}:{quote(password or self.password, safe='')}"
         return f"postgresql+psycopg2://{login}@{ADDRESS}:{port or self.database_port}/{name}"
 
+    def mysql_uri(self, host: str = ADDRESS) -> str:
+        """Return the address of the empty database."""
+        login = f"mlflow:{quote(self.password, safe='')}"
+        return f"mysql+pymysql://{login}@{host}:{self.mysql_port}/mlflow"
+
     def endpoint(self, port: int = 0) -> str:
         """Return the address of the store."""
         return f"https://{ADDRESS}:{port or self.bucket_port}"
@@ -62,7 +72,7 @@ class Outside:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Outside]:
-    """Have both servers running while the block runs."""
+    """Have all servers running while the block runs."""
     settings = stacks.settings("minikube")
     # What a URL and JSON write in another way is looked for in all of them.
     password, key = (f'{secrets.token_hex(16)}/@:%+"' for _ in range(2))
@@ -79,6 +89,14 @@ def running(folder: Path) -> Iterator[Outside]:
         )
         minio = stack.enter_context(image_files(str(settings["minioImage"]), folder / "minio"))
         ca = certificate(minio / "certs", f"IP:{ADDRESS}")
+        mysql = stack.enter_context(image_files(str(settings["mysqlImage"]), folder / "mysql"))
+        database_ca = certificate(postgres / "tls", f"IP:{ADDRESS}", owner=999)
+        database_ca += certificate(mysql / "tls", f"IP:{ADDRESS}", owner=999)
+        (mysql / "docker-entrypoint-initdb.d" / "users.sql").write_text(
+            "create database mlflow character set utf8mb4;\n"
+            f"create user mlflow identified by '{password}' require ssl;\n"
+            "grant all on mlflow.* to mlflow;\n"
+        )
         objects = minio / "data" / BUCKET
         for made in (minio / "dev", minio / "proc", objects):
             made.mkdir(parents=True, exist_ok=True)
@@ -86,11 +104,12 @@ def running(folder: Path) -> Iterator[Outside]:
         os.chown(objects, 1000, 1000)
 
         silent = stack.enter_context(socket.create_server((ADDRESS, 0)))
-        ports = (free_port(), free_port(), silent.getsockname()[1])
-        outside = Outside(*ports, password, key, ca, objects)
+        ports = (free_port(), free_port(), free_port(), silent.getsockname()[1])
+        outside = Outside(*ports, password, key, ca, database_ca, objects)
         database = [
             *("docker-entrypoint.sh", "postgres", "-p", str(outside.database_port)),
-            *("-c", f"listen_addresses={ADDRESS}"),
+            *("-c", f"listen_addresses={ADDRESS}", "-c", "ssl=on"),
+            *("-c", "ssl_cert_file=/tls/public.crt", "-c", "ssl_key_file=/tls/private.key"),
         ]
         variables = {"POSTGRES_PASSWORD": password, "PGPORT": str(outside.database_port)}
         stack.enter_context(program(postgres, 999, database, variables))
@@ -101,7 +120,14 @@ def running(folder: Path) -> Iterator[Outside]:
         ]
         variables = {"MINIO_ROOT_USER": "mlflow", "MINIO_ROOT_PASSWORD": key, "HOME": "/tmp"}  # noqa: S108
         stack.enter_context(program(minio, 1000, store, variables))
-        for port in (outside.database_port, outside.bucket_port):
+        database = [
+            *("docker-entrypoint.sh", "mysqld", f"--port={outside.mysql_port}"),
+            *(f"--bind-address={ADDRESS}", "--skip-name-resolve", "--mysqlx=OFF"),
+            *("--ssl-cert=/tls/public.crt", "--ssl-key=/tls/private.key", "--skip-log-bin"),
+        ]
+        variables = {"MYSQL_ROOT_PASSWORD": password}
+        stack.enter_context(program(mysql, 999, database, variables))
+        for port in (outside.database_port, outside.mysql_port, outside.bucket_port):
             wait_until(partial(listens, port), 60, f"port {port} is listened on")
         yield outside
 
@@ -146,8 +172,11 @@ def apart(root: Path, user: int, command: list[str]) -> list[str]:
     return [*_APART, "sh", "-c", _ENTER, str(root), f"{user}:{user}", *command]
 
 
-def certificate(folder: Path, names: str) -> str:
-    """Make a certificate that nobody else signed, in files that MinIO looks for; return it."""
+def certificate(folder: Path, names: str, owner: int = 0) -> str:
+    """Make a certificate that nobody else signed, in files that MinIO looks for; return it.
+
+    The key is readable by ``owner`` alone, a user id, or by everybody where that is root.
+    """
     folder.mkdir()
     subprocess.run(
         [
@@ -160,7 +189,9 @@ def certificate(folder: Path, names: str) -> str:
         capture_output=True,
         timeout=30,
     )
-    (folder / "private.key").chmod(0o644)
+    os.chown(folder / "private.key", owner, owner)
+    # PostgreSQL refuses a key that others can read.
+    (folder / "private.key").chmod(0o600 if owner else 0o644)
     return (folder / "public.crt").read_text()
 
 

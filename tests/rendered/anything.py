@@ -73,6 +73,14 @@ _RIGHT: dict[str, SearchStrategy[str]] = {
     "externalNetworks": _json(
         st.lists(_of("192.0.2.0/24", "10.0.0.0/255.0.0.0", "2001:db8::/32", "::/0"), max_size=2)
     ),
+    "egress": _json(
+        st.lists(_of("internet", "10.0.0.0/8:3128", "models", "192.0.2.7:443", "::/0"), max_size=2)
+    ),
+    "httpsProxy": _of("http://proxy.example:3128", f"http://ml:{HIDDEN}@10.0.0.1:3128"),
+    "httpProxy": _of("https://[2001:db8::1]:65535"),
+    "noProxy": _json(st.lists(_of(".corp", "10.0.0.1", "a.b", "2001:db8::1"), max_size=2)),
+    "egressCa": _of(CERTIFICATE),
+    "databaseCa": _of(CERTIFICATE, CERTIFICATE * 2),
     "replicas": _of("1", "2", "20"),
     "workers": _of("1", "2", "16"),
     "gcSchedule": _of("", "0 3 * * *", "*/59 0-23/2 1,31 * 6", "59 23 31 12 0"),

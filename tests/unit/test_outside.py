@@ -11,7 +11,7 @@ import pulumi
 import pytest
 
 from components import S3, ExternalDatabase, S3Args
-from components._uris import with_connect_timeout
+from components._uris import with_authority, with_connect_timeout
 from tests.unit.recorder import CERTIFICATE, Recorded, record, run_stack
 from tests.unit.test_program import content
 
@@ -260,3 +260,49 @@ def test_a_database_without_address_is_refused() -> None:
 )
 def test_somebody_elses_address_gets_a_time_limit(given: str, used: str) -> None:
     assert with_connect_timeout(given) == used
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        (
+            "postgresql+psycopg2://ml:a@db:1/ml",
+            "postgresql+psycopg2://ml:a@db:1/ml?sslmode=verify-full&sslrootcert=/ca.pem",
+        ),
+        (
+            "postgresql+psycopg2://ml:a@db:1/ml?sslmode=verify-ca",
+            "postgresql+psycopg2://ml:a@db:1/ml?sslmode=verify-ca&sslrootcert=/ca.pem",
+        ),
+        ("mysql+pymysql://ml:a@db:1/ml?a=b", "mysql+pymysql://ml:a@db:1/ml?a=b&ssl_ca=/ca.pem"),
+    ],
+)
+def test_somebody_elses_address_asks_for_the_authority(given: str, used: str) -> None:
+    assert with_authority(given, "/ca.pem") == used
+
+
+def test_all_who_reach_the_database_trust_its_authority() -> None:
+    stack = run_stack(
+        *("databaseUri", "authDatabaseUri"),
+        backendStore="external",
+        databaseUri=URI,
+        authDatabaseUri=USERS.replace("require", "verify-ca"),
+        databaseCa=CERTIFICATE,
+    )
+    file = "/etc/mlflow-kubernetes/database-ca.pem"
+    assert content(stack, "external-database-credentials") == {
+        "MLFLOW_BACKEND_STORE_URI": f"{URI}?connect_timeout=5&ssl_ca={file}",
+        "MLFLOW_AUTH_DATABASE_URI": (
+            USERS.replace("require", "verify-ca") + f"&connect_timeout=5&sslrootcert={file}"
+        ),
+    }
+    assert content(stack, "external-database-credentials-files") == {"database-ca.pem": CERTIFICATE}
+    for name, what in (
+        ("Job external-database-check", "check"),
+        ("Job mlflow-migration", "credentials"),
+        ("Deployment mlflow-server", "credentials"),
+    ):
+        sources = [{"secret": {"name": f"external-database-{what}-files"}}]
+        volumes = stack.pods()[name]["volumes"]
+        assert {"name": "files", "projected": {"sources": sources}} in volumes, name
+    (check,) = stack.pods()["Job external-database-check"]["containers"]
+    assert {"name": "DATABASE_CA", "value": file} in check["env"]

@@ -13,6 +13,8 @@ URI = "MLFLOW_BACKEND_STORE_URI"
 _FINAL = (
     *("password authentication failed", "no pg_hba.conf entry", "permission denied"),
     *("Access denied", "does not exist", "Unknown database", "is not allowed to connect"),
+    *("certificate verify failed", "server certificate for", "does not support SSL"),
+    "doesn't support SSL",
 )
 
 

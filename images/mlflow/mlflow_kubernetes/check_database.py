@@ -52,11 +52,13 @@ def main() -> None:
 
 def _try(engine: Engine) -> None:
     where = _database.place(engine)
-    alarm = limit(where)
-    _database.wait_for(engine)
     kind = engine.dialect.name
     if kind not in _CONNECTIONS:
         fail(f"{where} is {kind}: expected {' or '.join(_CONNECTIONS)}")
+    if authority := os.environ.get("DATABASE_CA"):
+        _refuse_unverified(engine, where, authority)
+    alarm = limit(where)
+    _database.wait_for(engine)
     try:
         with engine.connect() as connection:
             said = connection.exec_driver_sql(_CONNECTIONS[kind]).scalar_one()
@@ -69,6 +71,22 @@ def _try(engine: Engine) -> None:
         fail(f"{where} fails: {_database.reason(error)}")
     alarm.cancel()
     print(f"{where}: MLflow may make, use and drop tables there")
+
+
+def _refuse_unverified(engine: Engine, where: str, authority: str) -> None:
+    """End the job where the address does not have the driver check who the server is."""
+    options = engine.url.query
+    if engine.dialect.name == "mysql":
+        wanted, verified = f"ssl_ca={authority}", options.get("ssl_ca") == authority
+    else:
+        wanted = f"sslmode=verify-full&sslrootcert={authority}"
+        verified = options.get("sslrootcert") == authority
+        verified &= options.get("sslmode") in ("verify-ca", "verify-full")
+    if not verified:
+        fail(
+            f"the address of {where} does not ask for the certificates of databaseCa: expected "
+            f"{wanted} among its options"
+        )
 
 
 def _do(connection: Connection, where: str, action: str, statement: str) -> None:
