@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeGuard, cast
+from urllib.parse import urlsplit
 
 import pulumi
 import pulumi.runtime.config
 import yaml
 
-from components import ARTIFACT_STORES, BACKEND_STORES, IngressArgs
+from components import ARTIFACT_STORES, BACKEND_STORES, EgressArgs, IngressArgs
+from components._egress import ways_out
 from components._uris import tls_conflict
 from components.tracking_server import pool_size
 
@@ -49,12 +51,14 @@ _DATABASE_URI = re.compile(
 _DRIVERS = ("postgresql+psycopg2", "mysql+pymysql")
 _SECRETS = ("databaseUri", "authDatabaseUri", "s3SecretAccessKey")
 """Settings that are refused in clear."""
+_PROXIES = ("httpsProxy", "httpProxy")
+"""Settings that are refused in clear where they have a password in them."""
 _MISTAKEN_FOR_SECRETS = ("databaseSecret", "s3Secret", "hdfsKerberosSecret", "s3AccessKeyId")
 """Settings into which people put the secret itself: a value that cannot be right is not shown."""
 _OWN_SECRETS = re.compile(
     r"(mlflow|postgres|mysql|minio(-s3|-console)?|hdfs|s3|existing-hdfs|external-database|workspace"
     r"|ingress)"
-    r"-(server|root|credentials|check|token|keys|users|user-.*|certificate|tls)(-files)?"
+    r"-(server|root|credentials|check|token|keys|egress|users|user-.*|certificate|tls)(-files)?"
 )
 """Names of Secrets that the stack writes; a test compares them with what it asks for."""
 _CRON_FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
@@ -93,6 +97,7 @@ _LONGEST_FILE = 200_000
 _FILES = (
     "s3Ca",
     "databaseCa",
+    "egressCa",
     "hdfsConfiguration",
     "hdfsHostAliases",
     "ingressAnnotations",
@@ -288,6 +293,52 @@ def _endpoint(text: str) -> str | None:
         raise Refused(accepted)
     _outside(match["host"], accepted)
     return text
+
+
+def _egress(text: str) -> list[str]:
+    ways: list[object] | None = _json(text, list)
+    accepted: list[str] = []
+    try:
+        accepted += [way for way in ways or [] if isinstance(way, str) and ways_out([way])]
+    except ValueError:
+        ways = None
+    if ways is None or accepted != ways:
+        raise Refused(
+            'a list of ways out, each "internet", a network such as "192.0.2.0/24" or a namespace '
+            'such as "models", and ":<port>" if need be; policies know no host names'
+        )
+    return accepted
+
+
+def _proxy(text: str) -> str | None:
+    if not text:
+        return None
+    accepted = "http:// or https://, user:password@ if need be, a host, and a port"
+    login = r"[^:/?#\[\]@\s]+(:[^/?#\[\]@\s]*)?@"
+    match = re.fullmatch(
+        rf"https?://({login})?(?P<host>[-a-zA-Z0-9.]+|\[[0-9a-fA-F:.]+\]):{_PORT}/?", text
+    )
+    if not match or not re.fullmatch("[!-~]+", text):
+        raise Refused(accepted)
+    _outside(match["host"], accepted)
+    return text.rstrip("/")
+
+
+def _no_proxy(text: str) -> list[str]:
+    hosts: list[object] | None = _json(text, list)
+    accepted = [host for host in hosts or [] if isinstance(host, str) and _is_host(host)]
+    if hosts is None or accepted != hosts:
+        raise Refused('a list of hosts, or of domains as ".example.com", without port or scheme')
+    return accepted
+
+
+def _is_host(text: str) -> bool:
+    """Say whether a text is an address, a host's name, or a domain with a dot in front."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _HOST_NAME.fullmatch(text.removeprefix(".")) is not None
+    return True
 
 
 def _bucket(text: str) -> str | None:
@@ -528,6 +579,7 @@ class Settings:
     auth_database_uri: str | None = field(repr=False)
     database_uri: str | None = field(repr=False)
     database_secret: str | None
+    database_ca: str | None
     database_connections: int
     s3_endpoint: str | None
     s3_bucket: str | None
@@ -539,6 +591,11 @@ class Settings:
     s3_service_account: str | None
     s3_ca: str | None
     external_networks: list[str]
+    egress: list[str]
+    https_proxy: str | None = field(repr=False)
+    http_proxy: str | None = field(repr=False)
+    no_proxy: list[str]
+    egress_ca: str | None
     image_registry: str | None
     server_image: str
     postgres_image: str
@@ -577,10 +634,10 @@ class Settings:
         for key, parse in PARSERS.items():
             if key not in given:
                 mistakes.append(f"{project}:{key}: missing; its default is in Pulumi.yaml")
-    database_ca: str | None
                 continue
             try:
-                if key in _SECRETS and given[key] and not _encrypted(key):
+                secret = key in _SECRETS or (key in _PROXIES and "@" in given[key])
+                if secret and given[key] and not _encrypted(key):
                     raise Refused(
                         f"an encrypted value, by `pulumi config set --secret {project}:{key}`"
                     )
@@ -665,6 +722,7 @@ class Settings:
                 "auth_uri": self.auth_database_uri,
                 "secret": self.database_secret,
                 "auth": self.auth == "basic",
+                "ca": self.database_ca,
                 "connections": self.database_connections,
                 "networks": self.external_networks,
             }
@@ -720,7 +778,6 @@ class Settings:
             "image": self.minio_image,
             "host": self.artifact_host,
             "console_host": self.artifact_console_host,
-                "ca": self.database_ca,
             "ingress": ingress,
         }
 
@@ -738,11 +795,33 @@ class Settings:
             "auth": self.auth == "basic",
             "users": ["workspace"] if self.client_workspace else [],
             "job_execution": self.job_execution,
+            "egress": self._calls_out,
             "allowed_hosts": self.allowed_hosts,
             "client_namespaces": self.client_namespaces,
             "gc_schedule": self.gc_schedule,
             "gc_older_than": self.gc_older_than,
         }
+
+    @property
+    def _calls_out(self) -> EgressArgs:
+        """Where the server's calls may go beside its backends."""
+        return {
+            "ways": self.egress,
+            "https_proxy": self.https_proxy,
+            "http_proxy": self.http_proxy,
+            "no_proxy": [*self.no_proxy, *self._bucket_hosts],
+            "ca": self.egress_ca,
+        }
+
+    @property
+    def _bucket_hosts(self) -> list[str]:
+        """Hosts of a bucket outside the stack, which is never reached by a proxy."""
+        if self.artifact_store != "s3":
+            return []
+        if self.s3_endpoint:
+            return [urlsplit(self.s3_endpoint).hostname or ""]
+        regional = f"s3.{self.s3_region}.amazonaws.com"
+        return [regional, f".{regional}", f"sts.{self.s3_region}.amazonaws.com"]
 
     @property
     def workspace(self) -> Any:
@@ -830,6 +909,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "databaseUri": _database_uri,
     "authDatabaseUri": _database_uri,
     "databaseSecret": _object_name("Secret"),
+    "databaseCa": _certificates,
     "databaseConnections": _integer(1, 100000),
     "s3Endpoint": _endpoint,
     "s3Bucket": _bucket,
@@ -841,6 +921,11 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "s3ServiceAccount": _object_name("service account"),
     "s3Ca": _certificates,
     "externalNetworks": _networks,
+    "egress": _egress,
+    "httpsProxy": _proxy,
+    "httpProxy": _proxy,
+    "noProxy": _no_proxy,
+    "egressCa": _certificates,
     "imageRegistry": _registry,
     "serverImage": _image,
     "postgresImage": _image,
@@ -907,7 +992,6 @@ def _contradictions(settings: Settings) -> list[str]:
     """Return a line for each pair of settings that cannot hold together."""
     found: list[str] = []
     hosts = settings.hosts
-    "databaseCa": _certificates,
     names = list(hosts)
     for index, key in enumerate(names):
         for other in names[:index]:
@@ -941,6 +1025,8 @@ def _contradictions(settings: Settings) -> list[str]:
         *_s3_contradictions(settings),
         *_tls_contradictions(settings),
         *_annotation_contradictions(settings),
+        *_egress_contradictions(settings),
+        *_job_contradictions(settings),
     ]
 
 
@@ -1078,4 +1164,32 @@ def _annotation_contradictions(settings: Settings) -> list[str]:
     if settings.auth == "basic" and "auth-type" in names:
         accepted = "no auth-type with auth: basic: a request has one user and password"
         found.append(_refusal(settings, "ingressAnnotations", accepted))
+    return found
+
+
+def _egress_contradictions(settings: Settings) -> list[str]:
+    """Return a line for each setting of outgoing calls that has no effect."""
+    proxies = _given(settings, *_PROXIES)
+    found: list[str] = []
+    if not settings.egress:
+        accepted = "beside it, a way to the proxy in egress"
+        found += [_refusal(settings, key, accepted) for key in proxies]
+    if settings.no_proxy and not proxies:
+        found.append(_refusal(settings, "noProxy", "nothing without httpsProxy or httpProxy"))
+    if settings.egress_ca and not (settings.egress or settings.job_execution):
+        found.append(_refusal(settings, "egressCa", "nothing without egress: no call goes out"))
+    return found
+
+
+def _job_contradictions(settings: Settings) -> list[str]:
+    """Return a line for each setting by which jobs had several queues, one in each pod."""
+    if not settings.job_execution:
+        return []
+    found: list[str] = []
+    if settings.replicas > 1:
+        accepted = "1 with jobExecution: true, whose queue is in the pod; more workers are accepted"
+        found.append(_refusal(settings, "replicas", accepted))
+    if settings.autoscaled:
+        accepted = "false with jobExecution: true, whose queue is in the pod"
+        found.append(_refusal(settings, "autoscaled", accepted))
     return found

@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 import pulumi
 
+from components._egress import EgressArgs
 from components._ingress import IngressArgs, let_solvers_in
 from components._pods import Credentials
 from components.client_workspace import ClientWorkspace, ClientWorkspaceArgs
@@ -74,6 +75,7 @@ __all__ = [
     "ClientWorkspace",
     "ClientWorkspaceArgs",
     "Credentials",
+    "EgressArgs",
     "ExistingHdfs",
     "ExistingHdfsArgs",
     "ExternalDatabase",

@@ -92,13 +92,13 @@ DNS = Path(
     udp=[53],
 )
 
-# Where clouds answer a machine's questions about itself, its keys among them.
-_CLOUDS = ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32")
+CLOUDS = ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32")
+"""Where clouds answer a machine's questions about itself, its keys among them."""
 # Networks of IANA's special-purpose registry that lead to no public server: a cluster's own pods,
 # services and API server, and its neighbours, have such addresses.
 _NOT_PUBLIC = (
     *("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15"),
-    *_CLOUDS,
+    *CLOUDS,
 )
 INTERNET = Path(networks("0.0.0.0/0", "2000::/3", without=_NOT_PUBLIC), tcp=[443])
 """HTTPS to public addresses."""
@@ -111,11 +111,11 @@ def outside(cidrs: Sequence[str]) -> list[k8s.networking.v1.NetworkPolicyPeerArg
     enforcers do not count among addresses.
     """
     if cidrs:
-        return networks(*cidrs, without=_CLOUDS)
+        return networks(*cidrs, without=CLOUDS)
     every_pod = k8s.networking.v1.NetworkPolicyPeerArgs(
         namespace_selector=k8s.meta.v1.LabelSelectorArgs()
     )
-    return [*networks("0.0.0.0/0", "::/0", without=_CLOUDS), every_pod]
+    return [*networks("0.0.0.0/0", "::/0", without=CLOUDS), every_pod]
 
 
 def policy(

@@ -5,10 +5,18 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components._egress import (
+    INTERNET_NAME,
+    EgressArgs,
+    Way,
+    egress_credentials,
+    egress_environment,
+    ways_out,
+)
 from components._ingress import IngressArgs, from_ingress, public_url, publish
 from components._labels import labels, metadata, selector
 from components._login import ADMIN, Login
-from components._network import INTERNET, Path, client_labels, namespaces, server_policies
+from components._network import Path, client_labels, namespaces, server_policies
 from components._pods import (
     SERVER_USER,
     Credentials,
@@ -22,7 +30,7 @@ from components._pods import (
 )
 from components._replicas import apart, one_away_at_most
 from components._uris import service_host
-from components._validate import known_keys
+from components._validate import known_keys, recorded
 
 PORT = 5000
 _MODEL_SOURCES = "^(runs|models|mlflow-artifacts):|^(dummy-source|prompt-template)$"
@@ -71,7 +79,11 @@ class TrackingServerArgs(TypedDict):
     users: NotRequired[list[str]]
     """Names of users with a generated password, beside the admin. Defaults to none."""
     job_execution: NotRequired[bool]
-    """Whether MLflow's own job runners run. Defaults to ``False``: they take 1.4 GB."""
+    """Whether MLflow's own job runners run, of which there may be one pod. Defaults to ``False``:
+    they take 1.4 GB."""
+    egress: NotRequired[EgressArgs]
+    """Where the server's calls may go beside its backends. Defaults to nowhere, but to the
+    internet by HTTPS with ``job_execution``."""
     allowed_hosts: NotRequired[list[str]]
     """More Host headers to answer, beside those derived here. Defaults to none."""
     ingress: NotRequired[IngressArgs]
@@ -108,8 +120,13 @@ class TrackingServer(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: TrackingServerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("mlflow-k8s:index:TrackingServer", name, {**args}, opts)
         known_keys(name, args, TrackingServerArgs)
+        egress = args.get("egress", {})
+        known_keys(f"{name}.egress", egress, EgressArgs)
+        kept = {**args, "egress": recorded(egress, "https_proxy", "http_proxy")}
+        super().__init__("mlflow-k8s:index:TrackingServer", name, kept, opts)
+        if args.get("job_execution") and (args["replicas"] > 1 or args.get("autoscaled")):
+            raise pulumi.RunError(f"{name}.job_execution: expected 1 replica, and no autoscaler")
         child = pulumi.ResourceOptions(parent=self)
         namespace = args["namespace"]
         common = labels(name, "mlflow", "tracking-server")
@@ -118,7 +135,8 @@ class TrackingServer(pulumi.ComponentResource):
         # on an empty database race (mlflow/mlflow#19943). So one Job does it, before any server.
         auth = args.get("auth", True)
         login = Login(name, namespace, [ADMIN, *args.get("users", [])] if auth else [], child)
-        backends = [args["backend_store"], args["artifact_store"], login.keys]
+        proxies = egress_credentials(name, egress, namespace=namespace, opts=child)
+        backends = [args["backend_store"], args["artifact_store"], login.keys, *proxies]
         migration = python_job(
             f"{name}-migration",
             module="mlflow_kubernetes.migrate",
@@ -164,8 +182,7 @@ class TrackingServer(pulumi.ComponentResource):
                 from_ingress(args.get("ingress", {}), PORT),
                 Path(namespaces(args.get("client_namespaces", [])), tcp=[PORT]),
             ],
-            # Scorers ask language models, which seldom run next door.
-            egress=[INTERNET] if args.get("job_execution") else [],
+            egress=[way.path for way in _ways(args)],
             opts=child,
         )
         server = k8s.apps.v1.Deployment(
@@ -174,12 +191,7 @@ class TrackingServer(pulumi.ComponentResource):
             spec=k8s.apps.v1.DeploymentSpecArgs(
                 replicas=args["replicas"],
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector(name, "mlflow")),
-                # A new pod is ready before an old one goes: an update is not an outage.
-                strategy=k8s.apps.v1.DeploymentStrategyArgs(
-                    rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(
-                        max_surge=1, max_unavailable=0
-                    )
-                ),
+                strategy=_strategy(args),
                 template=k8s.core.v1.PodTemplateSpecArgs(
                     metadata=k8s.meta.v1.ObjectMetaArgs(
                         labels=pod_labels(common, backends),
@@ -298,6 +310,25 @@ def allowed_origins(host: str, ingress: IngressArgs) -> list[str]:
     return sorted({public_url(ingress, host), f"https://{host}"})
 
 
+def _strategy(args: TrackingServerArgs) -> k8s.apps.v1.DeploymentStrategyArgs:
+    """Return how an update replaces pods."""
+    if args.get("job_execution"):
+        # Each pod has a queue of its own, and a new pod takes up every job that is not done: beside
+        # an old pod it would run the old pod's jobs a second time (mlflow/server/jobs/utils.py).
+        return k8s.apps.v1.DeploymentStrategyArgs(type="Recreate")
+    # A new pod is ready before an old one goes: an update is not an outage.
+    return k8s.apps.v1.DeploymentStrategyArgs(
+        rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0)
+    )
+
+
+def _ways(args: TrackingServerArgs) -> list[Way]:
+    """Return the ways out of the server's pod."""
+    # Scorers ask language models, which seldom run next door.
+    scorers = [INTERNET_NAME] if args.get("job_execution") else []
+    return ways_out([*args.get("egress", {}).get("ways", []), *scorers])
+
+
 def _pod(
     name: str, args: TrackingServerArgs, backends: list[Credentials]
 ) -> k8s.core.v1.PodSpecArgs:
@@ -322,6 +353,7 @@ def _pod(
         # Nothing that people log here is for others to count.
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "HOME": "/tmp",  # noqa: S108 (in the pod)
+        **egress_environment(_ways(args)),
     }
     if path := args.get("path"):
         environment["PUBLIC_PATH"] = path
@@ -333,7 +365,7 @@ def _pod(
     if args.get("job_execution"):
         # What MLflow would tell its jobs, 0.0.0.0, is no name that it answers to itself.
         environment["MLFLOW_GATEWAY_URI"] = f"http://localhost:{PORT}"
-    else:
+    if (INTERNET_NAME, 443) not in _ways(args):
         # No newer list of language models than MLflow's own: it would ask the internet, which is
         # closed to it, and keep its user waiting for minutes.
         environment["MLFLOW_MODEL_CATALOG_URI"] = ""

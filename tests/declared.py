@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 # Those of every program in the stack, of what is around it, and some that nobody listens on.
 TCP = (
-    *(22, 53, 80, 88, 443, 1234, 3306, 5000, 5432, 6443, 8020, 8080, 8443, 8888),
+    *(22, 53, 80, 88, 443, 1234, 3128, 3306, 5000, 5432, 6443, 8000, 8020, 8080, 8443, 8888),
     *(9000, 9001, 9864, 9866, 9867, 9870, 10250),
 )
 UDP = (53, 88, 123)
@@ -59,7 +59,12 @@ DECLARED = {
         workspace -> internet, internet6: 443
     """,
     # Job runners ask language models.
-    "large": "mlflow -> internet, internet6: 443",
+    "jobs": "mlflow -> internet, internet6: 443",
+    "ways out": """
+        mlflow -> internet, internet6: 443
+        mlflow -> models: 8000
+        mlflow -> proxy: 3128
+    """,
 }
 WITH_DIRECT_ACCESS = {
     "minio": "workspace, training -> minio: 9000",

@@ -67,7 +67,16 @@ AXES: dict[str, dict[str, dict[str, Any]]] = {
             "autoscaled": True,
             "workers": 4,
             "serverMemory": "4Gi",
-            "jobExecution": True,
+        },
+        "jobs": {"jobExecution": True, "serverMemory": "4Gi"},
+    },
+    "calls out": {
+        "none": {},
+        "ways out": {
+            "egress": ["internet", "10.8.0.1:3128", "models:8000"],
+            "httpsProxy": "http://ml:chosen-by-a-person@10.8.0.1:3128",
+            "noProxy": [".corp.example"],
+            "egressCa": CERTIFICATE,
         },
     },
     "cluster": {
@@ -82,7 +91,7 @@ AXES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
-ENCRYPTED = ("databaseUri", "authDatabaseUri", "s3SecretAccessKey")
+ENCRYPTED = ("databaseUri", "authDatabaseUri", "s3SecretAccessKey", "httpsProxy")
 
 
 @dataclass(frozen=True)

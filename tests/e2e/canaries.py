@@ -19,6 +19,7 @@ OF = {
     "postgres": {"postgres-password", "postgres-superuser-password"},
     "mysql": {"mysql-password", "mysql-root-password"},
     "external": {"external-database-salt", "database password", "wrong password"},
+    "egress": {"mlflow-egress-salt"},
     "minio": {"minio-root-password", "minio-server-key"},
     "hdfs": set[str](),
     "s3": {"s3-salt", "bucket key"},
@@ -31,7 +32,7 @@ STACKS = {
     "mlflow-e2e-mysql-minio": ("any", "mysql", "minio"),
     "mlflow-e2e-postgres-hdfs": ("any", "postgres", "hdfs"),
     "mlflow-e2e-mysql-hdfs": ("any", "mysql", "hdfs"),
-    "mlflow-e2e-external": ("any", "external", "s3"),
+    "mlflow-e2e-external": ("any", "external", "s3", "egress"),
     "mlflow-e2e-tls": ("any", "postgres", "minio", "tls"),
     "mlflow-e2e-workspace": ("any", "postgres", "hdfs", "workspace"),
 }

@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -17,14 +18,18 @@ from commands.cluster import Cluster
 from commands.lab_cluster import LabCluster
 from tests.e2e import canaries, outside, places
 from tests.e2e.alone import alone, machine_of
-from tests.e2e.kubectl import restarts
+from tests.e2e.kubectl import Kubectl, restarts
 from tests.e2e.outside import Outside
+from tests.e2e.receivers import IN_A_POD, Receiver, receiver
 from tests.e2e.stack import Stack
 from tests.e2e.test_3_client import MEDIUM, SMALL, assert_all_came_back, job
 from tests.e2e.test_5_traps import INSIDE, SERVER
 
+MODELS = "mlflow-e2e-models"
 NAMESPACE = "mlflow-e2e-external"
 CLOSED = 9
+CA = "/etc/mlflow-kubernetes/database-ca.pem"
+VERIFIED = f"?sslmode=verify-full&sslrootcert={CA}"
 # No stack may print it, right or wrong.
 WRONG = "wr0ng-all-the-same"
 
@@ -33,26 +38,51 @@ WRONG = "wr0ng-all-the-same"
 def servers(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     if not isinstance(cluster, LabCluster):
         pytest.skip("the cluster's pods may not reach this machine")
-    images.provide(cluster, stacks.settings("minikube"))
+    for database in ("postgres", "mysql"):
+        images.provide(cluster, stacks.settings("minikube") | {"backendStore": database})
     with outside.running(tmp_path_factory.mktemp("outside")) as servers:
         yield servers
+
+
+@pytest.fixture(scope="module")
+def receivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Receiver]]:
+    """A server that speaks TLS, and a proxy, which gets whole URLs."""
+    with ExitStack() as block:
+        folder = tmp_path_factory.mktemp("receiver") / "tls"
+        yield {
+            "tls": block.enter_context(receiver(folder)),
+            "proxy": block.enter_context(receiver()),
+        }
 
 
 @pytest.fixture(scope="module")
 def stack(
     cluster: Cluster,
     servers: Outside,
+    receivers: dict[str, Receiver],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """A stack with nothing of its own but the server."""
     with alone(cluster, tmp_path_factory.mktemp("external"), NAMESPACE) as stack:
+        proxy = f"http://{outside.ADDRESS}:{receivers['proxy'].port}"
         stack.set(
             backendStore="external",
             artifactStore="s3",
             s3Bucket=outside.BUCKET,
             s3Prefix="team/mlflow",
             s3AccessKeyId="mlflow",
+            egress=json.dumps(
+                [
+                    *(f"{outside.ADDRESS}:{one.port}" for one in receivers.values()),
+                    f"{outside.ADDRESS}:{servers.mysql_port}",
+                    f"{MODELS}:8000",
+                ]
+            ),
+            httpProxy=proxy,
+            # It would not take what the store is sent, which is at the same address as others.
+            httpsProxy=proxy,
         )
+        stack.set_secret(egressCa=receivers["tls"].ca)
         point(stack, servers)
         stack.change("up")
         yield stack
@@ -66,6 +96,7 @@ def point(stack: Stack, servers: Outside) -> None:
         authDatabaseUri=servers.uri(name="users"),
         s3SecretAccessKey=servers.key,
         s3Ca=servers.ca,
+        databaseCa=servers.database_ca,
     )
 
 
@@ -110,6 +141,109 @@ def test_client_does_all_its_work(stack: Stack, machine: places.Machine, servers
     print(report["artifacts"])
     assert_all_came_back(report, SMALL, MEDIUM)
     assert list((servers.objects / "team" / "mlflow").iterdir())
+
+
+def test_every_connection_to_the_database_is_verified(stack: Stack) -> None:
+    said = stack.kubectl.python(SERVER, INSIDE / "list_connections.py")
+    versions = json.loads(said.splitlines()[-1])
+    assert len(versions) >= 2, "of the server, and of who asks"
+    assert {*versions} <= {"TLSv1.2", "TLSv1.3"}
+    uri = stack.kubectl("exec", SERVER, "--", "printenv", "MLFLOW_AUTH_DATABASE_URI")
+    assert uri.strip().endswith(VERIFIED.replace("?", "&"))
+
+
+@pytest.mark.parametrize(
+    ("options", "host", "said"),
+    [
+        (f"?ssl_ca={CA}", outside.ADDRESS, "MLflow may make, use and drop tables there"),
+        ("", outside.ADDRESS, f"does not ask for .* databaseCa: expected ssl_ca={CA} among its"),
+        (f"?ssl_ca={CA}", "not-its.example", "refuses: .*certificate verify failed: Hostname mism"),
+        (f"?ssl_ca={CA}&ssl_check_hostname=false", "not-its.example", "MLflow may make, use and"),
+    ],
+)
+def test_mysqls_certificate_and_name_are_checked(
+    stack: Stack, servers: Outside, options: str, host: str, said: str
+) -> None:
+    answer = stack.kubectl.python(
+        SERVER,
+        INSIDE / "check_mysql.py",
+        MLFLOW_BACKEND_STORE_URI=f"{servers.mysql_uri(host)}{options}",
+        DATABASE_CA=CA,
+        # The pod's DNS does not know the name, which the certificate does not have.
+        KNOWN_AS=json.dumps([host, outside.ADDRESS]),
+        TIMEOUT_SECONDS="15",
+        CONNECTIONS="9",
+    )
+    assert re.search(said, answer), answer
+
+
+@pytest.fixture(scope="module")
+def model(stack: Stack, environment: dict[str, str]) -> Iterator[str]:
+    """A model server in another namespace of the cluster: its address."""
+    kubectl = Kubectl(environment, MODELS)
+    (container,) = stack.kubectl.pod("mlflow")["spec"]["containers"]
+    taken = {key: container[key] for key in ("image", "imagePullPolicy")}
+    named = {"name": "model", "labels": {"app": "model"}}
+    probe = {"tcpSocket": {"port": 8000}, "periodSeconds": 1}
+    served = {"name": "model", "command": ["python", "-c", IN_A_POD], "readinessProbe": probe}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": named}
+    spec = {"containers": [served | taken], "terminationGracePeriodSeconds": 0}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": named}
+    ports = {"selector": named["labels"], "ports": [{"port": 8000}]}
+    kubectl("delete", "namespace", MODELS, "--ignore-not-found")
+    try:
+        kubectl("create", "namespace", MODELS)
+        items = [pod | {"spec": spec}, service | {"spec": ports}]
+        listed = {"apiVersion": "v1", "kind": "List", "items": items}
+        kubectl("apply", "--filename=-", stdin=json.dumps(listed))
+        kubectl("wait", "pod/model", "--for=condition=Ready", "--timeout=60s", seconds=70)
+        yield f"http://model.{MODELS}.svc:8000/v1"
+    finally:
+        kubectl("delete", "namespace", MODELS, "--ignore-not-found")
+
+
+def test_what_egress_opens_is_called_and_the_rest_is_told(
+    stack: Stack, receivers: dict[str, Receiver], model: str
+) -> None:
+    closed = f"https://{outside.ADDRESS}:{CLOSED}"
+    login = {
+        key: value for key, value in stack.client_env().items() if key.startswith("MLFLOW_TRACKING")
+    }
+    said = stack.kubectl.python(
+        SERVER,
+        INSIDE / "call_out.py",
+        **login,
+        WEBHOOKS=json.dumps(
+            {
+                "by TLS": f"https://{outside.ADDRESS}:{receivers['tls'].port}/hook",
+                "by proxy": "http://hooks.example/hook",
+                "at a closed port": f"{closed}/hook",
+                "of the store": "http://198.18.0.1:9000/hook",
+                "of the pod": "http://127.0.0.1:5000/hook",
+            }
+        ),
+        MODELS=json.dumps(
+            {
+                "in the cluster": model,
+                "model by proxy": "http://models.example/v1",
+                "model at a closed port": f"{closed}/v1",
+            }
+        ),
+        seconds=180,
+    )
+    found: dict[str, Any] = json.loads(said.splitlines()[-1])
+    print(json.dumps(found, indent=1))
+    works = ("by TLS", "by proxy", "in the cluster", "model by proxy")
+    assert {name: found[name]["status"] for name in works} == dict.fromkeys(works, 200)
+    ((_, headers),) = receivers["tls"].asked
+    assert headers["X-MLflow-Signature"].startswith("v1,")
+    asked = [url for url, _ in receivers["proxy"].asked]
+    assert asked == ["http://hooks.example/hook", "http://models.example/v1/chat/completions"]
+    for name in ("at a closed port", "model at a closed port"):
+        assert found[name]["status"] != 200, name
+        assert found[name]["seconds"] < 20, name
+    for name in ("of the store", "of the pod"):
+        assert "no setting of mlflow:egress opens a way" in found[name]["said"], name
 
 
 def wrong_passwords(stack: Stack, servers: Outside) -> list[str]:
@@ -172,8 +306,22 @@ def missing_secrets(stack: Stack, servers: Outside) -> list[str]:
     ]
 
 
+def wrong_authorities(stack: Stack, servers: Outside) -> list[str]:
+    stack.set(s3Bucket=outside.BUCKET)
+    stack.set_secret(databaseUri=servers.uri(), databaseCa=servers.ca, s3Ca=servers.database_ca)
+    return [
+        f"error: the database at {outside.ADDRESS}:{servers.database_port} refuses: .*"
+        "certificate verify failed",
+        f"error: cannot list bucket {outside.BUCKET} at {servers.endpoint()}: SSL validation",
+    ]
+
+
 @pytest.mark.parametrize(
-    "mistake", [wrong_passwords, nobody_there, missing_rights, wrong_places, missing_secrets]
+    "mistake",
+    [
+        *(wrong_passwords, nobody_there, missing_rights, wrong_places, wrong_authorities),
+        missing_secrets,
+    ],
 )
 def test_what_cannot_be_used_is_told_within_a_minute_and_touches_nothing(
     stack: Stack, servers: Outside, mistake: Any
@@ -210,8 +358,8 @@ def test_secrets_of_somebody_else_are_used_and_left(
     kubectl = stack.kubectl
     theirs = {
         "their-database": {
-            "MLFLOW_BACKEND_STORE_URI": servers.uri(),
-            "MLFLOW_AUTH_DATABASE_URI": servers.uri(name="users"),
+            "MLFLOW_BACKEND_STORE_URI": f"{servers.uri()}{VERIFIED}",
+            "MLFLOW_AUTH_DATABASE_URI": f"{servers.uri(name='users')}{VERIFIED}",
         },
         "their-key": {"AWS_ACCESS_KEY_ID": "mlflow", "AWS_SECRET_ACCESS_KEY": servers.key},
     }
@@ -219,6 +367,7 @@ def test_secrets_of_somebody_else_are_used_and_left(
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
         kubectl("apply", "--filename=-", stdin=json.dumps({**secret, "stringData": content}))
     stack.set(databaseSecret="their-database", s3Secret="their-key")
+    stack.set_secret(databaseCa=servers.database_ca, s3Ca=servers.ca)
     for key in ("databaseUri", "authDatabaseUri"):
         stack.pulumi("config", "rm", "--stack", "minikube", key)
     stack.change("up")
@@ -228,6 +377,10 @@ def test_secrets_of_somebody_else_are_used_and_left(
     names = {secret["metadata"]["name"] for secret in kubectl.items("secrets")}
     assert names == {
         *theirs,
+        "external-database-check-files",
+        "external-database-credentials-files",
+        "mlflow-egress",
+        "mlflow-egress-files",
         "mlflow-keys",
         "mlflow-users",
         "s3-check",

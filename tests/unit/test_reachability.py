@@ -22,6 +22,8 @@ AROUND = [
     End("training", "10.0.2.3", "training"),
     End("stranger", "10.0.2.4", "stranger", {"app.kubernetes.io/part-of": "mlflow"}),
     End("pretender", "10.0.2.5", "stranger", {"mlflow-kubernetes/mlflow": "client"}),
+    End("models", "10.0.2.6", "models"),
+    End("proxy", "10.8.0.1"),
     End("API server", "10.0.3.1"),
     End("metadata", "169.254.169.254"),
     End("agent", "169.254.170.23"),

@@ -124,6 +124,32 @@ WRONG = [
     ("s3Region", "Frankfurt", "a region"),
     ("s3ServiceAccount", "arn:aws:iam::1:role/x", "the name of a service account"),
     ("s3Ca", "/etc/ssl/ca.pem", "certificates as PEM"),
+    ("databaseCa", "/etc/ssl/ca.pem", "certificates as PEM"),
+    ("egressCa", "/etc/ssl/ca.pem", "certificates as PEM"),
+    ("egress", "internet", "a list of ways out"),
+    ("egress", {"models": 8000}, "a list of ways out"),
+    ("egress", ["api.openai.com:443"], "policies know no host names"),
+    ("egress", ["https://api.openai.com"], "policies know no host names"),
+    ("egress", ["internet:0"], "a list of ways out"),
+    ("egress", ["internet:65536"], "a list of ways out"),
+    ("egress", ["internet:http"], "a list of ways out"),
+    ("egress", ["192.0.2.7/24:443"], "a list of ways out"),
+    ("egress", ["2001:db8::1:443"], "a list of ways out"),
+    ("egress", ["169.254.169.254:80"], "a list of ways out"),
+    ("egress", ["fd00:ec2::254/128"], "a list of ways out"),
+    ("egress", ["Models"], "a list of ways out"),
+    ("egress", ["*"], "a list of ways out"),
+    ("egress", [""], "a list of ways out"),
+    ("egress", [443], "a list of ways out"),
+    ("httpsProxy", "proxy.example:3128", "http:// or https://"),
+    ("httpsProxy", "http://proxy.example", "and a port"),
+    ("httpsProxy", "socks5://proxy.example:1080", "http:// or https://"),
+    ("httpsProxy", "http://localhost:3128", "in a pod is the pod itself"),
+    ("httpProxy", "http://proxy.example:3128/path", "http:// or https://"),
+    ("noProxy", "internal.example", "a list of hosts"),
+    ("noProxy", ["internal.example:443"], "without port or scheme"),
+    ("noProxy", ["*"], "a list of hosts"),
+    ("noProxy", ["10.0.0.0/8"], "a list of hosts"),
     ("imageRegistry", "https://registry.example", "a registry and a folder in it"),
     ("imageRegistry", "mirror", "a registry and a folder in it"),
     ("imageRegistry", "registry.example/", "a registry and a folder in it"),
@@ -397,6 +423,21 @@ CONTRADICTIONS = [
     ),
     ({"jobExecution": True}, "serverMemory: '1Gi'; accepted: 1920Mi or more"),
     (
+        {"jobExecution": True, "serverMemory": "4Gi", "replicas": 2},
+        "replicas: 2; accepted: 1 with jobExecution: true, whose queue is in the pod",
+    ),
+    (
+        {"jobExecution": True, "serverMemory": "4Gi", "autoscaled": True},
+        "autoscaled: True; accepted: false with jobExecution: true",
+    ),
+    ({"databaseCa": CERTIFICATE}, "accepted: only with backendStore: external"),
+    (
+        {"httpsProxy": "http://proxy.example:3128"},
+        "httpsProxy: 'http://proxy.example:3128'; accepted: beside it, a way to the proxy in egr",
+    ),
+    ({"noProxy": [".corp"]}, "noProxy: ['.corp']; accepted: nothing without httpsProxy or httpP"),
+    ({"egressCa": CERTIFICATE}, "accepted: nothing without egress: no call goes out"),
+    (
         {"workers": 16, "replicas": 4, "serverMemory": "8Gi"},
         "replicas: 4 with workers: 16 need 510 database connections at least; accepted",
     ),
@@ -656,3 +697,28 @@ def _refused(context: str) -> list[str]:
 
     record(program, {**settings(), "kubernetes:context": context})
     return said
+
+
+@pytest.mark.parametrize(
+    ("uri", "conflict"),
+    [
+        ("postgresql+psycopg2://ml:a@db.example:5432/ml?sslmode=require", "sslmode other than"),
+        ("postgresql+psycopg2://ml:a@db.example:5432/ml?sslrootcert=system", "sslrootcert"),
+        ("mysql+pymysql://ml:a@db.example:3306/ml?ssl_ca=/ca.pem", "ssl_ca"),
+    ],
+)
+def test_an_address_that_says_otherwise_is_refused_beside_an_authority(
+    uri: str, conflict: str
+) -> None:
+    external = {"backendStore": "external", "databaseUri": uri, "auth": "none"}
+    line = refusal("databaseUri", **external, databaseCa=CERTIFICATE)
+    assert line.startswith("mlflow:databaseUri: [secret]; accepted: beside databaseCa, an address")
+    assert conflict in line
+
+
+def test_a_proxys_password_is_refused_in_clear_and_not_shown() -> None:
+    proxy = {"egress": ["10.0.0.1:3128"], "httpsProxy": f"http://ml:{HIDDEN}@10.0.0.1:3128"}
+    line = refusal(**proxy)
+    assert line.startswith("mlflow:httpsProxy: [secret]; accepted: an encrypted value, by ")
+    assert load("httpsProxy", **proxy).https_proxy == proxy["httpsProxy"]
+    assert HIDDEN not in repr(load("httpsProxy", **proxy))

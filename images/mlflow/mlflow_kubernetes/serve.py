@@ -14,7 +14,7 @@ from typing import Any
 from mlflow import cli, server
 from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
 
-from mlflow_kubernetes import auth, patience
+from mlflow_kubernetes import auth, patience, trust
 
 _start_child = server._exec_cmd
 
@@ -23,6 +23,7 @@ def main() -> None:
     """Check and prepare as MLflow does, then serve."""
     patience.install()
     server._exec_cmd = _start
+    trust.install()
     arguments = sys.argv[1:]
     if "--app-name=basic-auth" in arguments:
         auth.configure()

@@ -17,7 +17,17 @@ import uvicorn
 from sqlalchemy import orm
 from uvicorn.protocols.http import h11_impl
 
-from mlflow_kubernetes import auth, bad_input, downloads, granted, locations, patience, traces
+from mlflow_kubernetes import (
+    auth,
+    bad_input,
+    downloads,
+    egress,
+    granted,
+    locations,
+    patience,
+    traces,
+    webhooks,
+)
 from mlflow_kubernetes.supervise import SOCKET
 
 # What is read of an upload before the application asks for it. With uvicorn's 64 KiB it stops at
@@ -70,6 +80,8 @@ def main() -> None:
     bad_input.install()
     traces.install()
     granted.install()
+    egress.install()
+    webhooks.install()
     importlib.import_module(sys.argv[-1].partition(":")[0])
     auth.close()
     traces.close()

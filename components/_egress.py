@@ -1,0 +1,151 @@
+"""Where the tracking server's calls may go beside its own backends, and by which proxy."""
+
+import ipaddress
+import json
+import re
+from collections.abc import Sequence
+from typing import NamedTuple, NotRequired, TypedDict
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pulumi_random as random
+
+from components._labels import labels, metadata
+from components._network import CLOUDS, INTERNET, Path, namespaces, networks
+from components._pods import FILES, Credentials
+from components._uris import fingerprint
+
+INTERNET_NAME = "internet"
+_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_CA_FILE = "egress-ca.pem"
+# Of the cluster itself: a proxy outside knows no way to it.
+_NEVER_PROXIED = ("localhost", "127.0.0.1", "::1", ".svc", ".svc.cluster.local")
+
+
+class EgressArgs(TypedDict):
+    """Calls to servers other than the backends: webhooks, model providers, proxies."""
+
+    ways: NotRequired[list[str]]
+    """What the network lets out, as ``Way.parse`` reads it. Defaults to nothing."""
+    https_proxy: NotRequired[pulumi.Input[str] | None]
+    """URL of the proxy for calls by HTTPS. Defaults to none."""
+    http_proxy: NotRequired[pulumi.Input[str] | None]
+    """URL of the proxy for calls by plain HTTP. Defaults to none."""
+    no_proxy: NotRequired[list[str]]
+    """Hosts, and domains with a dot in front, that are called without a proxy, beside those of
+    the cluster. Defaults to none."""
+    ca: NotRequired[str | None]
+    """Certificates to trust beside the public ones, as PEM. Defaults to none."""
+
+
+class Way(NamedTuple):
+    """A way out of the server's pod."""
+
+    where: str
+    """``internet``, a network as CIDR, or the name of a namespace."""
+    port: int | None
+    """A TCP port of the server that is called; None means every one."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Way":
+        """Read ``internet``, a network, an IPv4 address or a namespace, each with ``:<port>``.
+
+        Without a port the internet means 443, all else every TCP port.
+
+        Raises:
+            ValueError: if it is none of these, or a network of a cloud's own addresses.
+        """
+        match = re.fullmatch(r"(?P<where>.+?)(:(?P<port>[1-9][0-9]{0,4}))?", text, re.ASCII)
+        if not match:
+            raise ValueError(text)
+        where, port = match["where"], int(match["port"]) if match["port"] else None
+        if port is not None and port > 65535:
+            raise ValueError(text)
+        if where == INTERNET_NAME:
+            return cls(where, port or 443)
+        if re.fullmatch(_LABEL, where) and not where.isdecimal():
+            return cls(where, port)
+        if "/" not in where and ":" in where:  # an address or a port: nobody can tell
+            raise ValueError(text)
+        network = ipaddress.ip_network(where)
+        clouds = [ipaddress.ip_network(one) for one in CLOUDS]
+        if any(one.version == network.version and network.subnet_of(one) for one in clouds):  # type: ignore[arg-type]
+            raise ValueError(text)
+        return cls(str(network), port)
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it leads to addresses, rather than to what has a name."""
+        return "/" in self.where
+
+    @property
+    def path(self) -> Path:
+        """The same as a network policy knows it."""
+        if self.where == INTERNET_NAME:
+            peers = INTERNET.peers
+        elif self.is_network:
+            peers = networks(self.where, without=CLOUDS)
+        else:
+            peers = namespaces([self.where])
+        return Path(peers, tcp=[self.port] if self.port else [], any_tcp=self.port is None)
+
+
+def ways_out(texts: Sequence[str]) -> list[Way]:
+    """Return the ways out that these texts name, each once."""
+    return list(dict.fromkeys(map(Way.parse, texts)))
+
+
+def egress_environment(ways: Sequence[Way]) -> dict[str, str]:
+    """Return the variables by which the server knows what is open (images/mlflow, egress.py)."""
+    environment = {
+        "MLFLOW_KUBERNETES_EGRESS": json.dumps(list(dict.fromkeys(way.where for way in ways))),
+        # By default a test of a webhook that nobody answers takes four times 30 s.
+        "MLFLOW_WEBHOOK_REQUEST_TIMEOUT": "5",
+        "MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES": "1",
+    }
+    if any(way != (INTERNET_NAME, 443) for way in ways):
+        # Within a cluster, and to port 80, few servers speak TLS.
+        environment["MLFLOW_WEBHOOK_ALLOWED_SCHEMES"] = "https,http"
+        environment["MLFLOW_GATEWAY_API_BASE_ALLOWED_SCHEMES"] = "https,http"
+    return environment
+
+
+def egress_credentials(
+    name: str,
+    args: EgressArgs,
+    *,
+    namespace: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+) -> list[Credentials]:
+    """Make the Secrets with the proxies' addresses and with the certificates; none without them."""
+    given = {"HTTPS_PROXY": args.get("https_proxy"), "HTTP_PROXY": args.get("http_proxy")}
+    variables = {key: pulumi.Output.secret(one) for key, one in given.items() if one is not None}
+    if variables:
+        without = ",".join([*_NEVER_PROXIED, *args.get("no_proxy", [])])
+        variables["NO_PROXY"] = pulumi.Output.from_input(without)
+    files: dict[str, pulumi.Output[str]] = {}
+    if ca := args.get("ca"):
+        variables["MLFLOW_KUBERNETES_EGRESS_CA"] = pulumi.Output.from_input(f"{FILES}/{_CA_FILE}")
+        files[_CA_FILE] = pulumi.Output.from_input(ca)
+    if not variables:
+        return []
+
+    def secret(what: str, content: dict[str, pulumi.Output[str]]) -> pulumi.Output[str]:
+        made = k8s.core.v1.Secret(
+            f"{name}-{what}",
+            metadata=metadata(f"{name}-{what}", namespace, labels(name, "mlflow", "egress")),
+            string_data=content,
+            opts=opts,
+        )
+        return pulumi.Output.from_input(made.metadata.name)
+
+    # A password that a person chose could be guessed from a hash of it alone.
+    salt = random.RandomPassword(f"{name}-egress-salt", length=32, special=False, opts=opts).result
+    content = [*variables.values(), *files.values()]
+    return [
+        {
+            "secret": secret("egress", variables),
+            "files": [secret("egress-files", files)] if files else [],
+            "fingerprint": fingerprint(salt, *variables, *content),
+        }
+    ]
