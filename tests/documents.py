@@ -23,6 +23,8 @@ RUN = {
     "docs/settings.md, An HDFS that somebody else runs, 1": "tests/unit/test_documents.py",
     "docs/settings.md, HTTPS, 1": "tests/unit/test_documents.py",
     "docs/settings.md, A Gateway instead of Ingresses, 1": "tests/unit/test_documents.py",
+    "docs/settings.md, Webhooks, model providers and proxies, 1": "tests/unit/test_documents.py",
+    "docs/settings.md, Webhooks, model providers and proxies, 2": "tests/unit/test_documents.py",
     "docs/users.md, Let somebody in, 1": "tests/e2e/test_3_documents.py",
 }
 """The file of the test that runs a block, by the block's name."""
@@ -33,6 +35,7 @@ NOT_RUN = {
     "README.md, By hand, on minikube, 1": "its Pulumi commands are those of tests/e2e/stack.py",
     "lab/README.md, The lab, 1": "the lab that it starts is where the tests run",
     "docs/ingress.md, Traefik in the place of ingress-nginx, 1": "arguments, which the lab's has",
+    "docs/settings.md, A database that somebody else runs, 2": "takes the block above it",
     "docs/moving-data.md, 1. A second stack, 1": "a second stack by `make up`: minutes",
     "docs/moving-data.md, 2. The database, 1": "takes the second stack",
     "docs/moving-data.md, 3. The artifacts, 1": "takes the second stack",

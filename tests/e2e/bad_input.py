@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,13 +70,14 @@ class Api:
         }
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self.fields = list(_fields(stack.kubectl))
-        experiment = self._made("experiments/create", name="bad input")["experiment_id"]
+        name = f"bad input {time.time_ns()}"
+        experiment = self._made("experiments/create", name=name)["experiment_id"]
         run = self._made("runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
-        self._made("registered-models/create", name="bad-input")
+        self._made("registered-models/create", name=name)
         self._known: dict[str, Any] = {
             **{name: experiment for name in ("experiment_id", "experiment_ids")},
             **{name: run for name in ("run_id", "run_uuid", "source_run_id")},
-            **{"name": "bad-input", "version": "1", "url": "https://a.example", "new_name": "b"},
+            **{"name": name, "version": "1", "url": "https://a.example", "new_name": "b"},
             **{"start_time": 1, "end_time": 2, "timestamp": 3, "max_results": 5},
         }
 

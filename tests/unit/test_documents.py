@@ -18,6 +18,7 @@ ASKED = {
     "authDatabaseUri": "postgresql+psycopg2://user:password@host:5432/database",
     "s3SecretAccessKey": "chosen-by-somebody",
     "s3Ca": CERTIFICATE,
+    "egressCa": CERTIFICATE,
 }
 SET = re.compile(r"^pulumi config set (?:--secret )?mlflow:(\w+) ?(.*?)--stack minikube", re.M)
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from mlflow_kubernetes import auth, bad_input, gate, hosts
+from mlflow_kubernetes import auth, gate, hosts
 from mlflow_kubernetes.aside import Aside
+from mlflow_kubernetes.bad_input import BadInput
 from mlflow_kubernetes.gate import Gate
 from mlflow_kubernetes.hosts import Hosts
 from mlflow_kubernetes.paths import Below
@@ -24,7 +25,7 @@ def create() -> ASGIApp:
     module, _, name = sys.argv[-1].partition(":")
     found: Any = getattr(importlib.import_module(module), name)
     mlflow = found() if "--factory" in sys.argv else found
-    bad_input.add_to(mlflow)
+    mlflow.add_middleware(BadInput)
     app: ASGIApp = Aside(mlflow, mlflow.routes)
     if auth.configured():
         gate.install()

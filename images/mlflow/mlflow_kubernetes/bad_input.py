@@ -11,8 +11,6 @@ from typing import Any
 
 import pymysql
 import sqlalchemy
-from fastapi import FastAPI, Request
-from fastapi import Response as NativeResponse
 from flask import Response
 from google.protobuf.json_format import ParseError
 from google.protobuf.message import DecodeError
@@ -24,10 +22,13 @@ from mlflow.protos.databricks_pb2 import (
     INTERNAL_ERROR,
     INVALID_PARAMETER_VALUE,
     RESOURCE_DOES_NOT_EXIST,
+    TEMPORARILY_UNAVAILABLE,
 )
 from sqlalchemy import exc
 from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.pool import QueuePool
+from starlette.responses import Response as NativeResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlflow_kubernetes._database import reason
 from mlflow_kubernetes._environment import one_line
@@ -64,23 +65,37 @@ def install() -> None:
     QueuePool._do_get = _connection  # type: ignore[method-assign]
     MlflowException.__init__ = _make_as_input  # type: ignore[method-assign]
     server.app.register_error_handler(MlflowException, _answer)
-    for kind in _UNEXPECTED:
+    for kind in (*_UNEXPECTED, exc.SQLAlchemyError):
         server.app.register_error_handler(kind, _refuse)
     server.app.after_request(_tell_what_is_off)
     exceptions.ERROR_CODE_TO_HTTP_STATUS |= _STATUS
 
 
-def add_to(app: FastAPI) -> None:
-    """Answer the same from MLflow's native routes, in an application that serves nothing yet."""
+class BadInput:
+    """Answers the same from MLflow's native routes, and from its middleware around them."""
 
-    async def refuse(_: Request, error: Exception) -> NativeResponse:
-        told = _bad_input(error)
-        return NativeResponse(
-            told.serialize_as_json(), told.get_http_status_code(), media_type="application/json"
-        )
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
-    for kind in _UNEXPECTED:
-        app.add_exception_handler(kind, refuse)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and answer it where that fails."""
+        begun = False
+
+        async def note(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except (*_UNEXPECTED, exc.SQLAlchemyError) as error:
+            if begun:
+                raise
+            told = _told(error)
+            answer = NativeResponse(
+                told.serialize_as_json(), told.get_http_status_code(), media_type="application/json"
+            )
+            await answer(scope, receive, send)
 
 
 def _refuse_unfit(
@@ -172,13 +187,16 @@ def _text(error: Exception) -> str:
     return f"Bad input: {type(error).__name__}: {one_line(said)[:500]}"
 
 
-def _bad_input(error: Exception) -> MlflowException:
+def _told(error: Exception) -> MlflowException:
+    if isinstance(error, exc.OperationalError):
+        _logger.error("The database does not answer", exc_info=error)
+        return MlflowException(str(error), TEMPORARILY_UNAVAILABLE)
     _logger.error("Bad input", exc_info=error)
     return MlflowException.invalid_parameter_value(_text(error))
 
 
 def _refuse(error: Exception) -> Response:
-    return _answer(_bad_input(error))
+    return _answer(_told(error))
 
 
 def _tell_what_is_off(response: Response) -> Response:
