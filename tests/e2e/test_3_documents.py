@@ -98,7 +98,7 @@ def test_a_user_who_is_let_in_reads_and_nobody_else_does(
     reader: Reader, users: Mapping[str, str]
 ) -> None:
     (alice, hers), (bob, his) = users.items()
-    experiment = reader.report(f"{hers}{LAST_RUN}")["experiment_id"]
+    experiment = reader.report(f"{hers}{CLIENT}{LAST_RUN}")["experiment_id"]
     read = f"python -c 'import mlflow; print(mlflow.get_experiment(\"{experiment}\").name)'"
     assert "PERMISSION_DENIED" in reader.run(f"{his}{read} || true").stderr
     program = GRANT.replace('"bob"', f'"{bob}"').replace('"1"', f'"{experiment}"')
