@@ -150,6 +150,10 @@ HARMS: dict[str, Callable[[Stack], AbstractContextManager[None]]] = {
 def test_a_server_lives_while_what_it_needs_is_sick_and_comes_back(
     stack: Stack, port: int, harm: str
 ) -> None:
+    assert_lives_and_comes_back(stack, port, harm)
+
+
+def assert_lives_and_comes_back(stack: Stack, port: int, harm: str) -> None:
     before = container_ids(stack.kubectl.pod("mlflow"))
     login = basic_login(stack.client_env())
     for verb, path, body in REQUESTS:

@@ -2,12 +2,16 @@
 
 import json
 
+import pytest
+
 from tests.e2e import collecting, places
+from tests.e2e.bad_input import NUL, Api, problem
 from tests.e2e.databases import MYSQL
 from tests.e2e.pair import Pair
 from tests.e2e.stack import Stack
 from tests.e2e.stores import MINIO
 from tests.e2e.test_5_traps import INSIDE, SERVER
+from tests.e2e.test_6_sick import assert_lives_and_comes_back
 
 
 class TestOnMysqlAndMinio(Pair):
@@ -54,3 +58,17 @@ class TestOnMysqlAndMinio(Pair):
         for run in ("killed", "refused", "recovered"):
             assert "Traceback" not in "".join(report[run]["said"])
             assert not report[run]["password"]
+
+    def test_a_nul_byte_is_refused_in_every_field_that_is_written(self, stack: Stack) -> None:
+        """MySQL itself keeps it."""
+        with stack.kubectl.forwarded("service/mlflow", 5000) as port:
+            api = Api(stack, port)
+            texts = [field for field in api.fields if field.text and field.verb != "GET"]
+            answers = {str(field): api.send(field, NUL) for field in texts}
+        assert {field: problem(one) for field, one in answers.items() if problem(one)} == {}
+        assert answers["POST /api/2.0/mlflow/runs/log-parameter value"][0] == 400
+
+    @pytest.mark.parametrize("harm", ["users locked", "database stopped"])
+    def test_a_server_lives_while_the_database_is_sick(self, stack: Stack, harm: str) -> None:
+        with stack.kubectl.forwarded("service/mlflow", 5000) as port:
+            assert_lives_and_comes_back(stack, port, harm)
