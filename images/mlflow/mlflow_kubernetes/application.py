@@ -9,9 +9,9 @@ from starlette.types import ASGIApp
 from mlflow_kubernetes import auth, gate, hosts
 from mlflow_kubernetes.aside import Aside
 from mlflow_kubernetes.bad_input import BadInput
+from mlflow_kubernetes.below import Below
 from mlflow_kubernetes.gate import Gate
 from mlflow_kubernetes.hosts import Hosts
-from mlflow_kubernetes.paths import Below
 from mlflow_kubernetes.probes import Probes
 from mlflow_kubernetes.refusals import Explained
 
