@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import load, transfers
+from bench import crowd, load, transfers
 from commands import ground, images
 from commands import stack as stacks
 from commands._main import CommandError, main, say
@@ -69,6 +69,21 @@ GROWTH = {
     store: Figure(f"{store}: the server's growth meanwhile (PSS)", "MiB", goal)
     for store, goal in STORES.items()
 }
+# The server's pod may have 1024.
+CROWD = {
+    (store, who): Figure(
+        f"{store}: the server while {crowd.EACH} {who} uploads and {crowd.EACH} downloads of 20 MB "
+        "are under way (PSS)",
+        "MiB",
+        800,
+    )
+    for store in STORES
+    for who in ("slow", "fast")
+}
+AFTERWARDS = {
+    store: Figure(f"{store}: ... and {REST_SECONDS} s after them", "MiB", 400) for store in STORES
+}
+SLOW_SECONDS = 20
 LOGIN = Figure("requests with a login / without one, 8 clients that log runs", "", 0.8)
 WITH_LOGIN = Figure("... with a login", "requests/s")
 WITHOUT_LOGIN = Figure("... without one", "requests/s")
@@ -80,6 +95,8 @@ FIGURES = (
     *THROUGH.values(),
     *RATIO.values(),
     *GROWTH.values(),
+    *CROWD.values(),
+    *AFTERWARDS.values(),
     *(LOGIN, WITH_LOGIN, WITHOUT_LOGIN),
 )
 
@@ -125,6 +142,7 @@ def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
     found[DOWNLOAD].append(size / 1e6 / artifact["download_seconds"])
 
     note_transfers(stack, "minio", found)
+    note_crowd(stack, "minio", found)
     note_login(stack, home, found)
 
     def destroy() -> None:
@@ -156,6 +174,20 @@ def note_transfers(stack: Stack, store: str, found: dict[Figure, list[float]]) -
     found[GROWTH[store]].append(moved.growth)
 
 
+def note_crowd(stack: Stack, store: str, found: dict[Figure, list[float]]) -> None:
+    """Note the memory of a server with many clients, none of which may fail."""
+    clients = crowd.Crowd(stack)
+    for who, seconds in (("slow", SLOW_SECONDS), ("fast", 0)):
+        memory = transfers.Memory(stack.kubectl.pod("mlflow"))
+        with memory.watched():
+            clients.move(seconds)
+        found[CROWD[store, who]].append(memory.most)
+    rest = transfers.Memory(stack.kubectl.pod("mlflow"))
+    with rest.watched():
+        time.sleep(REST_SECONDS)
+    found[AFTERWARDS[store]].append(rest.last)
+
+
 def note_login(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> None:
     """Note what a login costs, beside a second stack that has none."""
     folder = home / "open"
@@ -183,6 +215,7 @@ def hdfs_round(stack: Stack, found: dict[Figure, list[float]]) -> None:
     stack.set(artifactStore="hdfs")
     stack.change("up")
     note_transfers(stack, "hdfs", found)
+    note_crowd(stack, "hdfs", found)
     stack.change("destroy")
     stack.set(artifactStore="minio")
 

@@ -50,6 +50,16 @@ class Memory:
         self.seen.append(sum(map(processes.memory, processes.of_pod(self.pod))) / 1024)
 
     @property
+    def most(self) -> float:
+        """The most at any time, in MiB."""
+        return max(self.seen)
+
+    @property
+    def last(self) -> float:
+        """That of the last look, in MiB."""
+        return self.seen[-1]
+
+    @property
     def growth(self) -> float:
         """How much more than at first, in MiB."""
         return max(self.seen) - self.seen[0]

@@ -35,6 +35,24 @@ READ_HOME = (
     "import kept, pathlib; print(pathlib.Path('~/kept.txt').expanduser().read_text(), kept.WORD)"
 )
 
+# Names that MLflow's client would send as other ones.
+LOST = ("loss#1", "what?", "a%41.txt", "a%20b")
+REFUSE = """
+import json, pathlib, sys, tempfile
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+artifacts, said = get_artifact_repository("mlflow-artifacts:/0/r/artifacts"), {}
+with tempfile.TemporaryDirectory() as folder:
+    for name in sys.argv[1:]:
+        file = pathlib.Path(folder, name)
+        file.touch()
+        try:
+            artifacts.log_artifact(str(file))
+        except MlflowException as error:
+            said[name] = str(error)
+print(json.dumps(said))
+"""
+
 
 @pytest.fixture(scope="module")
 def stack(
@@ -52,6 +70,13 @@ def stack(
 @pytest.fixture(scope="module")
 def machine(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> places.Machine:
     return machine_of(stack, tmp_path_factory.mktemp("home"))
+
+
+def test_a_name_that_would_be_lost_on_the_way_is_refused_before(stack: Stack) -> None:
+    said = stack.kubectl("exec", POD, "--", "python", "-c", REFUSE, *LOST).splitlines()[-1]
+    refused = json.loads(said)
+    assert sorted(refused) == sorted(LOST)
+    assert all(reason.startswith("Invalid path: ") for reason in refused.values())
 
 
 def work(machine: places.Machine, script: str, stack: Stack, *arguments: str, **given: Any) -> Any:

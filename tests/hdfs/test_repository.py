@@ -51,7 +51,8 @@ def make_virtual_environment() -> None:
     """Make the server's virtual environment, unless it is what the image asks for."""
     constraints = (_IMAGE / "constraints.txt").read_text()
     wanted = constraints + (_IMAGE / "requirements.txt").read_text()
-    wanted += (_IMAGE / "pyproject.toml").read_text()
+    tools = [f"{name}=={version(name)}" for name in ("pytest", "hypothesis")]
+    wanted += (_IMAGE / "pyproject.toml").read_text() + " ".join(tools)
     made_for = _VENV / "made-for"
     if made_for.exists() and made_for.read_text() == hashlib.sha256(wanted.encode()).hexdigest():
         return
@@ -61,7 +62,7 @@ def make_virtual_environment() -> None:
     pins.write_text("".join(line for line in lines if not line.startswith("numpy==")))
     pip = [str(_VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
     pip += ["--constraint", str(pins)]
-    required = ["--requirement", str(_IMAGE / "requirements.txt"), f"pytest=={version('pytest')}"]
+    required = ["--requirement", str(_IMAGE / "requirements.txt"), *tools]
     for wish in (required, ["--no-deps", "mlflow"], ["--no-deps", "--editable", str(_IMAGE)]):
         subprocess.run([*pip, *wish], check=True, timeout=600)
     made_for.write_text(hashlib.sha256(wanted.encode()).hexdigest())

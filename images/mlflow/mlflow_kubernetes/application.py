@@ -10,6 +10,7 @@ from mlflow_kubernetes import auth, gate, hosts
 from mlflow_kubernetes.aside import Aside
 from mlflow_kubernetes.bad_input import BadInput
 from mlflow_kubernetes.below import Below
+from mlflow_kubernetes.corrected import Corrected
 from mlflow_kubernetes.gate import Gate
 from mlflow_kubernetes.hosts import Hosts
 from mlflow_kubernetes.probes import Probes
@@ -30,4 +31,4 @@ def create() -> ASGIApp:
     if auth.configured():
         gate.install()
         app = Gate(Explained(app))
-    return Below(Probes(Hosts(app)))
+    return Below(Probes(Hosts(Corrected(app))))

@@ -2,34 +2,52 @@
 
 MLflow's own handlers fetch a whole artifact into /tmp before its first byte leaves the server, and
 offer repositories nothing to prevent it. These ask those that can (streams.py) for pieces, and tell
-the client the size, so that a download that breaks off is never taken for a whole one.
+the client the size, so that a download that breaks off is never taken for a whole one. What a page
+asks for is found by MLflow's handler, in Flask, and sent past it: a slow reader would hold one of
+Flask's threads.
 """
 
 import asyncio
 import json
 import posixpath
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from http import HTTPStatus
+from typing import Any, TypeVar
 
-import anyio
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from flask import Response as PageResponse
+from flask import request as page_request
+from mlflow import server
 from mlflow.exceptions import MlflowException
 from mlflow.server import artifact_router as mlflow_router
 from mlflow.server import handlers
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.tracing.constant import SpansLocation, TraceTagKey
+from mlflow.tracing.utils.artifact_utils import TRACE_DATA_FILE_NAME
 from mlflow.utils.mime_type_utils import _guess_mime_type
-from mlflow.utils.uri import validate_path_is_safe
-from starlette.middleware.wsgi import WSGIResponder
+from starlette.types import Message, Send
+from werkzeug.http import http_date
 
-from mlflow_kubernetes.streams import StreamDownloadMixin
+from mlflow_kubernetes import conditions, methods
+from mlflow_kubernetes.streams import Artifact, StreamDownloadMixin, transfer
 
-# Pieces of a page's download that wait for its reader; an answer of one piece waits for nobody.
-_AHEAD = 2
+T = TypeVar("T")
+
+# Of a worker, for all downloads: each takes one while the store gives it a piece, and none while
+# its reader takes that. A store that hangs holds these, and nobody else's.
+_READERS = ThreadPoolExecutor(16, "download")
+
+# Spans in a database, and those that were archived: MLflow's handler has them in memory.
+_NOT_FILES = (SpansLocation.TRACKING_STORE, SpansLocation.ARCHIVE_REPO)
 
 _send_whole: Any = handlers._send_artifact
-_prepare: Any = WSGIResponder.__init__
+_trace_artifact: Any = server.get_trace_artifact_handler
+# What a page asked for, noted for whoever called Flask.
+_noted: ContextVar[list[tuple[StreamDownloadMixin, str]]] = ContextVar("noted")
 
 
 def install() -> None:
@@ -39,49 +57,128 @@ def install() -> None:
         if isinstance(route, APIRoute) and route.endpoint is mlflow_router.download_artifact:
             router.routes.remove(route)
             router.add_api_route(route.path, _download, methods=["GET"])
-    handlers._send_artifact = _send
-    WSGIResponder.__init__ = _prepare_to_wait  # type: ignore[method-assign]
+    handlers._send_artifact = _note
+    server.get_trace_artifact_handler = _note_trace_artifact
 
 
-async def _download(artifact_path: str) -> Response:
+async def serve_page(call_flask: Callable[[Send], Any], request: Request, send: Send) -> None:
+    """Call Flask, and send its answer, or in its place the artifact that a handler noted."""
+    noted: list[tuple[StreamDownloadMixin, str]] = []
+    _noted.set(noted)
+
+    async def send_own(message: Message) -> None:
+        if not noted:
+            await send(message)
+
+    await call_flask(send_own)
+    if noted:
+        await (await _answer(request, *noted[0]))(request.scope, request.receive, send)
+
+
+async def _download(artifact_path: str, request: Request) -> Response:
     try:
         if not mlflow_router._is_serving_proxied_artifacts() or not isinstance(
             repository := mlflow_router._get_artifact_repo(), StreamDownloadMixin
         ):
             return await mlflow_router.download_artifact(artifact_path)
-        path = mlflow_router._get_workspace_scoped_path(validate_path_is_safe(artifact_path))
-        size, chunks = await asyncio.to_thread(repository.open_artifact, path)
+        path = mlflow_router._get_workspace_scoped_path(
+            mlflow_router.validate_path_is_safe(artifact_path)
+        )
     except MlflowException as error:
-        told = json.loads(error.serialize_as_json())
-        return JSONResponse(status_code=error.get_http_status_code(), content=told)
-    return StreamingResponse(chunks, headers=_headers(path, size))
+        return refusal(error)
+    return await _answer(request, repository, path)
 
 
-def _send(repository: ArtifactRepository, path: str) -> Any:
-    """Answer a page, once its handler has seen to it that the user may read this."""
+def _note(repository: ArtifactRepository, path: str) -> Any:
+    """Note what a page asks for, once its handler has seen to it that the user may read this."""
     if not isinstance(repository, StreamDownloadMixin):
         return _send_whole(repository, path)
-    size, chunks = repository.open_artifact(path)
-    return PageResponse(chunks, headers=_headers(path, size))
+    _noted.get().append((repository, path))
+    return PageResponse()
 
 
-def _prepare_to_wait(responder: WSGIResponder, *arguments: Any) -> None:
-    """Let a page's download wait for its reader.
+@handlers.catch_mlflow_exception
+def _note_trace_artifact() -> Any:
+    """Note what of a trace is in a store: an attachment, and the spans of an old client's trace."""
+    trace, path = page_request.args.get("request_id"), page_request.args.get("path")
+    if not trace:
+        return _trace_artifact()
+    info = handlers._get_tracking_store().get_trace_info(trace)
+    if not path and info.tags.get(TraceTagKey.SPANS_LOCATION) in _NOT_FILES:
+        return _trace_artifact()
+    repository = handlers._get_trace_artifact_repo(info)
+    if not isinstance(repository, StreamDownloadMixin):
+        return _trace_artifact()
+    if not path:
+        return _note(repository, TRACE_DATA_FILE_NAME)
+    path = handlers.validate_path_is_safe(path)
+    handlers._validate_attachment_path(path)
+    return _note(repository, posixpath.join("attachments", path))
 
-    The bridge from ASGI to Flask takes all that Flask gives, and keeps what is not sent yet: to a
-    slow reader an artifact would be in memory as a whole.
-    """
-    _prepare(responder, *arguments)
-    for unlimited in (responder.stream_send, responder.stream_receive):
-        unlimited.close()
-    streams = anyio.create_memory_object_stream[Any](_AHEAD)
-    responder.stream_send, responder.stream_receive = streams
+
+async def _answer(request: Request, repository: StreamDownloadMixin, path: str) -> Response:
+    """Answer a request for an artifact, which its user may read."""
+    headers = request.headers
+    try:
+        if methods.is_head(request.scope) or any(
+            name in headers for name in (*conditions.PRECONDITIONS, "range")
+        ):
+            artifact = await read(repository.find_artifact, path)
+            if status := conditions.failed(headers, artifact, reads=True):
+                return Response(status_code=status, headers=_version(artifact))
+            if methods.is_head(request.scope):
+                return Response(headers=_headers(path, artifact))
+            if span := conditions.part(headers, artifact):
+                chunks = await read(repository.open_part, path, artifact, *span)
+                return _stream(chunks, _headers(path, artifact, span))
+        artifact, chunks = await read(repository.open_artifact, path)
+    except conditions.UnsatisfiableError:
+        told = {"Content-Range": f"bytes */{artifact.size}"}
+        return Response(status_code=HTTPStatus.RANGE_NOT_SATISFIABLE, headers=told)
+    except MlflowException as error:
+        return refusal(error)
+    return _stream(chunks, _headers(path, artifact))
 
 
-def _headers(path: str, size: int) -> dict[str, str]:
+def _stream(chunks: Iterator[bytes], headers: dict[str, str]) -> Response:
+    status = HTTPStatus.PARTIAL_CONTENT if "Content-Range" in headers else HTTPStatus.OK
+    return StreamingResponse(_pieces(chunks), status_code=status, headers=headers)
+
+
+async def _pieces(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    with transfer():
+        while chunk := await read(next, chunks, b""):
+            yield chunk
+
+
+async def read(call: Callable[..., T], *arguments: Any) -> T:
+    """Ask a store, in a thread of those that wait for stores."""
+    return await asyncio.get_running_loop().run_in_executor(_READERS, call, *arguments)
+
+
+def refusal(error: MlflowException) -> Response:
+    """Return MLflow's answer to what it refuses."""
+    told = json.loads(error.serialize_as_json())
+    return JSONResponse(status_code=error.get_http_status_code(), content=told)
+
+
+def _version(artifact: Artifact) -> dict[str, str]:
     return {
+        # A browser asks whether its copy is still the newest, rather than to guess.
+        "Cache-Control": "private, no-cache",
+        "ETag": f'"{artifact.tag}"',
+        "Last-Modified": http_date(artifact.modified),
+    }
+
+
+def _headers(path: str, artifact: Artifact, span: tuple[int, int] | None = None) -> dict[str, str]:
+    start, stop = span or (0, artifact.size)
+    return {
+        **_version(artifact),
+        **({"Content-Range": f"bytes {start}-{stop - 1}/{artifact.size}"} if span else {}),
+        "Accept-Ranges": "bytes",
         "Content-Disposition": mlflow_router._content_disposition(posixpath.basename(path)),
-        "Content-Length": str(size),
+        "Content-Length": str(stop - start),
         "Content-Type": _guess_mime_type(path),
         "X-Content-Type-Options": "nosniff",
     }

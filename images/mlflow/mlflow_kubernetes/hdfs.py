@@ -15,6 +15,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterable, Callable, Iterator
 from concurrent.futures import Future, wait
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -35,12 +36,12 @@ from mlflow.store.artifact.artifact_repo import (
     verify_artifact_path,
 )
 
-from mlflow_kubernetes.streams import StreamDownloadMixin
+from mlflow_kubernetes.streams import Artifact, StreamDownloadMixin, piece, transfer
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
-# Held in memory once or twice per transfer under way.
+# The most of a transfer that is in memory in one piece; there are two or three.
 CHUNK_SIZE = 2 * 1024 * 1024
 # Uploads have such a name until they are complete; nothing that MLflow asks for shows them.
 UNFINISHED = ".mlflow-unfinished-"
@@ -58,6 +59,7 @@ _CODES = {
     "AccessControlException": PERMISSION_DENIED,
     "DSQuotaExceededException": RESOURCE_LIMIT_EXCEEDED,
     "FileAlreadyExistsException": INVALID_PARAMETER_VALUE,
+    "HadoopIllegalArgumentException": INVALID_PARAMETER_VALUE,
     "InvalidPathException": INVALID_PARAMETER_VALUE,
     "NSQuotaExceededException": RESOURCE_LIMIT_EXCEEDED,
     "PathComponentTooLongException": INVALID_PARAMETER_VALUE,
@@ -113,14 +115,15 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
     ) -> None:
         """Store what a blocking stream yields."""
         upload = self._upload(artifact_file_name, artifact_path)
-        try:
-            self._ask("store", upload.target, upload.open)
-            while chunk := stream.read(CHUNK_SIZE):
-                self._ask("store", upload.target, upload.write, chunk)
-            self._ask("store", upload.target, upload.publish)
-        except BaseException:
-            _discard(upload)
-            raise
+        with transfer():
+            try:
+                self._ask("store", upload.target, upload.open)
+                while chunk := stream.read(piece(CHUNK_SIZE)):
+                    self._ask("store", upload.target, upload.write, chunk)
+                self._ask("store", upload.target, upload.publish)
+            except BaseException:
+                _discard(upload)
+                raise
 
     async def log_artifact_from_async_stream(
         self,
@@ -130,21 +133,22 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
     ) -> None:
         """Store what an async stream yields, and send each chunk while the next one arrives."""
         upload = self._upload(artifact_file_name, artifact_path)
-        kept = bytearray()
-        step = _start(upload.open)
-        try:
-            async for chunk in chunks:
-                kept += chunk
-                if len(kept) >= CHUNK_SIZE:
+        with transfer():
+            kept = bytearray()
+            step = _start(upload.open)
+            try:
+                async for chunk in chunks:
+                    kept += chunk
+                    if len(kept) >= piece(CHUNK_SIZE):
+                        await self._await("store", upload.target, step)
+                        step, kept = _start(upload.write, kept), bytearray()
+                for last in (functools.partial(upload.write, kept), upload.publish):
                     await self._await("store", upload.target, step)
-                    step, kept = _start(upload.write, kept), bytearray()
-            for last in (functools.partial(upload.write, kept), upload.publish):
+                    step = _start(last)
                 await self._await("store", upload.target, step)
-                step = _start(last)
-            await self._await("store", upload.target, step)
-        except BaseException:
-            await asyncio.to_thread(_discard, upload, step)
-            raise
+            except BaseException:
+                await asyncio.wrap_future(_start(_discard, upload, step))
+                raise
 
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
         """Return what is directly under the path; a file or nothing has nothing under it."""
@@ -161,11 +165,27 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
             if not name.startswith(UNFINISHED)
         ]
 
-    def open_artifact(self, path: str) -> tuple[int, Iterator[bytes]]:
-        """Return the size of a file and its content, in chunks."""
+    def find_artifact(self, path: str) -> Artifact:
+        """Return size and version of a file."""
+        source = self._path(path)
+        return self._ask("read", source, _artifact, self._client, source)
+
+    def open_artifact(self, path: str) -> tuple[Artifact, Iterator[bytes]]:
+        """Return size and version of a file, and its content."""
+        artifact = self.find_artifact(path)
+        return artifact, self.open_part(path, artifact, 0, artifact.size)
+
+    def open_part(self, path: str, artifact: Artifact, start: int, stop: int) -> Iterator[bytes]:
+        """Return a part of the content of a file that was found before."""
         source = self._path(path)
         reader = self._ask("read", source, self._client.read, source)
-        return len(reader), self._chunks(source, reader)
+        if self.find_artifact(path) != artifact:
+            raise MlflowException(
+                f"Cannot read {self._shown}{source}: it has just been replaced",
+                error_code=TEMPORARILY_UNAVAILABLE,
+            )
+        reader.seek(start)
+        return self._chunks(source, reader, stop - start)
 
     def delete_artifacts(self, artifact_path: str | None = None) -> None:
         """Delete a file, or a folder with all that is in it."""
@@ -182,8 +202,12 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
         path = self._path(artifact_path)
         return self._ask("look at", path, _is_folder, self._client, path)
 
-    def _chunks(self, source: str, reader: FileReader) -> Iterator[bytes]:
-        while chunk := self._ask("read", source, reader.read, CHUNK_SIZE):
+    def _chunks(self, source: str, reader: FileReader, size: int) -> Iterator[bytes]:
+        while size:
+            chunk = self._ask("read", source, reader.read, min(size, piece(CHUNK_SIZE)))
+            if not chunk:
+                raise MlflowException(f"Cannot read {self._shown}{source}: it ends too early")
+            size -= len(chunk)
             yield chunk
 
     def _upload(self, file_name: str, artifact_path: str | None) -> "_Upload":
@@ -289,6 +313,17 @@ def _start(call: Callable[..., T], *arguments: Any) -> "Future[T]":
     return answer
 
 
+def _artifact(client: Client, path: str) -> Artifact:
+    try:
+        found = client.get_file_info(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"File does not exist: {path}") from None
+    if found.isdir:
+        raise FileNotFoundError(f"Path is not a file: {path}")
+    stored = datetime.fromtimestamp(found.modification_time // 1000, UTC)
+    return Artifact(found.length, f"{found.modification_time:x}-{found.length:x}", stored)
+
+
 def _entries(client: Client, folder: str) -> list[FileStatus]:
     return list(client.list_status(folder)) if _is_folder(client, folder) else []
 
@@ -312,7 +347,7 @@ def told(error: Exception) -> tuple[int, str]:
     parts = re.fullmatch(r'\w+\((?:"([\w.$]+)", |Gss.*, )?"(.*)"\)', str(error), re.DOTALL)
     text = parts[2].replace(r"\n", "\n").replace(r"\t", "\t") if parts else str(error)
     reason = " ".join(text.partition("\n\tat ")[0].split())
-    java_class = parts[1].rpartition(".")[2] if parts and parts[1] else None
+    java_class = re.split(r"[.$]", parts[1])[-1] if parts and parts[1] else None
     if isinstance(error, FileNotFoundError) and reason.startswith("/"):
         reason = "no such file"
     return _code(error, java_class, reason), reason or f"no answer within {PATIENCE:.0f} s"

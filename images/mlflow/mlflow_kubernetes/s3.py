@@ -9,8 +9,10 @@ It also takes uploads and gives downloads in pieces, so that a large one is neve
 import asyncio
 import logging
 import posixpath
-from collections.abc import AsyncIterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from http import HTTPStatus
 from mimetypes import guess_type
 from typing import Any, BinaryIO
 
@@ -18,7 +20,11 @@ import boto3  # noqa: F401 (before the workers fork; MLflow imports it in each o
 from botocore.exceptions import BotoCoreError, ClientError
 from mlflow.entities import FileInfo
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, TEMPORARILY_UNAVAILABLE
+from mlflow.protos.databricks_pb2 import (
+    INTERNAL_ERROR,
+    INVALID_PARAMETER_VALUE,
+    TEMPORARILY_UNAVAILABLE,
+)
 from mlflow.store.artifact.artifact_repo import (
     ARTIFACT_STREAM_CHUNK_SIZE,
     ArtifactRepository,
@@ -26,10 +32,17 @@ from mlflow.store.artifact.artifact_repo import (
 )
 from mlflow.store.artifact.s3_artifact_repo import BOTO_TO_MLFLOW_ERROR, S3ArtifactRepository
 
-from mlflow_kubernetes.streams import StreamDownloadMixin
+from mlflow_kubernetes.spool import Spool
+from mlflow_kubernetes.streams import Artifact, StreamDownloadMixin, piece, transfer
 
-# Held in memory twice per upload under way. S3 takes 10,000 parts: 160 GB.
+# In /tmp twice per upload under way. S3 takes 10,000 parts: 160 GB.
 PART_SIZE = 16 * 1024 * 1024
+# Of a worker, for all uploads: so many parts are on their way to the store at once. The others wait
+# in /tmp, and their clients with them.
+_SENDERS = ThreadPoolExecutor(8, "upload")
+
+# How a store answers a name that it cannot hold: one too long, or below another object.
+_REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_URI_TOO_LONG})
 
 _logger = logging.getLogger(__name__)
 
@@ -64,14 +77,30 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamD
         with _told_in_one_line(f"list {path or self.artifact_uri}"):
             return self._s3.list_artifacts(path)
 
-    def open_artifact(self, path: str) -> tuple[int, Iterator[bytes]]:
-        """Return the size of an object and its content, in chunks."""
-        bucket, root = self._s3.parse_s3_compliant_uri(self.artifact_uri)
-        key = posixpath.join(root, path)
-        options = {"Bucket": bucket, "Key": key, **self._s3._bucket_owner_params}
+    def find_artifact(self, path: str) -> Artifact:
+        """Return size and version of an object."""
+        key, options = self._object(path)
+        with _told_in_one_line(f"read {key}"):
+            return _artifact(self._s3._get_s3_client().head_object(**options))
+
+    def open_artifact(self, path: str) -> tuple[Artifact, Iterator[bytes]]:
+        """Return size and version of an object, and its content."""
+        key, options = self._object(path)
         with _told_in_one_line(f"read {key}"):
             answer = self._s3._get_s3_client().get_object(**options)
-        return answer["ContentLength"], answer["Body"].iter_chunks(ARTIFACT_STREAM_CHUNK_SIZE)
+        return _artifact(answer), _chunks(answer)
+
+    def open_part(self, path: str, artifact: Artifact, start: int, stop: int) -> Iterator[bytes]:
+        """Return a part of the content of an object that was found before."""
+        key, options = self._object(path)
+        options |= {"Range": f"bytes={start}-{stop - 1}", "IfMatch": f'"{artifact.tag}"'}
+        with _told_in_one_line(f"read {key}"):
+            return _chunks(self._s3._get_s3_client().get_object(**options))
+
+    def _object(self, path: str) -> tuple[str, dict[str, Any]]:
+        bucket, root = self._s3.parse_s3_compliant_uri(self.artifact_uri)
+        key = posixpath.join(root, path)
+        return key, {"Bucket": bucket, "Key": key, **self._s3._bucket_owner_params}
 
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
         self._s3._download_file(remote_file_path, local_path)
@@ -86,10 +115,11 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamD
     ) -> None:
         """Store what a blocking stream yields."""
         upload = self._upload(artifact_file_name, artifact_path)
-        with _told_in_one_line(f"store {upload.key}"):
+        with transfer(), _told_in_one_line(f"store {upload.key}"):
             try:
-                while chunk := stream.read(PART_SIZE):
-                    if upload.add(chunk):
+                while chunk := stream.read(ARTIFACT_STREAM_CHUNK_SIZE):
+                    upload.part.write(chunk)
+                    if upload.is_full():
                         upload.send_part(upload.take())
                 upload.finish()
             except BaseException:
@@ -104,22 +134,21 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamD
     ) -> None:
         """Store what an async stream yields, and send each part while the next one arrives."""
         upload = self._upload(artifact_file_name, artifact_path)
-        with _told_in_one_line(f"store {upload.key}"):
+        with transfer(), _told_in_one_line(f"store {upload.key}"):
             sending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             sending.set_result(None)
             try:
                 try:
                     async for chunk in chunks:
-                        if upload.add(chunk):
+                        await upload.part.add(chunk)
+                        if upload.is_full():
                             await sending
-                            sending = asyncio.ensure_future(
-                                asyncio.to_thread(upload.send_part, upload.take())
-                            )
+                            sending = _in_turn(upload.send_part, upload.take())
                 finally:
                     await sending  # also before what failed is taken back
-                await asyncio.to_thread(upload.finish)
+                await _in_turn(upload.finish)
             except BaseException:
-                await asyncio.to_thread(upload.discard)
+                await _in_turn(upload.discard)
                 raise
 
     def _upload(self, file_name: str, artifact_path: str | None) -> "_Upload":
@@ -142,7 +171,7 @@ class _Upload:
         self.key = key
         self._client = client
         self._options = {"Bucket": bucket, "Key": key, **options}
-        self._buffer = bytearray()
+        self.part = Spool()
         self._id: str | None = None
         self._parts: list[dict[str, Any]] = []
 
@@ -156,22 +185,24 @@ class _Upload:
             # The failure on its way up is the one to tell; the store drops stale parts in time.
             _logger.warning("Cannot remove the unfinished parts of %s: %s", self.key, error)
 
-    def add(self, chunk: bytes) -> bool:
-        """Keep a chunk, and tell whether a part is full."""
-        self._buffer += chunk
-        return len(self._buffer) >= PART_SIZE
+    def is_full(self) -> bool:
+        """Say whether what has arrived is to be sent."""
+        return self.part.size >= PART_SIZE
 
-    def take(self) -> bytearray:
-        """Return what is kept, and keep it no longer."""
-        part, self._buffer = self._buffer, bytearray()
+    def take(self) -> Spool:
+        """Return what has arrived, and begin the next part."""
+        part, self.part = self.part, Spool()
         return part
 
-    def send_part(self, part: bytearray) -> None:
-        """Send a part."""
+    def send_part(self, part: Spool) -> None:
+        """Send a part, and keep it no longer."""
         if self._id is None:
             self._id = self._call("create_multipart_upload")["UploadId"]
         number = len(self._parts) + 1
-        sent = self._call("upload_part", UploadId=self._id, PartNumber=number, Body=part)
+        with closing(part):
+            sent = self._call(
+                "upload_part", UploadId=self._id, PartNumber=number, Body=part.rewound()
+            )
         # S3 wants each part's checksum again when it puts the object together.
         checksums = {name: value for name, value in sent.items() if name.startswith("Checksum")}
         self._parts.append({"PartNumber": number, "ETag": sent["ETag"], **checksums})
@@ -179,9 +210,10 @@ class _Upload:
     def finish(self) -> None:
         """Make the object appear."""
         if self._id is None:
-            self._call("put_object", Body=bytes(self._buffer))
+            with closing(self.part):
+                self._call("put_object", Body=self.part.rewound())
             return
-        if self._buffer:
+        if self.part.size:
             self.send_part(self.take())
         self._call(
             "complete_multipart_upload", UploadId=self._id, MultipartUpload={"Parts": self._parts}
@@ -195,14 +227,40 @@ class _Upload:
         return getattr(self._client, method)(**options, **arguments)
 
 
+def _artifact(answer: dict[str, Any]) -> Artifact:
+    tag = answer["ETag"].strip('"')
+    return Artifact(answer["ContentLength"], tag, answer["LastModified"])
+
+
+def _chunks(answer: dict[str, Any]) -> Iterator[bytes]:
+    with answer["Body"] as body:
+        while chunk := body.read(piece(ARTIFACT_STREAM_CHUNK_SIZE)):
+            yield chunk
+
+
+def _in_turn(call: Callable[..., None], *arguments: Any) -> "asyncio.Future[None]":
+    return asyncio.get_running_loop().run_in_executor(_SENDERS, call, *arguments)
+
+
 @contextmanager
 def _told_in_one_line(action: str) -> Iterator[None]:
     # Without this the server answers a bare 500 and leaves the reason in its log.
     try:
         yield
     except ClientError as error:
-        code = BOTO_TO_MLFLOW_ERROR.get(error.response["Error"]["Code"], INTERNAL_ERROR)
-        raise MlflowException(f"Cannot {action}: {error}", error_code=code) from error
+        raise MlflowException(f"Cannot {action}: {error}", error_code=_code(error)) from error
     except BotoCoreError as error:
         message = f"Cannot {action}: {error}"
         raise MlflowException(message, error_code=TEMPORARILY_UNAVAILABLE) from error
+
+
+def _code(error: ClientError) -> int:
+    known = BOTO_TO_MLFLOW_ERROR.get(error.response["Error"]["Code"])
+    if known is not None:
+        return int(known)
+    status = error.response["ResponseMetadata"].get("HTTPStatusCode")
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        return int(TEMPORARILY_UNAVAILABLE)  # replaced since it was found
+    if status in _REFUSED:
+        return int(INVALID_PARAMETER_VALUE)  # told again for minutes to a client that asks again
+    return int(INTERNAL_ERROR)

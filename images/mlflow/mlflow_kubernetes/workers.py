@@ -15,24 +15,23 @@ from typing import Any
 import psycopg2  # noqa: F401 (like boto3 in s3.py: MLflow would import it in each worker)
 import uvicorn
 from sqlalchemy import orm
-from uvicorn.protocols.http import h11_impl
 
 from mlflow_kubernetes import (
     auth,
     bad_input,
+    bridge,
     downloads,
     egress,
     granted,
     locations,
+    memory,
+    names,
     patience,
     traces,
+    uploads,
     webhooks,
 )
 from mlflow_kubernetes.supervise import SOCKET
-
-# What is read of an upload before the application asks for it. With uvicorn's 64 KiB it stops at
-# each read, and goes on at the next.
-_READ_AHEAD = 1 << 20
 
 
 class Workers:
@@ -74,7 +73,11 @@ _bind: Any = uvicorn.Config.bind_socket
 
 def main() -> None:
     """Take the arguments of uvicorn's own command."""
+    memory.install()
+    names.install()
     downloads.install()
+    uploads.install()
+    bridge.install()
     patience.install()
     locations.install()
     bad_input.install()
@@ -94,7 +97,6 @@ def main() -> None:
     command: Any = importlib.import_module("uvicorn.main")
     command.Multiprocess = Workers
     uvicorn.Config.bind_socket = _listen  # type: ignore[method-assign]
-    h11_impl.HIGH_WATER_LIMIT = _READ_AHEAD
     arguments = [*sys.argv[1:-1], "--factory", "mlflow_kubernetes.application:create"]
     command.main(arguments, prog_name="uvicorn")
 

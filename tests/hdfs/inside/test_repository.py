@@ -181,6 +181,26 @@ def test_what_is_missing_cannot_be_read(repository: HdfsArtifactRepository, tmp_
     assert failed.value.error_code == "RESOURCE_DOES_NOT_EXIST"
 
 
+@pytest.mark.parametrize("name", [".snapshot", "x:y", "x" * 256])
+def test_a_name_that_hdfs_cannot_hold_is_refused_once_and_for_all(
+    name: str, repository: HdfsArtifactRepository
+) -> None:
+    code, _ = refused(lambda: put(repository, name))
+    assert code == "INVALID_PARAMETER_VALUE", "else a client asks again for minutes"
+
+
+def test_a_part_of_a_file_is_read_and_of_no_other_one(repository: HdfsArtifactRepository) -> None:
+    put(repository, "file", b"0123456789" * 1024 * 1024)
+    artifact = repository.find_artifact("file")
+    assert artifact.size == 10 * 1024 * 1024
+    assert b"".join(repository.open_part("file", artifact, 7, 12)) == b"78901"
+    put(repository, "file", b"new")
+    assert repository.find_artifact("file").tag != artifact.tag
+    code, message = refused(lambda: repository.open_part("file", artifact, 7, 12))
+    assert code == "TEMPORARILY_UNAVAILABLE"
+    assert message.endswith("/file: it has just been replaced")
+
+
 def test_a_local_file_that_is_missing_is_not_blamed_on_hdfs(
     repository: HdfsArtifactRepository, look: Look
 ) -> None:
@@ -479,8 +499,8 @@ def test_a_read_that_breaks_off_is_not_taken_for_a_whole_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put(repository, "big", b"x" * BIG)
-    size, chunks = repository.open_artifact("big")
-    assert (size, len(next(chunks))) == (BIG, module.CHUNK_SIZE)
+    artifact, chunks = repository.open_artifact("big")
+    assert (artifact.size, len(next(chunks))) == (BIG, module.CHUNK_SIZE)
     monkeypatch.setattr(module, "PATIENCE", 10.0)
     hdfs.signal("datanode", signal.SIGKILL)
     try:

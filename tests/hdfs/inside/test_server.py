@@ -9,12 +9,17 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from cluster import Hdfs, wait_until
 from conftest import Look
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from mlflow_kubernetes.hdfs import HdfsArtifactRepository
 
 SIZE = 256 * 1024 * 1024
@@ -178,6 +183,95 @@ def test_a_download_by_a_page_waits_for_its_reader(server: Server) -> None:
         404,
         "RESOURCE_DOES_NOT_EXIST",
     )
+
+
+def test_head_and_a_range_read_no_more_than_is_asked_for(server: Server) -> None:
+    assert ask(server, "PUT", "folder/file.txt", b"0123456789")[0] == 200
+    for headers, expected in (
+        ({"Range": "bytes=2-4"}, (206, b"234")),
+        ({"Range": "bytes=-1"}, (206, b"9")),
+        ({"Range": "bytes=10-"}, (416, b"")),
+        ({"If-None-Match": "*"}, (304, b"")),
+    ):
+        connection = server.connect()
+        connection.request("GET", f"{_ROUTE}/folder/file.txt", headers=headers)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == expected, headers
+    for path, status in (("folder/file.txt", 200), ("folder", 404), ("missing", 404)):
+        connection = server.connect()
+        connection.request("HEAD", f"{_ROUTE}/{path}")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (status, b"")
+    connection.request("HEAD", f"{_ROUTE}/folder/file.txt")
+    answer = connection.getresponse()
+    assert (answer.headers["Content-Length"], answer.headers["Content-Type"]) == (
+        "10",
+        "text/plain",
+    )
+
+
+def test_a_name_is_kept_as_it_is_or_refused(server: Server, look: Look) -> None:
+    characters = st.one_of(
+        st.characters(codec="utf-8", exclude_characters="/"),
+        st.sampled_from("#?%&=;+:@ ~.\\\"'<>|*[]{}^`$!,aAfF012"),
+    )
+
+    @settings(
+        max_examples=25,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.text(characters, min_size=1, max_size=12))
+    @example(".snapshot")
+    @example("x:y")
+    @example("é" * 128)
+    @example("loss#1.txt")
+    def check(name: str) -> None:
+        folder = uuid.uuid4().hex
+        path = f"{folder}/{quote(name, safe='')}"
+        status, said = ask(server, "PUT", path, name.encode())
+        if status != 200:
+            assert (status, json.loads(said)["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+            assert look.names(folder) == []
+            return
+        assert look.names(folder) == [name]
+        assert ask(server, "GET", path) == (200, name.encode())
+
+    check()
+
+
+def test_many_slow_clients_take_little_memory(server: Server) -> None:
+    each, blocks = 64, 8
+    assert ask(server, "PUT", "crowd/down", _BLOCK * blocks)[0] == 200
+    before = server.peak()
+
+    def slowly() -> Iterator[bytes]:
+        for _ in range(blocks):
+            yield _BLOCK
+            time.sleep(1)
+
+    def upload(number: int) -> None:
+        connection = server.connect()
+        connection.request("PUT", f"{_ROUTE}/crowd/{number}", slowly())
+        assert connection.getresponse().status == 200
+
+    def download() -> None:
+        connection = server.connect()
+        connection.request("GET", f"{_ROUTE}/crowd/down")
+        answer = connection.getresponse()
+        for _ in range(blocks):
+            assert answer.read(len(_BLOCK)) == _BLOCK
+            time.sleep(1)
+
+    with ThreadPoolExecutor(2 * each) as clients:
+        moves = [clients.submit(upload, number) for number in range(each)]
+        moves += [clients.submit(download) for _ in range(each)]
+    for one in moves:
+        one.result()
+    # A half of what the pod has beyond what two workers take at rest.
+    assert server.peak() - before <= 300
 
 
 def created(server: Server) -> str:

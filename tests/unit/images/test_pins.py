@@ -56,9 +56,13 @@ def test_the_workspace_reaches_hdfs_by_the_servers_own_code_and_has_no_more_of_i
         return found
 
     ours = registered(CLIENT)
-    assert ours == {scheme: registered(SERVER)[scheme] for scheme in ("hdfs", "viewfs")}
+    shared = {scheme: registered(SERVER)[scheme] for scheme in ("hdfs", "viewfs")}
+    # What only a client sends.
+    own = {"mlflow-artifacts": "mlflow_kubernetes.checked:CheckedArtifactsRepository"}
+    assert ours == shared | own
     package = SERVER / "mlflow_kubernetes"
-    needed, seen = {"__init__", ours["hdfs"].partition(":")[0].rpartition(".")[2]}, set[str]()
+    named = {place.partition(":")[0].rpartition(".")[2] for place in ours.values()}
+    needed, seen = {"__init__"} | named, set[str]()
     while unseen := needed - seen:
         seen |= unseen
         for module in unseen:

@@ -1,0 +1,53 @@
+"""Uploads by clients: refused before their content is read, where they cannot be what was meant."""
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.server import artifact_router as mlflow_router
+from starlette.requests import ClientDisconnect
+
+from mlflow_kubernetes import conditions, downloads, names
+from mlflow_kubernetes.streams import Artifact, StreamDownloadMixin
+
+
+def install() -> None:
+    """Take the place of MLflow's handler; in effect for applications that are made after it."""
+    router = mlflow_router.artifact_router
+    for route in list(router.routes):
+        if isinstance(route, APIRoute) and route.endpoint is mlflow_router.upload_artifact:
+            router.routes.remove(route)
+            router.add_api_route(route.path, _upload, methods=["PUT"])
+
+
+async def _upload(artifact_path: str, request: Request) -> Response:
+    headers = request.headers
+    try:
+        # A part of a file would take the place of a whole one (RFC 9110, 14.5).
+        if "content-range" in headers:
+            raise MlflowException.invalid_parameter_value(
+                "Content-Range: an artifact is stored whole"
+            )
+        names.refuse_a_part(artifact_path, headers)
+        if any(name in headers for name in conditions.PRECONDITIONS):
+            found = await _find(artifact_path)
+            if status := conditions.failed(headers, found, reads=False):
+                return Response(status_code=status)
+        return await mlflow_router.upload_artifact(artifact_path, request)
+    except MlflowException as error:
+        return downloads.refusal(error)
+    except ClientDisconnect:
+        return Response(status_code=400)  # to nobody
+
+
+async def _find(artifact_path: str) -> Artifact | None:
+    repository = mlflow_router._get_artifact_repo()
+    if not isinstance(repository, StreamDownloadMixin):
+        return None
+    path = mlflow_router._get_workspace_scoped_path(artifact_path)
+    try:
+        return await downloads.read(repository.find_artifact, path)
+    except MlflowException as error:
+        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return None
+        raise
