@@ -43,6 +43,12 @@ def wait_for(engine: Engine) -> None:
     wait(place(engine), lambda: _problem(engine))
 
 
+def ask(engine: Engine) -> None:
+    """Return when the database lets us in; end the program when it does not at once."""
+    if problem := _problem(engine):
+        fail(f"{place(engine)} does not answer: {problem}")
+
+
 def reason(error: Exception) -> str:
     """Return the driver's own words; SQLAlchemy adds the statement, as PostgreSQL does."""
     return one_line(getattr(error, "orig", None) or error).partition(" LINE 1: ")[0]

@@ -8,6 +8,7 @@ stack.
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,6 +34,8 @@ _LOCK = {
 
 def main() -> None:
     """Wait for each database, then migrate it."""
+    # Their readers are MLflow's developers, and the log of a Job is for its user.
+    warnings.simplefilter("ignore")
     _bring_up_to_date(_database.engine(_database.URI), _schemas.RUNS)
     if passwords := os.environ.get("USERS"):
         _bring_up_to_date(_database.engine(auth.URI), _schemas.users())

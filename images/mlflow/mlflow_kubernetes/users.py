@@ -6,6 +6,7 @@ password for it.
 """
 
 import itertools
+import logging
 import os
 import re
 import secrets
@@ -94,6 +95,7 @@ def main() -> None:
 
     Prints the environment of the user's clients, as a shell reads it.
     """
+    logging.disable(logging.WARNING)  # MLflow's own
     uri, *names = sys.argv[1:] or [""]
     name = " ".join(names)
     # A colon would end it where a client sends it, and a shell reads what is printed.
@@ -105,6 +107,9 @@ def main() -> None:
     if name in _STACKS_OWN:
         fail(f"user {name} is the stack's own; expected a name other than {', '.join(_STACKS_OWN)}")
     password = "".join(secrets.choice(_LETTERS) for _ in range(24))
+    # MLflow would ask for more than a minute, and log each time.
+    for variable in (auth.URI, _database.URI):
+        _database.ask(_database.engine(variable))
     try:
         store.init_db(required(auth.URI))
         if known := store.has_user(name):
