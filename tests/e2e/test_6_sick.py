@@ -203,7 +203,7 @@ def test_strangers_who_try_passwords_keep_nobody_waiting(stack: Stack, port: int
         answered = Counter(one.result()[0] for one in tries)
     print(dict(answered), answers)
     assert {status for status, _ in answers} == {200}
-    assert max(seconds for _, seconds in answers) < 3
+    assert max(seconds for _, seconds in answers) < 5
     assert set(answered) <= {401, 429}
     alive = probing.answers["/health"] + probing.answers["/health/ready"]
     assert {status for status, _ in alive} == {200}

@@ -3,6 +3,7 @@
 MLflow answers 500 to much of it, which its clients repeat for minutes until a training dies.
 """
 
+import errno
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -67,6 +68,7 @@ def install() -> None:
     server.app.register_error_handler(MlflowException, _answer)
     for kind in (*_UNEXPECTED, exc.SQLAlchemyError):
         server.app.register_error_handler(kind, _refuse)
+    server.app.register_error_handler(OSError, _refuse_long_name)
     server.app.after_request(_tell_what_is_off)
     exceptions.ERROR_CODE_TO_HTTP_STATUS |= _STATUS
 
@@ -197,6 +199,13 @@ def _told(error: Exception) -> MlflowException:
 
 def _refuse(error: Exception) -> Response:
     return _answer(_told(error))
+
+
+def _refuse_long_name(error: OSError) -> Response:
+    # Of a file that passes through /tmp.
+    if error.errno != errno.ENAMETOOLONG:
+        raise error
+    return _refuse(error)
 
 
 def _tell_what_is_off(response: Response) -> Response:

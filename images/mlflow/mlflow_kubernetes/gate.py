@@ -26,9 +26,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mlflow_kubernetes import probes, refusals
 
 _USER = "mlflow_kubernetes.user"
-# A hash takes all of a processor.
-_THREADS = 2
-# Checks that wait, by all and by one name: some two seconds of the threads' time.
+# A hash takes all of a processor, which those who are known need.
+_THREADS_OF_STRANGERS = 1
+_THREADS_OF_KNOWN = 2
+# Checks that wait, by all and by one name: some three seconds of the thread's time.
 _MOST = 64
 _MOST_OF_A_NAME = 16
 _KNOWN = 1000
@@ -58,10 +59,10 @@ class Gate:
         self._app = app
         self._server: Any = importlib.import_module("mlflow.server.auth")
         self._open = frozenset(probes.paths())
-        self._threads = ThreadPoolExecutor(_THREADS, "gate")
+        self._threads = ThreadPoolExecutor(_THREADS_OF_STRANGERS, "gate")
         # Who was let in before does not queue up with strangers when MLflow has forgotten it.
         self._known: LRUCache[object, None] = LRUCache(_KNOWN)
-        self._threads_of_known = ThreadPoolExecutor(_THREADS, "gate-known")
+        self._threads_of_known = ThreadPoolExecutor(_THREADS_OF_KNOWN, "gate-known")
         self._checks: dict[object, asyncio.Future[Any]] = {}
         self._waiting: Counter[str] = Counter()
 

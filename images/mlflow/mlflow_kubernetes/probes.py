@@ -103,7 +103,7 @@ def _use(engine: Engine, table: str) -> bool:
     try:
         with patience.within(_PATIENCE_SECONDS), engine.connect() as connection:
             connection.exec_driver_sql(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 (our table)
-    except Exception:
-        _logger.exception("not ready")
+    except Exception as error:
+        _logger.error("not ready: %s: %s", _database.place(engine), _database.reason(error))
         return False
     return True
