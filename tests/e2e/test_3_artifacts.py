@@ -21,7 +21,14 @@ from tests.e2e.test_3_login import add_user
 
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 CONTENT = b"0123456789" * 100_000
-ROUTES = ("proxy", "page's proxy", "page", "model version", "logged model", "trace")
+ROUTES: tuple[str, ...] = (
+    "proxy",
+    "page's proxy",
+    "page",
+    "model version",
+    "logged model",
+    "trace",
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ def make(owner: Raw, other: Raw, stranger: Raw) -> Owned:
         f"{ajax}/logged-models/{model_id}/artifacts/files?artifact_file_path=x.png",
         f"{ajax}/get-trace-artifact?request_id={trace}&path={attachment}",
     )
-    by_route = dict(zip(ROUTES, routes, strict=True))
+    by_route: dict[str, str] = dict(zip(ROUTES, routes, strict=True))
     return Owned(owner, other, stranger, experiment, run, by_route)
 
 
@@ -208,7 +215,7 @@ def test_a_name_is_kept_as_it_is_or_refused(owned: Owned) -> None:
         deadline=None,
         derandomize=True,
         database=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow],
     )
     @given(NAMES)
     @example("loss#1.txt")
