@@ -134,7 +134,7 @@ async def _answer(request: Request, repository: StreamDownloadMixin, path: str) 
         artifact, chunks = await read(repository.open_artifact, path)
     except conditions.UnsatisfiableError:
         told = {"Content-Range": f"bytes */{artifact.size}"}
-        return Response(status_code=HTTPStatus.RANGE_NOT_SATISFIABLE, headers=told)
+        return Response(status_code=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=told)
     except MlflowException as error:
         return refusal(error)
     return _stream(chunks, _headers(path, artifact))

@@ -12,7 +12,6 @@ import posixpath
 from collections.abc import AsyncIterable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from http import HTTPStatus
 from mimetypes import guess_type
 from typing import Any, BinaryIO
 
@@ -41,8 +40,17 @@ PART_SIZE = 16 * 1024 * 1024
 # in /tmp, and their clients with them.
 _SENDERS = ThreadPoolExecutor(8, "upload")
 
-# How a store answers a name that it cannot hold: one too long, or below another object.
-_REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_URI_TOO_LONG})
+# How S3 and MinIO refuse a key that they cannot hold: too long, or below another object. Told as an
+# error of the server it would be tried again for minutes.
+_REFUSED = frozenset(
+    {
+        "InvalidURI",
+        "KeyTooLongError",
+        "XMinioInvalidObjectName",
+        "XMinioObjectExistsAsDirectory",
+        "XMinioParentIsObject",
+    }
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -255,12 +263,9 @@ def _told_in_one_line(action: str) -> Iterator[None]:
 
 
 def _code(error: ClientError) -> int:
-    known = BOTO_TO_MLFLOW_ERROR.get(error.response["Error"]["Code"])
-    if known is not None:
-        return int(known)
-    status = error.response["ResponseMetadata"].get("HTTPStatusCode")
-    if status == HTTPStatus.PRECONDITION_FAILED:
+    code = error.response["Error"]["Code"]
+    if code in _REFUSED:
+        return int(INVALID_PARAMETER_VALUE)
+    if code in ("412", "PreconditionFailed"):
         return int(TEMPORARILY_UNAVAILABLE)  # replaced since it was found
-    if status in _REFUSED:
-        return int(INVALID_PARAMETER_VALUE)  # told again for minutes to a client that asks again
-    return int(INTERNAL_ERROR)
+    return int(BOTO_TO_MLFLOW_ERROR.get(code, INTERNAL_ERROR))

@@ -217,7 +217,7 @@ def test_a_name_is_kept_as_it_is_or_refused(server: Server, look: Look) -> None:
     )
 
     @settings(
-        max_examples=25,
+        max_examples=15,
         deadline=None,
         derandomize=True,
         database=None,
@@ -243,7 +243,7 @@ def test_a_name_is_kept_as_it_is_or_refused(server: Server, look: Look) -> None:
 
 
 def test_many_slow_clients_take_little_memory(server: Server) -> None:
-    each, blocks = 64, 8
+    each, blocks = 64, 4
     assert ask(server, "PUT", "crowd/down", _BLOCK * blocks)[0] == 200
     before = server.peak()
 
