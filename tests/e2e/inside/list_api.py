@@ -12,9 +12,6 @@ from mlflow.protos import (
     webhooks_pb2,
 )
 
-NUMBERS = {FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE}
-TEXTS = {FieldDescriptor.CPPTYPE_STRING}
-
 
 def described(message: Descriptor, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the fields of a message by name, each with its type; those within itself left out."""
