@@ -25,7 +25,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: E402
 from mlflow.utils.server_cli_utils import resolve_default_artifact_root  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
-from mlflow_kubernetes import _database, auth  # noqa: E402
+from mlflow_kubernetes import _database, auth, patience  # noqa: E402
 from mlflow_kubernetes._environment import fail, one_line, required  # noqa: E402
 
 # Whose passwords the stack keeps, and gives to clients by itself.
@@ -110,6 +110,7 @@ def main() -> None:
     # MLflow would ask for more than a minute, and log each time.
     for variable in (auth.URI, _database.URI):
         _database.ask(_database.engine(variable))
+    patience.install()
     try:
         store.init_db(required(auth.URI))
         if known := store.has_user(name):

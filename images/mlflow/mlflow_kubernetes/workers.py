@@ -33,6 +33,15 @@ from mlflow_kubernetes import (
 )
 from mlflow_kubernetes.supervise import SOCKET
 
+# MLflow imports these when a request first needs them. Two threads that did so at once were seen to
+# wait for each other for good, one for a module, one for the lock of MLflow's import hooks
+# (mlflow/utils/import_hooks). All together take 7 MiB, which the workers share.
+_LATE = (
+    "mlflow.demo",
+    "mlflow.server.graphql.graphql_schema_extensions",
+    "mlflow.server.jobs.utils",
+)
+
 
 class Workers:
     """Takes the place of the class with which uvicorn starts several workers."""
@@ -85,7 +94,8 @@ def main() -> None:
     granted.install()
     egress.install()
     webhooks.install()
-    importlib.import_module(sys.argv[-1].partition(":")[0])
+    for module in (sys.argv[-1].partition(":")[0], *_LATE):
+        importlib.import_module(module)
     auth.close()
     traces.close()
     granted.open_models()
