@@ -31,7 +31,7 @@ def assert_collects(stack: Stack, machine: places.Machine) -> None:
     kept, deleted, registered = (made[name] for name in ("kept", "gone", "registered"))
     assert_files((kept, 3), (deleted, 3))
     refused = client("reuse")["refused"]
-    assert "deleted" in refused, refused
+    assert "already exists" in refused, refused
 
     removed = "removed with their files: {} runs, {} logged models, {} experiments".format
     # The stack's own age is 30 days.
