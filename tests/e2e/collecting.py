@@ -29,7 +29,7 @@ def assert_collects(stack: Stack, machine: places.Machine) -> None:
 
     made = client("delete")
     kept, deleted, registered = (made[name] for name in ("kept", "gone", "registered"))
-    assert_files((kept, 3), (deleted, 3))
+    assert_files((kept, 2), (deleted, 2))
     refused = client("reuse")["refused"]
     assert "already exists" in refused, refused
 
@@ -43,7 +43,7 @@ def assert_collects(stack: Stack, machine: places.Machine) -> None:
         f"gone ({deleted['experiment_id']}), registered ({registered['experiment_id']})",
     )
     assert_said(["--experiment=gone"], "Complete", removed(1, 1, 1))
-    assert_files((kept, 3), (deleted, 0))
+    assert_files((kept, 2), (deleted, 0))
     assert client("reuse")["experiment_id"] not in ("", deleted["experiment_id"])
     assert_said(
         ["--older-than=0s"],
@@ -52,6 +52,5 @@ def assert_collects(stack: Stack, machine: places.Machine) -> None:
         "experiment 'registered' is kept, for what is left in it",
         removed(1, 1, 0),
     )
-    # The logged model of a deleted run is not deleted, nor is what a model's version is made of,
-    # nor are traces.
-    assert_files((kept, 2), (registered, 2))
+    # The logged model of a deleted run is not deleted, nor is what a model's version is made of.
+    assert_files((kept, 1), (registered, 1))
