@@ -1,19 +1,23 @@
 """Run the tests that need a cluster, and what is real beside it: the last part of `make test`."""
 
+import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 
 from commands import ground
-from commands._main import CLONE, main, say, stream
+from commands._main import CLONE, capture, main, say, stream
 
 # Tests in these folders wait for a cluster most of the time, so that several run at once.
 _WAITING = ("e2e", "hdfs", "lab", "plugins")
 # Tests in these folders compute, and take the processor's time that is left over.
 _COMPUTING = ("rendered", "scan")
 _IN_THE_BACKGROUND = ("nice", "-n", "19", "setpriv", "--pdeathsig=KILL")
-# Each test is named when it ends, or the run would show dots alone for half an hour.
-_AT_ONCE = ("--numprocesses=3", "--dist=loadscope", "--no-loadscope-reorder", "--verbose")
+# More at once take longer on two cores: each process waits less than half of its time.
+_MOST_AT_ONCE = 3
+# What the pods of one test's stack ask for, of a processor, and half of a server's update.
+_CPU_OF_A_STACK = 0.65
 
 
 def command() -> int:
@@ -23,8 +27,9 @@ def command() -> int:
         The exit status of pytest.
     """
     with ground.ready() as cluster:
+        parallel = _parallel(cluster.environment)
         if chosen := sys.argv[1:]:
-            return stream(_pytest(*_AT_ONCE, *chosen), cluster.environment)
+            return stream(_pytest(*parallel, *chosen), cluster.environment)
         say(f"{' and '.join(_folders(_COMPUTING))} run beside these, and are printed at the end")
         with (
             tempfile.TemporaryFile("w+") as output,
@@ -39,13 +44,36 @@ def command() -> int:
             ) as computing,
         ):
             try:
-                status = stream(_pytest(*_AT_ONCE, *_folders(_WAITING)), cluster.environment)
+                status = stream(_pytest(*parallel, *_folders(_WAITING)), cluster.environment)
                 status = computing.wait() or status
             finally:
                 computing.kill()
             output.seek(0)
             print(output.read(), end="")
         return status
+
+
+def _parallel(environment: Mapping[str, str]) -> list[str]:
+    """Return the arguments by which pytest runs as many tests at once as the cluster has room for.
+
+    A pod that fits on no node waits for another test's end, and its own test fails meanwhile. A
+    stack that its user has up takes the room of one.
+    """
+    get = ["kubectl", "get", "--output=json"]
+    nodes = json.loads(capture([*get, "nodes"], environment).stdout)["items"]
+    pods = json.loads(capture([*get, "pods", "--all-namespaces"], environment).stdout)["items"]
+    room = sum(_cpus(node["status"]["allocatable"]["cpu"]) for node in nodes)
+    for pod in pods:
+        if pod["status"].get("phase") not in ("Succeeded", "Failed"):
+            asked = [one["resources"].get("requests", {}) for one in pod["spec"]["containers"]]
+            room -= sum(_cpus(one.get("cpu", "0")) for one in asked)
+    number = max(1, min(_MOST_AT_ONCE, int(room / _CPU_OF_A_STACK)))
+    # Each test is named when it ends, or the run would show dots alone for half an hour.
+    return [f"--numprocesses={number}", "--dist=loadscope", "--no-loadscope-reorder", "--verbose"]
+
+
+def _cpus(quantity: str) -> float:
+    return int(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
 
 
 def _pytest(*arguments: str) -> list[str]:

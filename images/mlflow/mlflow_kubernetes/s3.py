@@ -257,6 +257,11 @@ def _told_in_one_line(action: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise MlflowException(f"Cannot {action}: {error}", error_code=_code(error)) from error
+    except MlflowException as error:
+        # MLflow's listing tells a prefix that the store refuses as an error of the server.
+        if isinstance(cause := error.__context__, ClientError):
+            raise MlflowException(f"Cannot {action}: {cause}", error_code=_code(cause)) from cause
+        raise
     except BotoCoreError as error:
         message = f"Cannot {action}: {error}"
         raise MlflowException(message, error_code=TEMPORARILY_UNAVAILABLE) from error
