@@ -68,8 +68,8 @@ _SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease"
 # of pairs, which cannot be sent at all.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 SERVERS_OWN_PATHS = {
-    *("ajax-api", "api", "gateway", "get-artifact", "graphql", "health", "model-versions"),
-    *("static-files", "v1", "version"),
+    *("ajax-api", "api", "build", "gateway", "get-artifact", "graphql", "health"),
+    *("model-versions", "signup", "static-files", "v1", "version"),
 }
 """With what the paths of MLflow's server begin: pods ask for them without the path of the host.
 tests/e2e/test_9_attacks.py compares them with what a running server has."""

@@ -40,7 +40,7 @@ def test_make_up_asks_as_a_client_does(stack: Stack) -> None:
     # By hand, for the setting refuses it.
     annotate = ("annotate", "ingress", "mlflow", "--overwrite")
     rewrite = "nginx.ingress.kubernetes.io/rewrite-target"
-    stack.kubectl(*annotate, f"{rewrite}=/")
+    stack.kubectl(*annotate, f"{rewrite}=/else")
     try:
         assert address
         wait_until(
