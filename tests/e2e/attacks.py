@@ -94,7 +94,7 @@ def traversals(run: str, model: str) -> list[Attack]:
             "trace",
             "GET",
             "/ajax-api/2.0/mlflow/get-trace-artifact?request_id=..%2f..%2fetc%2fpasswd",
-            harmless="Trace with ID ../../etc/passwd is not found",
+            harmless="Trace with ID '../../etc/passwd' not found",
         ),
     ]
 

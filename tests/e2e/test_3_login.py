@@ -174,10 +174,10 @@ def test_a_new_password_ends_the_old_one(stack: Stack, alice: dict[str, str]) ->
 
 
 def test_a_new_user_gets_an_experiment_that_is_nobody_elses(
-    stack: Stack, machine: places.Machine, alice: dict[str, str]
+    stack: Stack, machine: places.Machine
 ) -> None:
     name = f"carol-{secrets.token_hex(3)}"
-    share(machine, alice, "make", name)
+    share(machine, add_user(stack, "dave"), "make", name)
     assert add_user(stack, name)["MLFLOW_EXPERIMENT_NAME"] == f"{name}-2"
     # A new password, and the same experiment.
     assert add_user(stack, name)["MLFLOW_EXPERIMENT_NAME"] == f"{name}-2"

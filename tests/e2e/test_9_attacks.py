@@ -176,7 +176,11 @@ def make_belongings(server: Server) -> Belongings:
 def call(belongings: Belongings, verb: str, route: str) -> tuple[str, str, Any]:
     """Return a request to a route for what is alice's, or with it."""
     query, body = everything(belongings)
-    return verb, f"{belongings.path(route)}?{query}", None if verb == "GET" else body
+    path = belongings.path(route)
+    # Where an artifact's name ends the path, a query is the rest of a name.
+    if not route.endswith("{artifact_path}"):
+        path += f"?{query}"
+    return verb, path, None if verb == "GET" else body
 
 
 def trace_of(trace: str, experiment: str, word: str) -> Any:

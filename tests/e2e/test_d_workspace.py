@@ -166,10 +166,29 @@ def test_readmes_lines_need_nothing_to_be_set_up(stack: Stack, machine: places.M
         "import json; run = mlflow.get_run(mlflow.active_run().info.run_id)",
         "print(json.dumps([mlflow.get_experiment(run.info.experiment_id).name, run.data.metrics]))",
     )
-    cells = [{"cell_type": "code", "metadata": {}, "source": [one]} for one in (FIRST, *look)]
+    empty: dict[str, Any] = {"execution_count": None, "metadata": {}, "outputs": []}
+    cells = [{"cell_type": "code", "source": [one], **empty} for one in (FIRST, *look)]
     notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     said = work(machine, "run_notebook.py", stack, notebook=notebook, parameters={})
     assert said == ["workspace", {"hello": 1}]
+
+
+def test_the_server_is_below_a_path_of_its_host(
+    stack: Stack, machine: places.Machine, tmp_path: Path
+) -> None:
+    packages.need("chromium", "chromium-driver")
+    outputs = stack.outputs()
+    uri = outputs["tracking_uri"]
+    assert uri == f"http://{TRACKING}"
+    up.wait(uri, up.address_in(outputs["hosts_line"]), None, outputs["client_env"])
+    report = machine.run("first_run.py", client_env=stack.client_env(), seconds=60)
+    assert report == {"answer": 42.0, "greeting": "hello"}
+    exporters.assert_spans_arrive(machine, stack.client_env())
+    user = stack.client_env()
+    seen = look(machine, user, f"{uri}/#/experiments", tmp_path / "page.png", "first", "my-app")
+    errors = [one["message"] for one in seen["console"] if one["level"] == "SEVERE"]
+    assert [message for message in errors if LATE not in message] == []
+    assert "my-app" in seen["text"]
 
 
 def test_jupyterlab_works_in_a_browser(
@@ -222,21 +241,3 @@ def test_the_token_is_in_no_environment(stack: Stack) -> None:
 def test_secrets_are_kept(stack: Stack) -> None:
     assert "Jupyter Server" in canaries.logs(stack)[POD]
     canaries.assert_kept(stack)
-
-
-def test_the_server_is_below_a_path_of_its_host(
-    stack: Stack, machine: places.Machine, tmp_path: Path
-) -> None:
-    packages.need("chromium", "chromium-driver")
-    outputs = stack.outputs()
-    uri = outputs["tracking_uri"]
-    assert uri == f"http://{TRACKING}"
-    up.wait(uri, up.address_in(outputs["hosts_line"]), None, outputs["client_env"])
-    report = machine.run("first_run.py", client_env=stack.client_env(), seconds=60)
-    assert report == {"answer": 42.0, "greeting": "hello"}
-    exporters.assert_spans_arrive(machine, stack.client_env())
-    user = stack.client_env()
-    seen = look(machine, user, f"{uri}/#/experiments", tmp_path / "page.png", "first", "my-app")
-    errors = [one["message"] for one in seen["console"] if one["level"] == "SEVERE"]
-    assert [message for message in errors if LATE not in message] == []
-    assert "my-app" in seen["text"]
