@@ -42,14 +42,9 @@ class Allowed:
                 fnmatchcase(name, pattern) for pattern, of in self._names if of in ("", port)
             )
         address = getattr(address, "ipv4_mapped", None) or address
-        return (
-            any(address in network for network, of in self._networks if of in ("", port))
-            or (
-                "*",
-                "",
-            )
-            in self._names
-        )
+        if ("*", "") in self._names:
+            return True
+        return any(address in network for network, of in self._networks if of in ("", port))
 
 
 def _split(entry: str) -> tuple[str, str]:

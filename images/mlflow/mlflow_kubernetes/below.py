@@ -26,7 +26,7 @@ class Below:
         if self._prefix and scope["type"] == "http":
             path: str = scope["path"]
             if path == self._prefix:
-                # Without the slash, what the page asks for relatively is beside the prefix.
+                # Without the slash, the page's relative addresses would lie beside the prefix.
                 query = scope["query_string"].decode()
                 app = RedirectResponse(f"{self._prefix}/{'?' if query else ''}{query}")
             elif path.startswith(f"{self._prefix}/"):

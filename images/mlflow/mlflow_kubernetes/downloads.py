@@ -37,8 +37,8 @@ from mlflow_kubernetes.streams import Artifact, StreamDownloadMixin, transfer
 
 T = TypeVar("T")
 
-# Of a worker, for all downloads: each takes one while the store gives it a piece, and none while
-# its reader takes that. A store that hangs holds these, and nobody else's.
+# Threads of one worker that read from the store. A download holds a thread only while the store
+# sends a piece, so a slow client holds none. A store that hangs blocks these threads alone.
 _READERS = ThreadPoolExecutor(16, "download")
 
 # Spans in a database, and those that were archived: MLflow's handler has them in memory.
@@ -52,13 +52,24 @@ _noted: ContextVar[list[tuple[StreamDownloadMixin, str]]] = ContextVar("noted")
 
 def install() -> None:
     """Take the place of MLflow's handlers; in effect for applications that are made after it."""
-    router = mlflow_router.artifact_router
-    for route in list(router.routes):
-        if isinstance(route, APIRoute) and route.endpoint is mlflow_router.download_artifact:
-            router.routes.remove(route)
-            router.add_api_route(route.path, _download, methods=["GET"])
+    replace_endpoint(mlflow_router.download_artifact, _download, "GET")
     handlers._send_artifact = _note
     server.get_trace_artifact_handler = _note_trace_artifact
+
+
+def replace_endpoint(theirs: Callable[..., Any], ours: Callable[..., Any], method: str) -> None:
+    """Serve the routes of one endpoint of MLflow's artifact router by another endpoint.
+
+    Args:
+        theirs: The endpoint that is replaced, on each of its paths.
+        ours: The endpoint that takes its place.
+        method: The HTTP method of these routes.
+    """
+    router = mlflow_router.artifact_router
+    for route in list(router.routes):
+        if isinstance(route, APIRoute) and route.endpoint is theirs:
+            router.routes.remove(route)
+            router.add_api_route(route.path, ours, methods=[method])
 
 
 async def serve_page(call_flask: Callable[[Send], Any], request: Request, send: Send) -> None:

@@ -95,7 +95,7 @@ class Gate:
                 message = "Too many passwords are being checked: try again"
                 return _refusal(HTTPStatus.TOO_MANY_REQUESTS, message)
             check = self._begin(key, login)
-        # A client that leaves takes nothing from others who wait for the same.
+        # A client that disconnects does not end the check: other requests may wait for that check.
         done, _ = await asyncio.wait([check], timeout=_PATIENCE_SECONDS)
         if not done or check.exception():
             message = "The database of users does not answer: try again"

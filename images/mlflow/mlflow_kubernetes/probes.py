@@ -84,7 +84,7 @@ class Databases:
             return self._answered
         if self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(self._ask())
-        # One that hangs is left to its own time limit, for its thread cannot be ended.
+        # A thread cannot be ended, so a check that hangs ends by its own time limit.
         done, _ = await asyncio.wait([self._asking], timeout=_PATIENCE_SECONDS + 0.5)
         if not done:
             _logger.error("not ready: a database did not answer in time")

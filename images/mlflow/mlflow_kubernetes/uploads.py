@@ -1,7 +1,6 @@
 """Uploads by clients: refused before their content is read, where they cannot be what was meant."""
 
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.server import artifact_router as mlflow_router
@@ -13,11 +12,7 @@ from mlflow_kubernetes.streams import Artifact, StreamDownloadMixin
 
 def install() -> None:
     """Take the place of MLflow's handler; in effect for applications that are made after it."""
-    router = mlflow_router.artifact_router
-    for route in list(router.routes):
-        if isinstance(route, APIRoute) and route.endpoint is mlflow_router.upload_artifact:
-            router.routes.remove(route)
-            router.add_api_route(route.path, _upload, methods=["PUT"])
+    downloads.replace_endpoint(mlflow_router.upload_artifact, _upload, "PUT")
 
 
 async def _upload(artifact_path: str, request: Request) -> Response:
