@@ -12,7 +12,7 @@ _FENCE = "```"
 RUN = {
     "README.md, Point a client at it, 1": "tests/e2e/test_3_documents.py",
     "README.md, Point a client at it, 2": "tests/e2e/test_3_documents.py",
-    "README.md, Who gets in, 1": "tests/e2e/test_3_documents.py",
+    "README.md, Who gets in, 1": "tests/e2e/readers.py",
     "README.md, Traces from any OpenTelemetry exporter, 1": "tests/e2e/exporters.py",
     "README.md, Work in the cluster, 1": "tests/e2e/test_d_workspace.py",
     "README.md, Change things, 1": "tests/unit/test_documents.py",
@@ -26,6 +26,11 @@ RUN = {
     "docs/settings.md, Webhooks, model providers and proxies, 1": "tests/unit/test_documents.py",
     "docs/settings.md, Webhooks, model providers and proxies, 2": "tests/unit/test_documents.py",
     "docs/users.md, Let somebody in, 1": "tests/e2e/test_3_documents.py",
+    "docs/moving-data.md, 2. The database, 1": "tests/e2e/test_f_moving_data.py",
+    "docs/moving-data.md, 3. The artifacts, 1": "tests/e2e/test_f_moving_data.py",
+    "docs/moving-data.md, 3. The artifacts, 2": "tests/e2e/test_f_moving_data.py",
+    "docs/troubleshooting.md, Troubleshooting, 1": "tests/e2e/replaced_password.py",
+    "docs/troubleshooting.md, Troubleshooting, 2": "tests/e2e/replaced_password.py",
 }
 """The file of the test that runs a block, by the block's name."""
 NOT_RUN = {
@@ -37,9 +42,6 @@ NOT_RUN = {
     "docs/ingress.md, Traefik in the place of ingress-nginx, 1": "arguments, which the lab's has",
     "docs/settings.md, A database that somebody else runs, 2": "takes the block above it",
     "docs/moving-data.md, 1. A second stack, 1": "a second stack by `make up`: minutes",
-    "docs/moving-data.md, 2. The database, 1": "takes the second stack",
-    "docs/moving-data.md, 3. The artifacts, 1": "takes the second stack",
-    "docs/troubleshooting.md, Troubleshooting, 1": "takes a database with a password that is wrong",
 }
 """Why no test runs a block, by the block's name."""
 

@@ -14,7 +14,12 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+
+from commands import images
 from commands import stack as stacks
+from commands.cluster import Cluster
+from commands.lab_cluster import LabCluster
 from lab import node, paths
 from tests.e2e.programs import ENDS_WITH_US
 from tests.e2e.waiting import wait_until
@@ -34,7 +39,7 @@ exit
 
 @dataclass(frozen=True)
 class Outside:
-    """A PostgreSQL with MLflow's database and an old one, a MySQL with an empty one, and a MinIO
+    """A PostgreSQL with MLflow's database and an old one, a MySQL with two empty ones, and a MinIO
     with a bucket, all on TLS."""
 
     database_port: int
@@ -60,10 +65,10 @@ class Outside:
         login = f"{user}:{quote(password or self.password, safe='')}"
         return f"postgresql+psycopg2://{login}@{ADDRESS}:{port or self.database_port}/{name}"
 
-    def mysql_uri(self, host: str = ADDRESS) -> str:
-        """Return the address of the empty database."""
+    def mysql_uri(self, host: str = ADDRESS, *, name: str = "mlflow") -> str:
+        """Return the address of an empty database."""
         login = f"mlflow:{quote(self.password, safe='')}"
-        return f"mysql+pymysql://{login}@{host}:{self.mysql_port}/mlflow"
+        return f"mysql+pymysql://{login}@{host}:{self.mysql_port}/{name}"
 
     def endpoint(self, port: int = 0) -> str:
         """Return the address of the store."""
@@ -71,9 +76,13 @@ class Outside:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Outside]:
-    """Have all servers running while the block runs."""
+def running(cluster: Cluster, folder: Path) -> Iterator[Outside]:
+    """Have all servers running while the block runs, or skip the test that asks for them."""
+    if not isinstance(cluster, LabCluster):
+        pytest.skip("the cluster's pods may not reach this machine")
     settings = stacks.settings("minikube")
+    for name in ("postgres", "mysql"):
+        images.provide(cluster, settings | {"backendStore": name})
     # What a URL and JSON write in another way is looked for in all of them.
     password, key = (f'{secrets.token_hex(16)}/@:%+"' for _ in range(2))
     with ExitStack() as stack:
@@ -94,8 +103,10 @@ def running(folder: Path) -> Iterator[Outside]:
         database_ca += certificate(mysql / "tls", f"IP:{ADDRESS}", owner=999)
         (mysql / "docker-entrypoint-initdb.d" / "users.sql").write_text(
             "create database mlflow character set utf8mb4;\n"
+            "create database users character set utf8mb4;\n"
             f"create user mlflow identified by '{password}' require ssl;\n"
             "grant all on mlflow.* to mlflow;\n"
+            "grant all on users.* to mlflow;\n"
         )
         objects = minio / "data" / BUCKET
         for made in (minio / "dev", minio / "proc", objects):

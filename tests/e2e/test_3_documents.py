@@ -1,50 +1,19 @@
 """What the documents print works for everybody they make: their own blocks, run as they are."""
 
-import json
 import secrets
-import subprocess
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
 from tests.documents import block
 from tests.e2e import places
-from tests.e2e.programs import run
+from tests.e2e.readers import Reader
 from tests.e2e.stack import Stack
 
 CLIENT_ENV = block("README.md, Point a client at it, 1")
 CLIENT = block("README.md, Point a client at it, 2")
-ADD_USER = block("README.md, Who gets in, 1")
 GRANT = block("docs/users.md, Let somebody in, 1")
 LAST_RUN = "python tests/e2e/client/last_run.py"
-
-
-class Reader:
-    """Somebody who copies blocks into a shell, in the clone, on a machine with a client."""
-
-    def __init__(self, stack: Stack, machine: places.Machine) -> None:
-        self._admins = dict(stack.environment)
-        self._clients = machine.environment({})
-        # Both: `make` runs the programs of the first, and a client is found in the second.
-        self._clients["PATH"] = f"{places.VENV / 'bin'}:{self._admins['PATH']}"
-
-    def run(self, script: str, *, admin: bool = False) -> subprocess.CompletedProcess[str]:
-        """Run what was copied; an admin's shell finds the stack, and another one does not."""
-        environment = {**self._clients, **(self._admins if admin else {})}
-        environment["PATH"] = self._clients["PATH"]
-        return run(["bash", "-euo", "pipefail", "-c", script], environment, seconds=180)
-
-    def report(self, script: str, *, admin: bool = False) -> Any:
-        """Run what was copied, and return its last line, which is JSON."""
-        return json.loads(self.run(script, admin=admin).stdout.splitlines()[-1])
-
-    def add_user(self, name: str) -> str:
-        """Make a user as README says, and return what is printed for that user's shell."""
-        said = self.run(ADD_USER.replace(" alice", f" {name}"), admin=True)
-        # Nothing but what a user needs is said, warnings of MLflow's parts for instance.
-        assert said.stderr == f"user {name} made\n"
-        return said.stdout
 
 
 @pytest.fixture(scope="module")

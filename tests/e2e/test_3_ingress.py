@@ -1,11 +1,9 @@
 """What proxies like to cut off or hold back passes the ingress controller whole."""
 
-import json
-
 import pytest
 
 from commands import up
-from tests.e2e import exporters, places
+from tests.e2e import exporters, odd_names, places
 from tests.e2e.stack import Stack
 from tests.e2e.waiting import wait_until
 
@@ -56,19 +54,4 @@ def test_make_up_asks_as_a_client_does(stack: Stack) -> None:
 def test_names_that_need_escaping_pass_or_are_refused(
     stack: Stack, machine: places.Machine
 ) -> None:
-    # Not `a%20b`: MLflow's client decodes it before it is sent (docs/troubleshooting.md).
-    kept = ["a space", "50%", "a;b", "a&b=c", "a+b", "a@b:c", "~a", "é 日本", "[a]{b}|c^d"]
-    refused = ["loss#1.txt", "loss#2.txt", "plot#1.png", "what?.txt"]
-    # A controller may refuse it before the server does.
-    by_either = "x%2Fy.txt"
-    back = machine.run(
-        "log_odd_names.py",
-        client_env=stack.client_env(),
-        seconds=120,
-        stdin=json.dumps([*kept, *refused, by_either]),
-    )
-    assert {name: back[name] for name in kept} == dict.fromkeys(kept, True)
-    for name in refused:
-        assert "Invalid path: " in back[name]
-        assert "rename the file" in back[name]
-    assert isinstance(back[by_either], str), "no file was stored"
+    odd_names.assert_kept_or_refused(machine, stack.client_env())

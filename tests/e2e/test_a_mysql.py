@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.e2e import collecting, places
+from tests.e2e import collecting, places, replaced_password
 from tests.e2e.bad_input import NUL, Api, problem
 from tests.e2e.databases import MYSQL
 from tests.e2e.pair import Pair
@@ -72,3 +72,8 @@ class TestOnMysqlAndMinio(Pair):
     def test_a_server_lives_while_the_database_is_sick(self, stack: Stack, harm: str) -> None:
         with stack.kubectl.forwarded("service/mlflow", 5000) as port:
             assert_lives_and_comes_back(stack, port, harm)
+
+    @pytest.mark.long
+    def test_its_password_can_be_replaced(self, stack: Stack, machine: places.Machine) -> None:
+        replaced_password.assert_can_be_replaced(stack)
+        machine.run("first_run.py", client_env=stack.client_env(), seconds=120)

@@ -12,11 +12,8 @@ from typing import Any
 
 import pytest
 
-from commands import images
-from commands import stack as stacks
 from commands.cluster import Cluster
-from commands.lab_cluster import LabCluster
-from tests.e2e import canaries, outside, places
+from tests.e2e import canaries, odd_names, outside, places
 from tests.e2e.alone import alone, machine_of
 from tests.e2e.kubectl import Kubectl, restarts
 from tests.e2e.outside import Outside
@@ -36,11 +33,7 @@ WRONG = "wr0ng-all-the-same"
 
 @pytest.fixture(scope="module")
 def servers(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
-    if not isinstance(cluster, LabCluster):
-        pytest.skip("the cluster's pods may not reach this machine")
-    for database in ("postgres", "mysql"):
-        images.provide(cluster, stacks.settings("minikube") | {"backendStore": database})
-    with outside.running(tmp_path_factory.mktemp("outside")) as servers:
+    with outside.running(cluster, tmp_path_factory.mktemp("outside")) as servers:
         yield servers
 
 
@@ -141,6 +134,12 @@ def test_client_does_all_its_work(stack: Stack, machine: places.Machine, servers
     print(report["artifacts"])
     assert_all_came_back(report, SMALL, MEDIUM)
     assert list((servers.objects / "team" / "mlflow").iterdir())
+
+
+def test_names_that_need_escaping_pass_or_are_refused(
+    stack: Stack, machine: places.Machine
+) -> None:
+    odd_names.assert_kept_or_refused(machine, stack.client_env())
 
 
 def test_every_connection_to_the_database_is_verified(stack: Stack) -> None:
