@@ -19,7 +19,7 @@ import yaml
 
 from components import ARTIFACT_STORES, BACKEND_STORES, EgressArgs, IngressArgs
 from components._egress import ways_out
-from components._uris import tls_conflict
+from components._kubernetes.uris import tls_conflict
 from components.tracking_server import pool_size
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"

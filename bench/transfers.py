@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components._network import client_labels
+from components._kubernetes.network_policies import client_labels
 from tests.e2e import processes
 from tests.e2e.kubectl import Kubectl, ready
 from tests.e2e.stack import Stack

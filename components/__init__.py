@@ -1,56 +1,20 @@
 """Reusable components of MLflow on Kubernetes: stores, tracking server, client workspace."""
 
-from typing import Any, Protocol
-
-import pulumi
-
-from components._egress import EgressArgs
-from components._ingress import IngressArgs, let_solvers_in
-from components._pods import Credentials
-from components.client_workspace import ClientWorkspace, ClientWorkspaceArgs
-from components.existing_hdfs import ExistingHdfs, ExistingHdfsArgs
-from components.external_database import ExternalDatabase, ExternalDatabaseArgs
-from components.hdfs import Hdfs, HdfsArgs
-from components.local_certificate import LocalCertificate, LocalCertificateArgs
-from components.minio import Minio, MinioArgs
-from components.mysql import Mysql, MysqlArgs
-from components.place import Place
-from components.postgres import Postgres, PostgresArgs
-from components.s3 import S3, S3Args
-from components.tracking_server import TrackingServer, TrackingServerArgs
-
-
-class BackendStore(Protocol):
-    """What every backend store publishes, wherever it runs."""
-
-    credentials: Credentials
-    """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and, where there are users,
-    ``MLFLOW_AUTH_DATABASE_URI``; known once the store takes queries."""
-    connections: int
-    """How many connections MLflow may hold at once."""
-
-    def __init__(
-        self, name: str, args: Any, opts: pulumi.ResourceOptions | None = None
-    ) -> None: ...
-
-
-class ArtifactStore(Protocol):
-    """What every artifact store publishes, wherever it runs."""
-
-    artifact_root: pulumi.Output[str]
-    """Where artifacts are kept, as a URI that MLflow reads."""
-    endpoint_url: pulumi.Output[str]
-    """URL of the store outside the cluster; empty where it has none."""
-    credentials: Credentials
-    """The Secret with key ``MLFLOW_ARTIFACTS_DESTINATION`` and all that the store's client needs;
-    known once the store takes artifacts."""
-    client_env: pulumi.Output[dict[str, str]]
-    """The environment of a client that reaches the store itself; secret where a key is in it."""
-
-    def __init__(
-        self, name: str, args: Any, opts: pulumi.ResourceOptions | None = None
-    ) -> None: ...
-
+from ._egress import EgressArgs
+from ._kubernetes.pods import Credentials
+from ._kubernetes.publishing import IngressArgs, let_solvers_in
+from .artifact_stores.existing_hdfs import ExistingHdfs, ExistingHdfsArgs
+from .artifact_stores.hdfs import Hdfs, HdfsArgs
+from .artifact_stores.minio import Minio, MinioArgs
+from .artifact_stores.s3 import S3, S3Args
+from .backend_stores.external_database import ExternalDatabase, ExternalDatabaseArgs
+from .backend_stores.mysql import Mysql, MysqlArgs
+from .backend_stores.postgres import Postgres, PostgresArgs
+from .client_workspace import ClientWorkspace, ClientWorkspaceArgs
+from .contracts import ArtifactStore, BackendStore
+from .local_certificate import LocalCertificate, LocalCertificateArgs
+from .stack_namespace import Place
+from .tracking_server import TrackingServer, TrackingServerArgs
 
 BACKEND_STORES: dict[str, type[BackendStore]] = {
     "postgres": Postgres,

@@ -10,10 +10,10 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_random as random
 
-from components._labels import labels, metadata
-from components._network import CLOUDS, INTERNET, Path, namespaces, networks
-from components._pods import FILES, Credentials
-from components._uris import fingerprint
+from ._kubernetes.labels import labels, metadata
+from ._kubernetes.network_policies import CLOUDS, INTERNET, Path, namespaces, networks
+from ._kubernetes.pods import FILES, Credentials
+from ._kubernetes.uris import fingerprint
 
 INTERNET_NAME = "internet"
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"

@@ -9,9 +9,9 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_random as random
 
-from components._labels import labels, metadata
-from components._pods import Credentials
-from components._uris import fingerprint
+from ._kubernetes.labels import labels, metadata
+from ._kubernetes.pods import Credentials
+from ._kubernetes.uris import fingerprint
 
 ADMIN = "admin"
 """The user who may do anything (images/mlflow/mlflow_kubernetes/auth.py)."""

@@ -6,13 +6,13 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_random as random
 
-from components._data_server import DATA_VOLUME, data_server
-from components._ingress import IngressArgs, from_ingress, public_url, publish
-from components._labels import labels, metadata, selector
-from components._network import DNS, INTERNET, after, policy
-from components._pods import Credentials, http_probe, resources, restricted_pod
-from components._uris import fingerprint, service_host
-from components._validate import known_keys
+from ._kubernetes.arguments import known_keys
+from ._kubernetes.data_server import DATA_VOLUME, data_server
+from ._kubernetes.labels import labels, metadata, selector
+from ._kubernetes.network_policies import DNS, INTERNET, after, policy
+from ._kubernetes.pods import Credentials, http_probe, resources, restricted_pod
+from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publish
+from ._kubernetes.uris import fingerprint, service_host
 
 PORT = 8888
 WORKSPACE_USER = 1000

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from components._labels import labels, metadata
-from components._validate import known_keys
+from ._kubernetes.arguments import known_keys
+from ._kubernetes.labels import labels, metadata
 
 _FIRST_YEAR, _LAST_YEAR = 2026, 2056
 """The authority's years: it is fixed, so that who trusts it need not do so again."""

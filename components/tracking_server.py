@@ -5,7 +5,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components._egress import (
+from ._egress import (
     INTERNET_NAME,
     EgressArgs,
     Way,
@@ -13,11 +13,11 @@ from components._egress import (
     egress_environment,
     ways_out,
 )
-from components._ingress import IngressArgs, from_ingress, public_url, publish
-from components._labels import labels, metadata, selector
-from components._login import ADMIN, Login
-from components._network import Path, client_labels, namespaces, server_policies
-from components._pods import (
+from ._kubernetes.arguments import known_keys, recorded
+from ._kubernetes.availability import apart, one_away_at_most
+from ._kubernetes.labels import labels, metadata, selector
+from ._kubernetes.network_policies import Path, client_labels, namespaces, server_policies
+from ._kubernetes.pods import (
     SERVER_USER,
     Credentials,
     http_probe,
@@ -28,9 +28,9 @@ from components._pods import (
     restarts_with,
     restricted_pod,
 )
-from components._replicas import apart, one_away_at_most
-from components._uris import service_host
-from components._validate import known_keys, recorded
+from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publish
+from ._kubernetes.uris import service_host
+from ._login import ADMIN, Login
 
 PORT = 5000
 _MODEL_SOURCES = "^(runs|models|mlflow-artifacts):|^(dummy-source|prompt-template)$"

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from commands import stack as stacks
-from components._hadoop import configuration_xml
+from components.artifact_stores._hadoop import configuration_xml
 from tests.e2e.outside import ADDRESS, apart, free_port, image_files, listens, program
 from tests.e2e.waiting import wait_until
 

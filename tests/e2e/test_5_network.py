@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from components._network import client_labels
+from components._kubernetes.network_policies import client_labels
 from lab import ingress, paths
 from tests.declared import TCP, declared
 from tests.e2e import places, processes

@@ -93,7 +93,7 @@ def test_what_cannot_be_used_is_told_in_a_line_and_the_server_stays(
         stack.set(hdfsUri=hdfs.uri, hdfsUser=outside_hdfs.OWNER)
     assert line.format(uri=hdfs.uri) in said
     assert "Traceback" not in said
-    # Its own 15 s bound a check (components/_checked.py); the rest, of a minute, is the machine's.
+    # A check is bounded by 15 s (components/_kubernetes/preflight.py); the machine takes the rest.
     assert seconds < 180, "a mistake is told while its maker still looks"
     pod = stack.kubectl.pod("mlflow")
     assert (pod["metadata"]["uid"], restarts(pod)) == (server, 0)

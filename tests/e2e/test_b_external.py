@@ -333,7 +333,7 @@ def test_what_cannot_be_used_is_told_within_a_minute_and_touches_nothing(
     print(f"{took:.0f} s")
     for reason in reasons:
         assert re.search(reason, said), said
-    # Its own 15 s bound a check (components/_checked.py); the rest, of a minute, is the machine's.
+    # A check is bounded by 15 s (components/_kubernetes/preflight.py); the machine takes the rest.
     assert took < 180
     assert untouched(stack) == kept
     chosen = {"wrong": WRONG, "password": servers.password, "key": servers.key}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components._labels import NAMESPACE_LABELS
+from components._kubernetes.labels import NAMESPACE_LABELS
 from tests.e2e.kubectl import Kubectl
 from tests.e2e.programs import run
 from tests.rendered.examples import outcome

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components._labels import PART_OF_THE_STACK
-from components._network import client_labels
+from components._kubernetes.labels import PART_OF_THE_STACK
+from components._kubernetes.network_policies import client_labels
 from tests.scan.conftest import HERE
 from tests.scan.exclusions import EXCLUSIONS
 from tests.unit.recorder import pod_template

@@ -16,7 +16,7 @@ from components import (
     PostgresArgs,
     TrackingServerArgs,
 )
-from components._uris import database_uri
+from components._kubernetes.uris import database_uri
 from components.tracking_server import allowed_hosts, pool_size
 from tests.unit.recorder import Recorded, record
 

@@ -11,7 +11,7 @@ import pulumi
 import pytest
 
 from components import S3, ExternalDatabase, S3Args
-from components._uris import with_authority, with_connect_timeout
+from components._kubernetes.uris import with_authority, with_connect_timeout
 from tests.unit.recorder import CERTIFICATE, Recorded, record, run_stack
 from tests.unit.test_program import content
 

@@ -193,7 +193,7 @@ def test_every_object_has_a_name_and_is_in_the_namespace(either: Recorded) -> No
 
 
 def test_a_killed_up_can_be_taken_up_again(stack: Recorded) -> None:
-    """Fixed names and one field manager: see components/_labels.py."""
+    """Fixed names and one field manager: see components/_kubernetes/labels.py."""
     for name, inputs in stack.kubernetes().items():
         if not name.startswith("Namespace"):
             annotations = inputs["metadata"]["annotations"]

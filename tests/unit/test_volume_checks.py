@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components import mysql, postgres
+from components.backend_stores import mysql, postgres
 
 POSTGRES = "postgres (PostgreSQL) {}.6 (Debian {}.6-1.pgdg13+1)"
 MYSQL = "mysqld  Ver {} for Linux on x86_64 (MySQL Community Server - GPL)"

@@ -5,11 +5,11 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
-from components._checked import checked_credentials
-from components._hadoop import configuration_xml
-from components._network import Path, outside
-from components._pods import FILES, Credentials
-from components._validate import known_keys
+from .._kubernetes.arguments import known_keys
+from .._kubernetes.network_policies import Path, outside
+from .._kubernetes.pods import FILES, Credentials
+from .._kubernetes.preflight import checked_credentials
+from ..artifact_stores._hadoop import configuration_xml
 
 
 class ExistingHdfsArgs(TypedDict):

@@ -6,10 +6,10 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_random as random
 
-from components._labels import labels, metadata
-from components._network import Path, after, client_labels, client_policy
-from components._pods import Credentials, once_done, python_job
-from components._uris import fingerprint
+from .._kubernetes.labels import labels, metadata
+from .._kubernetes.network_policies import Path, after, client_labels, client_policy
+from .._kubernetes.pods import Credentials, once_done, python_job
+from .._kubernetes.uris import fingerprint
 
 CHECK_SECONDS = 15
 """How long a check waits for an answer; with the pod's own start it is over within a minute."""

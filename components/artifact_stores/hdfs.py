@@ -5,10 +5,10 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components._data_server import DATA_VOLUME, data_server
-from components._hadoop import configuration_xml
-from components._labels import labels, metadata, selector
-from components._network import (
+from .._kubernetes.arguments import known_keys
+from .._kubernetes.data_server import DATA_VOLUME, data_server
+from .._kubernetes.labels import labels, metadata, selector
+from .._kubernetes.network_policies import (
     DNS,
     Path,
     after,
@@ -18,7 +18,7 @@ from components._network import (
     pods,
     policy,
 )
-from components._pods import (
+from .._kubernetes.pods import (
     Credentials,
     exec_probe,
     once_done,
@@ -26,8 +26,8 @@ from components._pods import (
     resources,
     restricted_pod,
 )
-from components._uris import fingerprint, service_host
-from components._validate import known_keys
+from .._kubernetes.uris import fingerprint, service_host
+from ..artifact_stores._hadoop import configuration_xml
 
 RPC_PORT = 8020
 DATA_PORT = 9866

@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 import pulumi
 
-from components._checked import checked_credentials
-from components._network import Path, networks, outside
-from components._pods import FILES, Credentials
-from components._validate import known_keys, recorded
+from .._kubernetes.arguments import known_keys, recorded
+from .._kubernetes.network_policies import Path, networks, outside
+from .._kubernetes.pods import FILES, Credentials
+from .._kubernetes.preflight import checked_credentials
 
 _CA_FILE = "s3-ca.pem"
 

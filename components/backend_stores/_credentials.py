@@ -3,10 +3,10 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components._labels import metadata
-from components._network import client_labels
-from components._pods import Credentials
-from components._uris import database_uri, fingerprint
+from .._kubernetes.labels import metadata
+from .._kubernetes.network_policies import client_labels
+from .._kubernetes.pods import Credentials
+from .._kubernetes.uris import database_uri, fingerprint
 
 DATABASE = "mlflow"
 AUTH_DATABASE = "mlflow_auth"

@@ -6,11 +6,11 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_random as random
 
-from components._data_server import DATA_VOLUME, data_server
-from components._ingress import IngressArgs, from_ingress, public_url, publish
-from components._labels import labels, metadata, selector
-from components._network import Path, client_labels, namespaces, server_policies
-from components._pods import (
+from .._kubernetes.arguments import known_keys
+from .._kubernetes.data_server import DATA_VOLUME, data_server
+from .._kubernetes.labels import labels, metadata, selector
+from .._kubernetes.network_policies import Path, client_labels, namespaces, server_policies
+from .._kubernetes.pods import (
     Credentials,
     http_probe,
     once_done,
@@ -19,8 +19,8 @@ from components._pods import (
     restricted_pod,
     secrets_env,
 )
-from components._uris import fingerprint, service_host
-from components._validate import known_keys
+from .._kubernetes.publishing import IngressArgs, from_ingress, public_url, publish
+from .._kubernetes.uris import fingerprint, service_host
 
 API_PORT = 9000
 CONSOLE_PORT = 9001

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components._labels import metadata, selector
-from components._pods import Credentials, pod_labels, resources
-from components._replicas import apart, one_away_at_most
+from .._kubernetes.availability import apart, one_away_at_most
+from .._kubernetes.labels import metadata, selector
+from .._kubernetes.pods import Credentials, pod_labels, resources
 
 DATA_VOLUME = "data"
 """Name under which the pod mounts the volume."""

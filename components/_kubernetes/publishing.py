@@ -6,8 +6,8 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components._labels import PART_OF_THE_STACK, metadata
-from components._network import Path, namespaces, policy
+from .._kubernetes.labels import PART_OF_THE_STACK, metadata
+from .._kubernetes.network_policies import Path, namespaces, policy
 
 ARTIFACT_ANNOTATIONS = {
     # By default nginx refuses every body over 1 MB with 413: no model could be logged.

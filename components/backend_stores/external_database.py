@@ -4,11 +4,11 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
-from components._checked import checked_credentials
-from components._network import Path, outside
-from components._pods import FILES, Credentials
-from components._uris import database_port, tls_conflict, with_authority, with_connect_timeout
-from components._validate import known_keys, recorded
+from .._kubernetes.arguments import known_keys, recorded
+from .._kubernetes.network_policies import Path, outside
+from .._kubernetes.pods import FILES, Credentials
+from .._kubernetes.preflight import checked_credentials
+from .._kubernetes.uris import database_port, tls_conflict, with_authority, with_connect_timeout
 
 _CA_FILE = "database-ca.pem"
 

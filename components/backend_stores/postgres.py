@@ -6,13 +6,13 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_random as random
 
-from components._data_server import DATA_VOLUME, data_server, volume_check
-from components._database import AUTH_DATABASE, DATABASE, database_credentials
-from components._labels import labels, metadata, selector
-from components._network import server_policies
-from components._pods import Credentials, exec_probe, resources, restricted_pod, secret_env
-from components._uris import fingerprint, service_host
-from components._validate import known_keys
+from .._kubernetes.arguments import known_keys
+from .._kubernetes.data_server import DATA_VOLUME, data_server, volume_check
+from .._kubernetes.labels import labels, metadata, selector
+from .._kubernetes.network_policies import server_policies
+from .._kubernetes.pods import Credentials, exec_probe, resources, restricted_pod, secret_env
+from .._kubernetes.uris import fingerprint, service_host
+from ..backend_stores._credentials import AUTH_DATABASE, DATABASE, database_credentials
 
 PORT = 5432
 USER = "mlflow"

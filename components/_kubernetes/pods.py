@@ -6,8 +6,8 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components._labels import metadata
-from components._uris import fingerprint
+from .._kubernetes.labels import metadata
+from .._kubernetes.uris import fingerprint
 
 SERVER_USER = 1000
 """User id in the server image (images/mlflow/Dockerfile)."""

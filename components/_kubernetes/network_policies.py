@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components._labels import PART_OF_THE_STACK, metadata
+from .._kubernetes.labels import PART_OF_THE_STACK, metadata
 
 _NAME = "kubernetes.io/metadata.name"  # on every namespace, by Kubernetes itself
 

@@ -3,7 +3,7 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components._labels import metadata
+from .._kubernetes.labels import metadata
 
 
 def apart(picked: dict[str, str]) -> k8s.core.v1.AffinityArgs:

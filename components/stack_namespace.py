@@ -3,9 +3,9 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components._labels import NAMESPACE_LABELS
-from components._network import default_deny
-from components.existing_namespace import existing_namespace, volumes_go_with_the_stack
+from ._kubernetes.existing_namespace import existing_namespace, volumes_go_with_the_stack
+from ._kubernetes.labels import NAMESPACE_LABELS
+from ._kubernetes.network_policies import default_deny
 
 
 class Place:

@@ -5,8 +5,8 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components._labels import PART_OF_THE_STACK, metadata
-from components._pods import once_done
+from .._kubernetes.labels import PART_OF_THE_STACK, metadata
+from .._kubernetes.pods import once_done
 
 _VOLUMES = "mlflow-volumes"
 

@@ -1,0 +1,1 @@
+"""Kubernetes objects that several components make; not part of the public API."""

@@ -1,0 +1,1 @@
+"""Backend stores: the database that MLflow keeps its records in."""
