@@ -13,14 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import crowd, load, transfers
+from bench import load, transfers
 from commands import ground, images
 from commands import stack as stacks
 from commands._main import CommandError, main, say
-from tests.e2e import places, processes
-from tests.e2e.kubectl import inventory, wait_for_nothing_more_than
-from tests.e2e.programs import ProgramError
-from tests.e2e.stack import Stack
+from harness import clients, crowd, pod_processes
+from harness.kubectl import inventory, wait_for_nothing_more_than
+from harness.pod_memory import Memory
+from harness.programs import ProgramError
+from harness.stack import Stack
 
 NAMESPACE = "mlflow-bench"
 APPS = ("mlflow", "postgres", "minio")
@@ -118,7 +119,7 @@ def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
     stack.change("up")
     found[UP].append(time.monotonic() - start)
     outputs = stack.outputs()
-    client = places.Machine(home, outputs["hosts_line"])
+    client = clients.Machine(home, outputs["hosts_line"])
     client_env = stack.client_env()
     client.run("first_run.py", client_env=client_env, seconds=120)
     found[FIRST_RUN].append(time.monotonic() - start)
@@ -127,7 +128,8 @@ def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
 
     time.sleep(REST_SECONDS)
     share = {
-        app: sum(processes.memory(one) for one in processes.of_pod(stack.kubectl.pod(app))) / 1024
+        app: sum(pod_processes.memory(one) for one in pod_processes.of_pod(stack.kubectl.pod(app)))
+        / 1024
         for app in APPS
     }
     if all(share.values()):  # otherwise the processes run on another machine
@@ -178,11 +180,11 @@ def note_crowd(stack: Stack, store: str, found: dict[Figure, list[float]]) -> No
     """Note the memory of a server with many clients, none of which may fail."""
     clients = crowd.Crowd(stack)
     for who, seconds in (("slow", SLOW_SECONDS), ("fast", 0)):
-        memory = transfers.Memory(stack.kubectl.pod("mlflow"))
+        memory = Memory(stack.kubectl.pod("mlflow"))
         with memory.watched():
             clients.move(seconds)
         found[CROWD[store, who]].append(memory.most)
-    rest = transfers.Memory(stack.kubectl.pod("mlflow"))
+    rest = Memory(stack.kubectl.pod("mlflow"))
     with rest.watched():
         time.sleep(REST_SECONDS)
     found[AFTERWARDS[store]].append(rest.last)
@@ -249,7 +251,7 @@ def command() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=2, help="times from nothing to nothing")
     rounds = parser.parse_args().rounds
-    places.make_virtual_environment()
+    clients.make_virtual_environment()
     found: dict[Figure, list[float]] = defaultdict(list)
     with ground.ready() as cluster, tempfile.TemporaryDirectory() as scratch:
         images.provide(cluster, stacks.settings("minikube") | {"artifactStore": "hdfs"})

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.e2e.stack import Stack, basic_login
+from harness.stack import Stack, basic_login
 
 CLIENTS = 8
 _BATCH = {

@@ -1,1 +1,1 @@
-"""Tests: `unit` needs no cluster, `plugins` speaks the protocol, `lab` and `e2e` are real."""
+"""Tests of the project. CONTRIBUTING.md names every folder and says what a folder needs."""

@@ -1,6 +1,5 @@
 """What every folder of tests uses: the cluster, groups that run at once, a table of durations."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -10,7 +9,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from commands import cluster as clusters
 
-_SHARES_THE_STACK = re.compile(r"tests/e2e/test_\d")
+_SHARED_STACK = "tests/e2e/shared_stack"
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +32,13 @@ def environment(cluster: clusters.Cluster) -> dict[str, str]:
 class _ByStack(LoadScopeScheduling):
     """Gives a process whole groups of tests, in order, where several processes run.
 
-    The files tests/e2e/test_<number>_*.py share one stack and run in the order of their names, so
-    they are one group. Each other file is a group of its own.
+    The modules in tests/e2e/shared_stack use one stack in the order that tests/e2e/conftest.py
+    gives, so they are one group. Each other file is a group of its own.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "shared stack" if _SHARES_THE_STACK.match(file) else file
+        return _SHARED_STACK if file.startswith(f"{_SHARED_STACK}/") else file
 
 
 # Not --dist=loadgroup: xdist 3.8 names groups in a private attribute that pytest 9.2 has no more.

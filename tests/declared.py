@@ -1,7 +1,7 @@
 """Who may reach whom, and at which port: all that is open, for each choice that a stack has.
 
 tests/unit/test_reachability.py compares it with what the rendered policies say in every variant,
-tests/e2e/test_5_network.py with what packets do.
+tests/e2e/shared_stack/test_network.py with what packets do.
 """
 
 import re

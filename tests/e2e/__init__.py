@@ -1,1 +1,1 @@
-"""The whole system on a real cluster: one file for each claim, in the order in which they run."""
+"""End-to-end tests on a cluster: on one shared stack, on stacks of their own, and what both use."""

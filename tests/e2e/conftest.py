@@ -1,20 +1,63 @@
-"""One stack for the whole run: made on a cluster that is found as `make up` finds one."""
+"""In which order the modules of end-to-end tests run, and the options of such a run."""
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from commands import cluster as clusters
-from commands import images
-from commands import stack as stacks
-from tests.e2e import places
-from tests.e2e.databases import DATABASES, POSTGRES, Database
-from tests.e2e.kubectl import Kubectl, Object, inventory
-from tests.e2e.stack import Stack
+from harness.backend_stores import DATABASES, POSTGRES
 
-NAMESPACE = "mlflow-e2e"
+SHARED_STACK = (
+    "test_up",
+    # These change nothing that another module relies on.
+    "test_artifacts",
+    "test_client",
+    "test_documents",
+    "test_ingress",
+    "test_login",
+    "test_browser",
+    "test_malformed_requests",
+    "test_outgoing_calls",
+    # These change objects or end pods, and leave the stack as it was.
+    "test_changed_by_others",
+    "test_update_strategy",
+    "test_kept_data",
+    "test_network",
+    "test_known_problems",
+    "test_healing",
+    "test_unresponsive_backends",
+    # The modules before this one leave logs and events, which this one searches for secrets.
+    "test_secrets",
+    # This one removes the stack and brings it up again: the data of the modules before is gone.
+    "test_destroy",
+    # The attacks leave users and logs behind, which the modules before this one would meet.
+    "test_attacks",
+    "test_interrupted_up",
+    "test_two_stacks",
+)
+"""The modules of shared_stack/, in the order in which they use the one stack."""
+OWN_STACK = (
+    "test_hdfs",
+    "test_mysql",
+    "test_existing_hdfs",
+    "test_external_stores",
+    "test_mysql_and_hdfs",
+    "test_workspace",
+    "test_failures",
+    "test_gateway",
+    "test_tls",
+    "test_wrong_settings",
+    "test_external_mysql",
+    "test_moving_data",
+)
+"""The modules of own_stack/, the longest first, so that processes end at about the same time."""
+_HERE = Path(__file__).parent
+_PLACES = {
+    _HERE / folder / f"{module}.py": (number, place)
+    for number, (folder, modules) in enumerate(
+        (("shared_stack", SHARED_STACK), ("own_stack", OWN_STACK))
+    )
+    for place, module in enumerate(modules)
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,59 +65,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
-
-
-@pytest.fixture(scope="session")
-def kubectl(environment: dict[str, str]) -> Kubectl:
-    return Kubectl(environment, NAMESPACE)
-
-
-@pytest.fixture(scope="session")
-def before(kubectl: Kubectl) -> set[Object]:
-    """Everything that the cluster held before the stack was made."""
-    # A run that was killed may have left its namespace.
-    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", seconds=180)
-    return inventory(kubectl)
-
-
-@pytest.fixture(scope="session")
-def database(pytestconfig: pytest.Config) -> Database:
-    """The backend store that the run was asked to test."""
-    return DATABASES[pytestconfig.getoption("--backend-store")]
-
-
-@pytest.fixture(scope="session")
-def stack(
-    cluster: clusters.Cluster,
-    before: set[Object],  # noqa: ARG001 (taken before anything is made)
-    database: Database,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Stack]:
-    """A stack that is up."""
-    images.provide(cluster, stacks.settings("minikube") | {"backendStore": database.name})
-    folder = tmp_path_factory.mktemp("stack")
-    stack = Stack.create(folder, cluster.environment, NAMESPACE, database)
-    stack.set(clientNamespaces=json.dumps([places.NAMESPACE]))
-    try:
-        # In full, so that what is shown can be searched for secrets.
-        stack.change("up", "--diff")
-        yield stack
-    finally:
-        stack.remove()
-
-
-@pytest.fixture(scope="session")
-def hosts(stack: Stack) -> str:
-    """The line that the stack tells its user to put in the hosts file."""
-    line: str = stack.outputs()["hosts_line"]
-    return line
-
-
-@pytest.fixture(scope="session")
-def machine(hosts: str, tmp_path_factory: pytest.TempPathFactory) -> places.Machine:
-    places.make_virtual_environment()
-    return places.Machine(tmp_path_factory.mktemp("home"), hosts)
+    """Put the modules into their order, and mark all of them as tests that take a cluster."""
+    ours = [item for item in items if _HERE in item.path.parents]
+    for item in ours:
+        item.add_marker(pytest.mark.e2e)
+        if item.path not in _PLACES:
+            raise pytest.UsageError(f"{item.path.name} has no place in {Path(__file__).name}")
+    ours.sort(key=lambda item: _PLACES[item.path])
+    # Tests of other folders stay where they are.
+    sorted_ones = iter(ours)
+    items[:] = [next(sorted_ones) if _HERE in item.path.parents else item for item in items]

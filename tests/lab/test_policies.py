@@ -1,6 +1,6 @@
 """Network policies are in force when a pod's first program starts, and no pod starts without them.
 
-That each policy of the stack does what it says is proved by tests/e2e/test_5_network.py.
+That each policy of the stack does what it says is proved by tests/e2e/shared_stack/test_network.py.
 """
 
 import json

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from harness import pod_processes
+from harness.waiting import wait_until
 from lab import paths
-from tests.e2e import processes
-from tests.e2e.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -179,7 +179,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     for process in made.begun:
         process.kill()
         process.wait()
-    processes.end_working_in(tmp_path)
+    pod_processes.end_working_in(tmp_path)
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
 
 
@@ -270,7 +270,7 @@ def test_an_interrupted_up_goes_on(stack: Stack, number: signal.Signals) -> None
     output, _ = up.communicate(timeout=60)
     assert up.returncode != 0
     if number == signal.SIGINT:
-        wait_until(lambda: not processes.working_in(stack.folder), 30, "its processes end")
+        wait_until(lambda: not pod_processes.working_in(stack.folder), 30, "its processes end")
         assert 'Resource operation was cancelled for "web"' in output
     before = kubectl("get", "secret", "secret", "-o", "jsonpath={.data} {.metadata.uid}")
     if number == signal.SIGKILL:

@@ -14,7 +14,7 @@ from google.protobuf.empty_pb2 import Empty
 from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, resource_pb2, resource_pb2_grpc
 
-from tests.e2e.waiting import wait_until
+from harness.waiting import wait_until
 from tests.plugins.harness import NotingEngine, engine, plugin, struct
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.waiting import wait_until
+from harness.waiting import wait_until
 from tests.plugins.harness import CLONE
 
 ENGINE = """

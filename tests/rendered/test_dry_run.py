@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from components._kubernetes.labels import NAMESPACE_LABELS
-from tests.e2e.kubectl import Kubectl
-from tests.e2e.programs import run
+from harness.kubectl import Kubectl
+from harness.programs import run
 from tests.rendered.examples import outcome
 from tests.variants import VARIANTS, objects
 

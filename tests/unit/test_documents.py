@@ -1,6 +1,6 @@
 """The documents' blocks: each is run by a test or left out for a reason, and settings are accepted.
 
-tests/e2e/test_3_documents.py and test_d_workspace.py run the blocks that take a stack.
+The end-to-end tests test_documents.py and test_workspace.py run the blocks that take a stack.
 """
 
 import re

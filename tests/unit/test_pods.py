@@ -1,6 +1,6 @@
 """What every pod may do, in every variant: Pod Security's "restricted" profile, and less.
 
-That Kubernetes refuses any other is shown in tests/e2e/test_5_traps.py.
+That Kubernetes refuses any other is shown in tests/e2e/shared_stack/test_known_problems.py.
 """
 
 import pytest

@@ -1,6 +1,6 @@
 """What a database's pod says of its volume before the server starts, with the programs played.
 
-tests/e2e/test_5_kept.py runs the check on a real volume, with the real program.
+tests/e2e/shared_stack/test_kept_data.py runs the check on a real volume, with the real program.
 """
 
 import os

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 CLONE = Path(__file__).parents[3]
-DOCKERFILES = sorted([*CLONE.glob("images/*/Dockerfile"), *CLONE.glob("tests/e2e/*/Dockerfile")])
+DOCKERFILES = sorted(
+    [*CLONE.glob("images/*/Dockerfile"), *CLONE.glob("tests/e2e/support/*/Dockerfile")]
+)
 # What a command asks for packages, and the build argument that points it at a mirror.
 MIRRORS = {
     r"\bpip\b.*\binstall\b|\$install\b": "PIP_INDEX_URL",

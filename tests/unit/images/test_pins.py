@@ -76,7 +76,7 @@ def test_the_workspace_reaches_hdfs_by_the_servers_own_code_and_has_no_more_of_i
 
 
 def test_the_client_outside_and_the_one_in_the_workspace_are_the_same() -> None:
-    outside = constraints(CLONE / "tests" / "e2e" / "client_packages")
+    outside = constraints(CLONE / "harness" / "client_packages")
     both = outside.keys() & constraints(CLIENT).keys()
     assert {"mlflow", "scikit-learn"} <= both
     assert {name: outside[name] for name in both} == {

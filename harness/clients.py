@@ -1,0 +1,162 @@
+"""Where MLflow clients run: on this machine, or in a pod, with what the stack tells clients."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from commands import images
+from commands import stack as stacks
+from commands.cluster import Cluster
+from harness.kubectl import Kubectl, ready
+from harness.programs import CLONE, run
+from harness.waiting import wait_until
+from lab import locks
+
+SCRIPTS = Path(__file__).parent / "client_scripts"
+_PACKAGES = Path(__file__).parent / "client_packages"
+_SETTINGS = stacks.settings("minikube") | {"clientWorkspace": True}
+VENV = CLONE / ".venv-client"
+"""Where the client is installed."""
+NAMESPACE = "mlflow-e2e-client"
+"""Where client pods are; the stack has to be told."""
+
+
+class Place(Protocol):
+    """Somewhere a client script can run."""
+
+    def run(
+        self, script: str, *arguments: str, client_env: Mapping[str, str], seconds: float
+    ) -> Any:
+        """Run a script to its end and return its last line, which is JSON."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """This machine, with the stack's host names known to the client's process alone."""
+
+    home: Path
+    hosts: str
+    """Lines as in a hosts file."""
+
+    def run(
+        self,
+        script: str,
+        *arguments: str,
+        client_env: Mapping[str, str],
+        seconds: float,
+        stdin: str = "",
+    ) -> Any:
+        """Run a script to its end and return its last line, which is JSON."""
+        command = [str(VENV / "bin" / "python"), str(SCRIPTS / script), *arguments]
+        answer = run(command, self.environment(client_env), seconds=seconds, stdin=stdin)
+        return json.loads(answer.stdout.splitlines()[-1])
+
+    def start(
+        self, script: str, *arguments: str, client_env: Mapping[str, str]
+    ) -> subprocess.Popen[str]:
+        """Start a script that is told what to do, and answers, through pipes."""
+        return subprocess.Popen(
+            [str(VENV / "bin" / "python"), str(SCRIPTS / script), *arguments],
+            env=self.environment(client_env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def environment(self, client_env: Mapping[str, str]) -> dict[str, str]:
+        """Return all that a client's process gets."""
+        # The whole of it: what the tests' own shell has set must not help.
+        return {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(self.home),
+            "TMPDIR": str(self.home),
+            "PYTHONPATH": str(SCRIPTS / "names"),
+            "E2E_HOSTS": self.hosts,
+            **client_env,
+        }
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod of the workspace's image, in a namespace that is not the stack's."""
+
+    kubectl: Kubectl
+
+    def run(
+        self, script: str, *arguments: str, client_env: Mapping[str, str], seconds: float
+    ) -> Any:
+        """Run a script to its end and return its last line, which is JSON."""
+        path = SCRIPTS / script
+        answer = self.kubectl.python("client", path, *arguments, seconds=seconds, **client_env)
+        return json.loads(answer.splitlines()[-1])
+
+
+@contextmanager
+def client_pod(
+    environment: Mapping[str, str], namespace: str = NAMESPACE, hosts: str = ""
+) -> Iterator[Pod]:
+    """Have a client pod in a namespace made for it, which may know a line of a hosts file."""
+    address, *names = hosts.split() or [""]
+    kubectl = Kubectl(environment, namespace)
+    kubectl("delete", "namespace", namespace, "--ignore-not-found", seconds=120)
+    kubectl("create", "namespace", namespace)
+    try:
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "client"},
+            "spec": {
+                "terminationGracePeriodSeconds": 0,
+                "hostAliases": [{"ip": address, "hostnames": names}] if hosts else [],
+                "containers": [
+                    {
+                        "name": "client",
+                        "image": _SETTINGS["workspaceImage"],
+                        "imagePullPolicy": "IfNotPresent",
+                        "command": ["sleep", "infinity"],
+                    }
+                ],
+            },
+        }
+        kubectl("apply", "--filename=-", stdin=json.dumps(pod))
+        wait_until(lambda: ready(kubectl.json("get", "pod", "client")), 90, "the client pod runs")
+        yield Pod(kubectl)
+    finally:
+        kubectl("delete", "namespace", namespace, seconds=120)
+
+
+def add_packages(pod: Pod, names: Sequence[str], folder: Path) -> None:
+    """Put packages that clients have into ``/tmp/packages`` of a pod, without what they need."""
+    pip = [str(VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+    constraints = str(_PACKAGES / "constraints.txt")
+    target = [f"--target={folder / 'packages'}", "--no-deps", f"--constraint={constraints}"]
+    subprocess.run([*pip, *target, *names], check=True, timeout=120)
+    pod.kubectl("cp", str(folder / "packages"), "client:/tmp")
+
+
+def provide_image(cluster: Cluster) -> None:
+    """Put the image of the client pod into the cluster."""
+    images.provide(cluster, _SETTINGS)
+
+
+def make_virtual_environment() -> None:
+    """Make the client's virtual environment, unless it is what its requirements ask for."""
+    requirements = _PACKAGES / "requirements.txt"
+    constraints = _PACKAGES / "constraints.txt"
+    wanted = hashlib.sha256(requirements.read_bytes() + constraints.read_bytes()).hexdigest()
+    made_for = VENV / "made-for"
+    # Tests that run at once would clear it under each other.
+    with locks.held(VENV.with_name(f"{VENV.name}.lock")):
+        if made_for.exists() and made_for.read_text() == wanted:
+            return
+        venv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+        subprocess.run(venv, check=True, timeout=120)
+        pip = [str(VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--requirement", str(requirements)], check=True, timeout=1200)
+        made_for.write_text(wanted)

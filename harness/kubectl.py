@@ -1,0 +1,174 @@
+"""What the tests ask a cluster, through the real `kubectl`."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.programs import ENDS_WITH_US, ProgramError, run
+from harness.waiting import wait_until
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """`kubectl`, in one namespace or in none."""
+
+    environment: Mapping[str, str]
+    namespace: str = "default"
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the whole command line."""
+        return ["kubectl", f"--namespace={self.namespace}", *arguments]
+
+    def __call__(
+        self, *arguments: str, seconds: float = 60, stdin: str = "", check: bool = True
+    ) -> str:
+        """Run a command to its end and return what it printed."""
+        command = self.command(*arguments)
+        return run(command, self.environment, seconds=seconds, stdin=stdin, check=check).stdout
+
+    def json(self, *arguments: str) -> Any:
+        """Return the answer of `kubectl get` and the like, parsed."""
+        return json.loads(self(*arguments, "--output=json"))
+
+    def items(self, *kinds: str) -> list[dict[str, Any]]:
+        """Return all objects of these kinds in the namespace."""
+        found: list[dict[str, Any]] = self.json("get", ",".join(kinds))["items"]
+        return found
+
+    def pod(self, app: str) -> dict[str, Any]:
+        """Return the one running pod of a component that is not on its way out."""
+        pods: list[dict[str, Any]] = [
+            pod
+            for pod in self.json("get", "pods", f"--selector=app.kubernetes.io/instance={app}")[
+                "items"
+            ]
+            if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] == "Running"
+        ]
+        if len(pods) != 1:
+            raise ProgramError(f"{len(pods)} running pods of {app}")
+        return pods[0]
+
+    def is_ready(self, app: str) -> bool:
+        """Say whether the one pod of a component is ready."""
+        return ready(self.pod(app))
+
+    def python(
+        self, target: str, script: Path, *arguments: str, seconds: float = 60, **environment: str
+    ) -> str:
+        """Run a script in a pod; it and its environment travel through standard input.
+
+        An argument could be read by others in the meantime.
+        """
+        source = f"import os\nos.environ |= {environment!r}\n{script.read_text()}"
+        command = ["python", "-", *arguments]
+        return self("exec", "-i", target, "--", *command, stdin=source, seconds=seconds)
+
+    @contextmanager
+    def forwarded(self, target: str, port: int) -> Iterator[int]:
+        """Forward a free local port to a Service or pod, and give its number."""
+        with subprocess.Popen(
+            [*ENDS_WITH_US, *self.command("port-forward", target, f":{port}")],
+            env=dict(self.environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                assert process.stdout is not None
+                first = process.stdout.readline()
+                match = re.search(r"127\.0\.0\.1:(\d+)", first)
+                assert match, f"port-forward said: {first}"
+                yield int(match[1])
+            finally:
+                process.terminate()
+
+
+def ready(pod: Mapping[str, Any]) -> bool:
+    """Say whether a pod takes requests."""
+    return any(
+        condition["type"] == "Ready" and condition["status"] == "True"
+        for condition in pod["status"].get("conditions", [])
+    )
+
+
+def restarts(pod: Mapping[str, Any]) -> int:
+    """Return how often a pod's containers were restarted."""
+    return sum(status["restartCount"] for status in pod["status"]["containerStatuses"])
+
+
+# Made and taken away by clusters all the time, whatever anybody deploys.
+_PASSING = {"events", "events.events.k8s.io", "leases.coordination.k8s.io", "componentstatuses"}
+_MEASURED = re.compile(r"\.metrics\.k8s\.io$")
+# Come and go while the cluster does its own work: a provisioner's helper, a new pod.
+_RESTLESS = ("Pod", "ReplicaSet", "Job")
+# What tests put into the cluster for other programs; a stack that is made meanwhile did not.
+OTHERS_LABEL = "mlflow-e2e/others=true"
+_OURS = "!mlflow-e2e/others,!kube-aggregator.kubernetes.io/automanaged"
+# Volumes and Services' addresses are in no namespace, but belong to one.
+_FIELDS = (
+    *("{.kind}", "{.apiVersion}", "{.metadata.name}"),
+    *("{.metadata.namespace}", "{.spec.claimRef.namespace}", "{.spec.parentRef.namespace}"),
+)
+
+
+class Object(NamedTuple):
+    """Something in a cluster."""
+
+    kind: str
+    version: str
+    name: str
+    namespace: str
+    """Where it is, or what it belongs to; empty for what belongs to the cluster."""
+
+
+def inventory(kubectl: Kubectl) -> set[Object]:
+    """Return every object of every kind that the cluster lists, but those with `OTHERS_LABEL`.
+
+    The API server makes an APIService for each kind of those itself, and says so by a label.
+    """
+    # A test that runs meanwhile may take a kind away between the two calls of kubectl.
+    return wait_until(lambda: _inventory(kubectl), 60, "every kind is listed", every=1)
+
+
+def _inventory(kubectl: Kubectl) -> set[Object]:
+    kinds = kubectl("api-resources", "--verbs=list", "--output=name").split()
+    lasting = sorted(kind for kind in kinds if kind not in _PASSING and not _MEASURED.search(kind))
+    line = "|".join(_FIELDS)
+    listed = kubectl(
+        *("get", ",".join(lasting), "--all-namespaces", "--ignore-not-found"),
+        f"--selector={_OURS}",
+        f"--output=jsonpath={{range .items[*]}}{line}{{'\\n'}}{{end}}",
+        seconds=120,
+    )
+    found = set()
+    for fields in listed.splitlines():
+        kind, version, name, *namespaces = fields.split("|")
+        found.add(Object(kind, version, name, "".join(namespaces)))
+    return found
+
+
+def wait_for_nothing_more_than(kubectl: Kubectl, before: set[Object], seconds: float) -> None:
+    """Wait until the namespace and the cluster itself hold nothing that was not there before.
+
+    Other stacks have namespaces of their own, which may come and go while we look.
+    """
+
+    def may_be_ours(found: Object) -> bool:
+        if found.kind == "Namespace":
+            return found.name == kubectl.namespace
+        if found.namespace in ("", kubectl.namespace):
+            return True
+        system = found.namespace == "default" or found.namespace.startswith("kube-")
+        return system and found.kind not in _RESTLESS
+
+    def nothing() -> bool:
+        if left := sorted(filter(may_be_ours, inventory(kubectl) - before)):
+            raise ProgramError(f"left: {left}")
+        return True
+
+    wait_until(nothing, seconds, "nothing is left", every=1)

@@ -1,0 +1,64 @@
+"""Run other programs as a user would, each with a time limit, and keep what they said."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+CLONE = Path(__file__).resolve().parents[1]
+# Before the command of a process that would outlive tests which are killed.
+ENDS_WITH_US = ("setpriv", "--pdeathsig=KILL")
+
+
+class ProgramError(RuntimeError):
+    """A program failed or took too long; the text is all that it said."""
+
+
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    seconds: float,
+    stdin: str = "",
+    folder: Path = CLONE,
+    check: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end."""
+    with subprocess.Popen(
+        command,
+        env=dict(environment),
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(stdin, timeout=seconds)
+        except subprocess.TimeoutExpired as late:
+            said = [
+                part.decode() if isinstance(part, bytes) else part
+                for part in (late.output, late.stderr)
+            ]
+            raise ProgramError(f"{' '.join(command)}: not over after {seconds} s: {said}") from None
+        finally:
+            if process.returncode is None:
+                _kill_session(process.pid)
+    answer = subprocess.CompletedProcess(command, process.returncode, output, errors)
+    if check and answer.returncode:
+        raise ProgramError(
+            f"{' '.join(command)}: exit status {answer.returncode}\n"
+            f"{answer.stdout}\n{answer.stderr}"
+        )
+    return answer
+
+
+def _kill_session(leader: int) -> None:
+    """End a program and all that it started: Pulumi gives its plugins groups of their own."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(ProcessLookupError):  # it may just have ended
+            if os.getsid(int(process.name)) == leader:
+                os.kill(int(process.name), signal.SIGKILL)

@@ -1,0 +1,209 @@
+"""What breaks MLflow on Kubernetes elsewhere, each shown not to break it here."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from harness.kubectl import Kubectl, ready, restarts
+from harness.programs import ProgramError
+from harness.stack import Stack, basic_login
+from harness.waiting import wait_until
+from tests.e2e.support import backend_rights
+from tests.e2e.support.server_pod import POD_SCRIPTS, SERVER
+
+
+@dataclass(frozen=True)
+class Direct:
+    """The server, without an ingress in between."""
+
+    port: int
+    login: str
+
+    def ask(self, host: str, *, method: str = "GET", origin: str = "") -> int:
+        """Return the status of an API call made under a Host header, and from a page's origin."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        call = "search?max_results=1" if method == "GET" else "create"
+        headers = {"Host": host, "Authorization": self.login, "Content-Type": "application/json"}
+        headers |= {"Origin": origin} if origin else {}
+        connection.request(method, f"/api/2.0/mlflow/experiments/{call}", "{}", headers)
+        return connection.getresponse().status
+
+
+@pytest.fixture(scope="module")
+def direct(stack: Stack) -> Iterator[Direct]:
+    with stack.kubectl.forwarded("service/mlflow", 5000) as port:
+        yield Direct(port, basic_login(stack.client_env()))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "{namespace}-server.local",
+        "{namespace}-server.local:8080",
+        "mlflow",
+        "mlflow:5000",
+        "mlflow.{namespace}:5000",
+        "mlflow.{namespace}.svc",
+        "mlflow.{namespace}.svc:5000",
+        "mlflow.{namespace}.svc.cluster.local:5000",
+        "localhost:{port}",
+        "127.0.0.1:{port}",
+        "10.244.0.7:5000",  # a pod's address, as Prometheus uses it
+        "192.168.49.2:31234",  # a NodePort of minikube
+    ],
+)
+def test_server_answers_to_its_own_names(stack: Stack, direct: Direct, host: str) -> None:
+    assert direct.ask(host.format(namespace=stack.namespace, port=direct.port)) == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:5000", "{namespace}-server.local.evil.example", "mlflow.evil"],
+)
+def test_server_refuses_a_forged_name(stack: Stack, direct: Direct, host: str) -> None:
+    assert direct.ask(host.format(namespace=stack.namespace)) == 403
+
+
+def test_server_refuses_changes_from_a_foreign_page(stack: Stack, direct: Direct) -> None:
+    own = f"{stack.namespace}-server.local"
+    assert direct.ask(own, method="POST", origin="http://evil.example") == 403
+    assert direct.ask(own, method="POST", origin=f"http://{own}") == 400, "no name was given"
+
+
+def test_service_called_mlflow_does_not_reach_the_servers_environment(stack: Stack) -> None:
+    # Kubernetes would set MLFLOW_PORT=tcp://..., which the server reads as its --port.
+    stack.kubectl("get", "service", "mlflow")
+    names = {
+        line.partition("=")[0] for line in stack.kubectl("exec", SERVER, "--", "env").splitlines()
+    }
+    assert "MLFLOW_BACKEND_STORE_URI" in names
+    assert not {name for name in names if name.startswith(("MLFLOW_PORT", "MLFLOW_SERVICE"))}
+
+
+def test_no_pod_holds_a_token_of_the_cluster(stack: Stack) -> None:
+    for pod in stack.kubectl.items("pods"):
+        volumes = pod["spec"].get("volumes", [])
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert not [volume for volume in volumes if "projected" in volume]
+    listing = stack.kubectl("exec", SERVER, "--", "ls", "/var/run")
+    assert "secrets" not in listing
+
+
+def test_every_pod_is_restricted(stack: Stack) -> None:
+    # The namespace enforces Pod Security's strictest profile, so that being there is the proof.
+    labels = stack.kubectl.json("get", "namespace", stack.namespace)["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    for pod in stack.kubectl.items("pods"):
+        for container in pod["spec"]["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_a_pod_that_may_do_more_is_refused(stack: Stack) -> None:
+    (template,) = [
+        one["spec"]["template"]
+        for one in stack.kubectl.items("deployments")
+        if one["metadata"]["name"] == "mlflow"
+    ]
+
+    def refused(**changed: object) -> str:
+        """Return why Kubernetes takes no such pod; nothing is made."""
+        (container,) = template["spec"]["containers"]
+        own = {key: changed.pop(key) for key in ("securityContext",) if key in changed}
+        spec = {**template["spec"], **changed, "containers": [{**container, **own}]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "other"}, "spec": spec}
+        try:
+            stack.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(pod))
+        except ProgramError as error:
+            return str(error)
+        return ""
+
+    assert not refused()
+    for change in (
+        {"securityContext": {"privileged": True}},
+        {"securityContext": {"allowPrivilegeEscalation": True}},
+        {"securityContext": {"runAsUser": 0}},
+        {"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}},
+        {"securityContext": {"seccompProfile": {"type": "Unconfined"}}},
+        {"hostNetwork": True},
+        {"hostPID": True},
+        {"volumes": [{"name": "tmp", "hostPath": {"path": "/"}}]},
+    ):
+        assert 'violates PodSecurity "restricted' in refused(**change), change
+
+
+def test_servers_user_and_key_may_do_what_the_server_needs_and_no_more(stack: Stack) -> None:
+    for backend in (stack.database.name, "minio"):
+        backend_rights.assert_least(stack, backend)
+    backend_rights.assert_holds_no_more(stack)
+
+
+def again(kubectl: Kubectl, name: str) -> None:
+    """Run a finished Job once more, under another name."""
+    job = kubectl.json("get", "job", name)
+    copy: dict[str, Any] = {
+        "apiVersion": job["apiVersion"],
+        "kind": job["kind"],
+        "metadata": {"name": f"{name}-again"},
+        "spec": {
+            key: value
+            for key, value in job["spec"].items()
+            if key in ("backoffLimit", "activeDeadlineSeconds", "template")
+        },
+    }
+    worn = copy["spec"]["template"]["metadata"]["labels"]
+    # Those by which the network lets it through; Kubernetes' own are the first Job's.
+    copy["spec"]["template"]["metadata"]["labels"] = {
+        key: value
+        for key, value in worn.items()
+        if not key.endswith(("controller-uid", "job-name"))
+    }
+    kubectl("apply", "--filename=-", stdin=json.dumps(copy))
+    try:
+        kubectl(
+            "wait", f"job/{name}-again", "--for=condition=Complete", "--timeout=120s", seconds=130
+        )
+        pods = kubectl.json("get", "pods", f"--selector=job-name={name}-again")["items"]
+        assert [restarts(pod) for pod in pods] == [0]
+    finally:
+        kubectl("delete", "job", f"{name}-again")
+
+
+@pytest.mark.parametrize("job", ["minio-bucket", "mlflow-migration"])
+def test_job_can_run_again_on_what_it_made(stack: Stack, job: str) -> None:
+    again(stack.kubectl, job)
+
+
+def test_older_database_is_migrated_with_its_content(stack: Stack) -> None:
+    with stack.database.another(stack.kubectl, "older"):
+        said = stack.kubectl.python(SERVER, POD_SCRIPTS / "migrate_older.py", seconds=180)
+    assert json.loads(said.splitlines()[-1]) == {
+        "was": "97727af70f4d",
+        "equal": True,
+        "kept": "kept",
+    }
+
+
+def test_dead_database_makes_the_server_unready_and_restarts_nothing(stack: Stack) -> None:
+    kubectl = stack.kubectl
+    server = kubectl.pod("mlflow")
+    kubectl("scale", "statefulset", stack.database.name, "--replicas=0")
+    try:
+        wait_until(lambda: not kubectl.is_ready("mlflow"), 60, "the server is not ready")
+        # Longer than the liveness probe would take to end it.
+        patience = time.monotonic() + 75
+        while time.monotonic() < patience:
+            now = kubectl.pod("mlflow")
+            assert not ready(now)
+            assert restarts(now) == restarts(server)
+            time.sleep(5)
+    finally:
+        kubectl("scale", "statefulset", stack.database.name, "--replicas=1")
+    wait_until(lambda: kubectl.is_ready("mlflow"), 90, "the server is ready again")
+    now = kubectl.pod("mlflow")
+    assert now["metadata"]["uid"] == server["metadata"]["uid"]
+    assert restarts(now) == restarts(server)

@@ -1,0 +1,38 @@
+"""A stack that has a namespace to itself, and leaves nothing of it anywhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from commands.cluster import Cluster
+from harness import clients
+from harness.backend_stores import POSTGRES, Database
+from harness.kubectl import Kubectl, inventory, wait_for_nothing_more_than
+from harness.stack import Stack
+from tests.e2e.support import secret_search
+
+
+@contextmanager
+def alone(
+    cluster: Cluster, folder: Path, namespace: str, database: Database = POSTGRES
+) -> Iterator[Stack]:
+    """Have a stack that is not up yet; destroy it at the end, and look whether nothing is left."""
+    kubectl = Kubectl(cluster.environment, namespace)
+    # A run that was killed may have left its namespace.
+    kubectl("delete", "namespace", namespace, "--ignore-not-found", seconds=180)
+    before = inventory(kubectl)
+    stack = Stack.create(folder, cluster.environment, namespace, database)
+    try:
+        yield stack
+        stack.secrets |= stack.generated_secrets()
+    finally:
+        stack.remove()
+    assert stack.resources() == []
+    secret_search.assert_destroy_gave_nothing_away(stack)
+    wait_for_nothing_more_than(kubectl, before, 60)
+
+
+def machine_of(stack: Stack, home: Path) -> clients.Machine:
+    """Return this machine as a client of a stack that is up."""
+    clients.make_virtual_environment()
+    return clients.Machine(home, stack.outputs()["hosts_line"])
