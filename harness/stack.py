@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -21,10 +22,8 @@ from harness.backend_stores import POSTGRES, Database
 from harness.kubectl import Kubectl
 from harness.programs import CLONE, ProgramError, run
 
-PROGRAM = (
-    *("Pulumi.yaml", "Pulumi.minikube.yaml"),
-    *("__main__.py", "settings.py", "kept.py", "outputs.py", "components"),
-)
+PROGRAM = ("Pulumi.yaml", "Pulumi.minikube.yaml", ":(glob)*.py", "components", "settings")
+"""What a version of the program consists of, as `git ls-files` takes it."""
 # As commands/stack.py has it: a killed Pulumi leaves files of attributes that end every later one.
 _WITHOUT_ATTRIBUTES = "?metadata=skip"
 # An `up` that takes longer hangs: its own waits end after 5 minutes.
@@ -52,15 +51,20 @@ class Stack:
         environment: Mapping[str, str],
         namespace: str,
         database: Database = POSTGRES,
+        clone: Path = CLONE,
     ) -> "Stack":
-        """Make a copy of the program and an empty stack, as a user's first steps would."""
+        """Make a copy of the program and an empty stack, as a user's first steps would.
+
+        Args:
+            folder: where the copy and the state file are put.
+            environment: the variables with which `pulumi` and `kubectl` reach the cluster.
+            namespace: of the stack; host names begin with the same name.
+            database: the backend store.
+            clone: the clone of this project whose program is copied.
+        """
         program = folder / "program"
         program.mkdir()
-        listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *PROGRAM]
-        for name in run(listing, environment, seconds=30).stdout.split():
-            target = program / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((CLONE / name).read_bytes())
+        _copy_program(clone, program)
         # The cluster of the tests may have a context of another name.
         current = ["kubectl", "config", "current-context"]
         context = run(current, environment, seconds=30).stdout.strip()
@@ -86,6 +90,18 @@ class Stack:
             artifactConsoleHost=f"{namespace}-console.local",
         )
         return stack
+
+    def upgrade(self) -> None:
+        """Put today's program into the place of an earlier one; the stack file stays as it is."""
+        stack_file = self.folder / "Pulumi.minikube.yaml"
+        own = stack_file.read_text()
+        for path in self.folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.suffix == ".py":
+                path.unlink()
+        _copy_program(CLONE, self.folder)
+        stack_file.write_text(own)
 
     @property
     def passphrase(self) -> str:
@@ -209,6 +225,15 @@ class Stack:
             for resource in self.resources("--show-secrets")
             if resource["type"].startswith("random:") and "result" in resource.get("outputs", {})
         }
+
+
+def _copy_program(clone: Path, target: Path) -> None:
+    """Copy the files of the program, also those that are not committed yet."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *PROGRAM]
+    for name in run(listing, os.environ, seconds=30, folder=clone).stdout.split():
+        file = target / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes((clone / name).read_bytes())
 
 
 def basic_login(client_env: Mapping[str, str]) -> str:

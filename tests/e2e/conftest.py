@@ -45,6 +45,7 @@ OWN_STACK = (
     "test_failures",
     "test_gateway",
     "test_tls",
+    "test_upgrade",
     "test_wrong_settings",
     "test_external_mysql",
     "test_moving_data",

@@ -19,7 +19,7 @@ from harness.stack import Stack
 from tests.e2e.support import external_hdfs
 from tests.e2e.support.external_hdfs import DATA_NODE, NAME_NODE, OutsideHdfs
 from tests.e2e.support.external_servers import ADDRESS
-from tests.e2e.support.temporary_stack import alone, machine_of
+from tests.e2e.support.temporary_stack import machine_of, temporary_stack
 from tests.e2e.support.training_job import MEDIUM, SMALL, assert_all_came_back, job
 
 NAMESPACE = "mlflow-e2e-existing-hdfs"
@@ -40,7 +40,7 @@ def stack(
     hdfs: OutsideHdfs,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
-    with alone(cluster, tmp_path_factory.mktemp("stack"), NAMESPACE) as stack:
+    with temporary_stack(cluster, tmp_path_factory.mktemp("stack"), NAMESPACE) as stack:
         stack.set(
             artifactStore="existing-hdfs",
             hdfsUri=hdfs.uri,

@@ -8,7 +8,7 @@ from commands.cluster import Cluster
 from harness.stack import Stack
 from tests.e2e.support import artifact_names, external_servers, secret_search
 from tests.e2e.support.external_servers import Outside
-from tests.e2e.support.temporary_stack import alone, machine_of
+from tests.e2e.support.temporary_stack import machine_of, temporary_stack
 from tests.e2e.support.training_job import MEDIUM, SMALL, assert_all_came_back, job
 
 pytestmark = pytest.mark.long
@@ -27,7 +27,7 @@ def servers(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def stack(
     cluster: Cluster, servers: Outside, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    with alone(cluster, tmp_path_factory.mktemp("external"), NAMESPACE) as stack:
+    with temporary_stack(cluster, tmp_path_factory.mktemp("external"), NAMESPACE) as stack:
         stack.set(
             backendStore="external",
             artifactStore="s3",

@@ -20,7 +20,7 @@ from tests.e2e.support import artifact_names, external_servers, secret_search
 from tests.e2e.support.external_servers import ADDRESS, BUCKET, Outside
 from tests.e2e.support.http_receivers import IN_A_POD, Receiver, receiver
 from tests.e2e.support.server_pod import POD_SCRIPTS, SERVER
-from tests.e2e.support.temporary_stack import alone, machine_of
+from tests.e2e.support.temporary_stack import machine_of, temporary_stack
 from tests.e2e.support.training_job import MEDIUM, SMALL, assert_all_came_back, job
 
 MODELS = "mlflow-e2e-models"
@@ -57,7 +57,7 @@ def stack(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """A stack with nothing of its own but the server."""
-    with alone(cluster, tmp_path_factory.mktemp("external"), NAMESPACE) as stack:
+    with temporary_stack(cluster, tmp_path_factory.mktemp("external"), NAMESPACE) as stack:
         proxy = f"http://{ADDRESS}:{receivers['proxy'].port}"
         stack.set(
             backendStore="external",

@@ -19,7 +19,7 @@ from harness.programs import ENDS_WITH_US
 from harness.stack import Stack
 from lab import paths
 from tests.e2e.support.server_pod import POD_SCRIPTS
-from tests.e2e.support.temporary_stack import alone
+from tests.e2e.support.temporary_stack import temporary_stack
 
 NAMESPACE = "mlflow-e2e-failures"
 REGISTRY = POD_SCRIPTS / "empty_registry.py"
@@ -32,7 +32,7 @@ Up = Callable[[], tuple[float, str]]
 def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that is not up yet."""
     images.provide(cluster, stacks.settings("minikube"))
-    with alone(cluster, tmp_path_factory.mktemp("failures"), NAMESPACE) as stack:
+    with temporary_stack(cluster, tmp_path_factory.mktemp("failures"), NAMESPACE) as stack:
         yield stack
 
 

@@ -19,7 +19,7 @@ from harness.waiting import wait_until
 from lab import tools
 from tests.e2e.support import third_party
 from tests.e2e.support.external_servers import certificate
-from tests.e2e.support.temporary_stack import alone
+from tests.e2e.support.temporary_stack import temporary_stack
 from tests.e2e.support.training_job import MEDIUM, job
 from tests.unit.recorder import run_stack
 from tests.variants import objects
@@ -88,7 +88,7 @@ def stack(
 ) -> Iterator[Stack]:
     """A stack that is reached through it."""
     images.provide(cluster, stacks.settings("minikube"))
-    with alone(cluster, tmp_path_factory.mktemp("stack"), NAMESPACE) as stack:
+    with temporary_stack(cluster, tmp_path_factory.mktemp("stack"), NAMESPACE) as stack:
         stack.set(**THEIR_GATEWAY, trackingHost=f"{HOSTS[0]}{PATH}")
         stack.change("up")
         yield stack

@@ -18,7 +18,7 @@ from tests.documents import block
 from tests.e2e.support import database_password
 from tests.e2e.support.artifact_stores import HDFS, MINIO
 from tests.e2e.support.document_reader import Reader
-from tests.e2e.support.temporary_stack import alone, machine_of
+from tests.e2e.support.temporary_stack import machine_of, temporary_stack
 
 pytestmark = pytest.mark.long
 
@@ -52,7 +52,9 @@ def pair(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         for store in (MINIO, HDFS):
             images.provide(cluster, stacks.settings("minikube") | {"artifactStore": store.name})
             folder = tmp_path_factory.mktemp(store.name)
-            stack = block.enter_context(alone(cluster, folder, f"mlflow-e2e-moved-{store.name}"))
+            stack = block.enter_context(
+                temporary_stack(cluster, folder, f"mlflow-e2e-moved-{store.name}")
+            )
             stack.set(artifactStore=store.name)
             stack.change("up")
             found.append(Moved(stack, machine_of(stack, tmp_path_factory.mktemp("home"))))

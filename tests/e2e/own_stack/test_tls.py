@@ -23,7 +23,7 @@ from harness.waiting import wait_until
 from tests.e2e.support import secret_search, third_party
 from tests.e2e.support.external_servers import certificate
 from tests.e2e.support.secret_search import found_in
-from tests.e2e.support.temporary_stack import alone, machine_of
+from tests.e2e.support.temporary_stack import machine_of, temporary_stack
 
 NAMESPACE = "mlflow-e2e-tls"
 CERT_MANAGER = "mlflow-e2e-cert-manager"
@@ -35,7 +35,7 @@ IMAGE = "mlflow-kubernetes/test-cert-manager:1.21.2"
 def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that is reached by HTTPS."""
     images.provide(cluster, stacks.settings("minikube"))
-    with alone(cluster, tmp_path_factory.mktemp("tls"), NAMESPACE) as stack:
+    with temporary_stack(cluster, tmp_path_factory.mktemp("tls"), NAMESPACE) as stack:
         stack.set(tls="generated")
         stack.change("up")
         yield stack

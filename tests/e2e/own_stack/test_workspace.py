@@ -22,7 +22,7 @@ from tests.e2e.support.artifact_stores import HDFS
 from tests.e2e.support.browser import LATE, look
 from tests.e2e.support.interruptions import delete_pod
 from tests.e2e.support.server_pod import POD_SCRIPTS
-from tests.e2e.support.temporary_stack import alone, machine_of
+from tests.e2e.support.temporary_stack import machine_of, temporary_stack
 
 NAMESPACE = "mlflow-e2e-workspace"
 HOST = f"{NAMESPACE}-lab.local"
@@ -63,7 +63,7 @@ def stack(
 ) -> Iterator[Stack]:
     """A stack with a workspace."""
     images.provide(cluster, stacks.settings("minikube") | CHOSEN)
-    with alone(cluster, tmp_path_factory.mktemp("workspace"), NAMESPACE) as stack:
+    with temporary_stack(cluster, tmp_path_factory.mktemp("workspace"), NAMESPACE) as stack:
         stack.set(workspaceHost=HOST, trackingHost=TRACKING, **CHOSEN)
         stack.change("up")
         yield stack

@@ -18,7 +18,7 @@ from harness.waiting import wait_until
 from tests.e2e.support import backend_rights, secret_search
 from tests.e2e.support.artifact_stores import Store
 from tests.e2e.support.interruptions import Logger, delete_pod
-from tests.e2e.support.temporary_stack import alone, machine_of
+from tests.e2e.support.temporary_stack import machine_of, temporary_stack
 from tests.e2e.support.training_job import MEDIUM, SMALL, assert_all_came_back, job
 
 
@@ -41,7 +41,7 @@ class Pair:
         images.provide(cluster, stacks.settings("minikube") | chosen)
         namespace = f"mlflow-e2e-{database.name}-{store.name}"
         folder = tmp_path_factory.mktemp("pair")
-        with alone(cluster, folder, namespace, database) as stack:
+        with temporary_stack(cluster, folder, namespace, database) as stack:
             stack.set(**chosen)
             stack.change("up")
             yield stack
