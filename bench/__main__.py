@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import load, transfers
-from commands import ground, images
-from commands import stack as stacks
-from commands._main import CommandError, main, say
+from commands.support import cluster_for_tests, images
+from commands.support import stack as stacks
+from commands.support.console import CommandError, main, say
 from harness import clients, crowd, pod_processes
 from harness.kubectl import inventory, wait_for_nothing_more_than
 from harness.pod_memory import Memory
@@ -253,7 +253,7 @@ def command() -> None:
     rounds = parser.parse_args().rounds
     clients.make_virtual_environment()
     found: dict[Figure, list[float]] = defaultdict(list)
-    with ground.ready() as cluster, tempfile.TemporaryDirectory() as scratch:
+    with cluster_for_tests.ready() as cluster, tempfile.TemporaryDirectory() as scratch:
         images.provide(cluster, stacks.settings("minikube") | {"artifactStore": "hdfs"})
         stack = Stack.create(Path(scratch), cluster.environment, NAMESPACE)
         try:

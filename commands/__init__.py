@@ -1,1 +1,1 @@
-"""What `make` runs: one file per target, and the few parts that they share."""
+"""What `make` runs: one module for each target; what several targets use is in `support`."""

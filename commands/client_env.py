@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from commands import stack
-from commands._main import CommandError, main
-from commands.exports import exports
+from commands.support import stack
+from commands.support.console import CommandError, main
+from commands.support.shell_exports import exports
 
 
 def command() -> None:

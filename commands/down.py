@@ -1,7 +1,7 @@
 """Remove all that `make up` made, and stop the lab: `make down`."""
 
-from commands import stack
-from commands._main import main, say
+from commands.support import stack
+from commands.support.console import main, say
 
 
 def command() -> None:

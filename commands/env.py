@@ -3,9 +3,9 @@
 import os
 import shutil
 
-from commands import stack
-from commands._main import CommandError, main, say
-from commands.exports import exports
+from commands.support import stack
+from commands.support.console import CommandError, main, say
+from commands.support.shell_exports import exports
 
 
 def command() -> None:

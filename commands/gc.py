@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from commands import stack
-from commands._main import CommandError, capture, last_line, main, say
-from commands.failures import Watch
+from commands.support import stack
+from commands.support.console import CommandError, capture, last_line, main, say
+from commands.support.diagnose import Watch
 from settings import PARSERS, Refused
 
 _CRON_JOB = "mlflow-gc"

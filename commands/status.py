@@ -1,8 +1,8 @@
 """Show what runs: `make status`."""
 
-from commands import stack
-from commands._main import capture, main
-from commands.failures import Watch
+from commands.support import stack
+from commands.support.console import capture, main
+from commands.support.diagnose import Watch
 
 
 def command() -> None:

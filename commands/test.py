@@ -6,8 +6,8 @@ import sys
 import tempfile
 from collections.abc import Mapping
 
-from commands import ground
-from commands._main import CLONE, capture, main, say, stream
+from commands.support import cluster_for_tests
+from commands.support.console import CLONE, capture, main, say, stream
 
 # Tests in these folders wait for a cluster most of the time, so that several run at once.
 _WAITING = ("e2e", "hdfs", "lab", "plugins")
@@ -26,7 +26,7 @@ def command() -> int:
     Returns:
         The exit status of pytest.
     """
-    with ground.ready() as cluster:
+    with cluster_for_tests.ready() as cluster:
         parallel = _parallel(cluster.environment)
         if chosen := sys.argv[1:]:
             return stream(_pytest(*parallel, *chosen), cluster.environment)

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from commands import images, mistakes, stack
-from commands._main import CommandError, main, say
+from commands.support import check_settings, images, stack
+from commands.support.console import CommandError, main, say
 
 _PATIENCE_SECONDS = 120
 # A controller's default limit of a body is 1 MB in most. JSON takes any number of blanks.
@@ -26,7 +26,7 @@ def command() -> None:
     """Find a cluster, put the images there, run `pulumi up`, and wait for the server."""
     started = time.monotonic()
     chosen = stack.chosen()
-    mistakes.refuse(chosen.name)
+    check_settings.refuse(chosen.name)
     found = chosen.cluster
     settings = stack.settings(chosen.name)
     say(f"bringing stack {chosen.name} up on {found.describe()}")

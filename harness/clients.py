@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from commands import images
-from commands import stack as stacks
-from commands.cluster import Cluster
+from commands.support import images
+from commands.support import stack as stacks
+from commands.support.cluster import Cluster
 from harness.kubectl import Kubectl, ready
 from harness.programs import CLONE, run
 from harness.waiting import wait_until

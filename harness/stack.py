@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from commands.stack import project
+from commands.support.stack import project
 from harness import pod_processes
 from harness.backend_stores import POSTGRES, Database
 from harness.kubectl import Kubectl
@@ -24,7 +24,7 @@ from harness.programs import CLONE, ProgramError, run
 
 PROGRAM = ("Pulumi.yaml", "Pulumi.minikube.yaml", ":(glob)*.py", "components", "settings")
 """What a version of the program consists of, as `git ls-files` takes it."""
-# As commands/stack.py has it: a killed Pulumi leaves files of attributes that end every later one.
+# commands/support/stack.py leaves the attributes out too, and says why.
 _WITHOUT_ATTRIBUTES = "?metadata=skip"
 # An `up` that takes longer hangs: its own waits end after 5 minutes.
 UP_SECONDS = 420

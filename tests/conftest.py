@@ -7,7 +7,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from commands import cluster as clusters
+from commands.support import cluster as clusters
 
 _SHARED_STACK = "tests/e2e/shared_stack"
 

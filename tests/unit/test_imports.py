@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from commands._main import CLONE
+from commands.support.console import CLONE
 
-DOOR = "commands/lab_cluster.py"
+DOOR = "commands/support/lab_cluster.py"
 PRODUCT = sorted(
     path.relative_to(CLONE).as_posix()
     for pattern in (
@@ -113,13 +113,13 @@ def _import(refused: set[str], *modules: str) -> subprocess.CompletedProcess[str
 
 def test_the_commands_need_the_programs_requirements_alone(refused: set[str]) -> None:
     assert {"pytest", "mypy", "ruff", "hypothesis"} <= refused
-    assert {"commands.up", "commands.cluster", "commands.test"} <= {*MODULES}
+    assert {"commands.up", "commands.support.cluster", "commands.test"} <= {*MODULES}
     done = _import(refused, *MODULES)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_what_is_refused_cannot_be_imported(refused: set[str]) -> None:
-    done = _import(refused, "commands.lab_cluster")
+    done = _import(refused, "commands.support.lab_cluster")
     assert "lab is not one of the program's requirements" in done.stderr
 
 
@@ -130,7 +130,7 @@ def test_the_lab_needs_the_programs_requirements_alone(refused: set[str]) -> Non
         if path.stem != "__main__"
     ]
     assert {"lab.node", "lab.plugins.random"} <= {*modules}
-    done = _import(refused - {"lab"}, "commands.lab_cluster", *modules)
+    done = _import(refused - {"lab"}, "commands.support.lab_cluster", *modules)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from commands import images
-from commands import stack as stacks
-from commands.cluster import Cluster
-from commands.lab_cluster import LabCluster
+from commands.support import images
+from commands.support import stack as stacks
+from commands.support.cluster import Cluster
+from commands.support.lab_cluster import LabCluster
 from harness import clients
 from harness.kubectl import restarts
 from harness.stack import Stack

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from commands.cluster import Cluster
+from commands.support.cluster import Cluster
 from harness.stack import Stack
 from tests.e2e.support import artifact_names, external_servers, secret_search
 from tests.e2e.support.external_servers import Outside

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from commands.cluster import Cluster
+from commands.support.cluster import Cluster
 from harness import clients
 from harness.kubectl import Kubectl, restarts
 from harness.stack import Stack

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from commands import _main, images
-from commands import stack as stacks
-from commands._main import CommandError
-from commands.cluster import Cluster
-from commands.lab_cluster import LabCluster
+from commands.support import console, images
+from commands.support import stack as stacks
+from commands.support.cluster import Cluster
+from commands.support.console import CommandError
+from commands.support.lab_cluster import LabCluster
 from harness.programs import ENDS_WITH_US
 from harness.stack import Stack
 from lab import paths
@@ -46,7 +46,7 @@ def up(
 ) -> Up:
     """What `make up` runs when cluster and images are there; returns how long it took, and said."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("user")))
-    for module in (_main, stacks):
+    for module in (console, stacks):
         monkeypatch.setattr(module, "CLONE", stack.folder)
 
     def run() -> tuple[float, str]:

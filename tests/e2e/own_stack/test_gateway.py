@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from commands import images
-from commands import stack as stacks
-from commands.cluster import Cluster
+from commands.support import images
+from commands.support import stack as stacks
+from commands.support.cluster import Cluster
 from harness import clients
 from harness.kubectl import Kubectl, ready
 from harness.programs import CLONE, ProgramError

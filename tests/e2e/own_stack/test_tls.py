@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from commands import images
-from commands import stack as stacks
 from commands.client_env import trusting
-from commands.cluster import Cluster
+from commands.support import images
+from commands.support import stack as stacks
+from commands.support.cluster import Cluster
 from commands.up import address_in
 from harness import clients
 from harness.kubectl import Kubectl

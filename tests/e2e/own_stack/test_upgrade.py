@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from commands import images
-from commands import stack as stacks
-from commands.cluster import Cluster, Source
+from commands.support import images
+from commands.support import stack as stacks
+from commands.support.cluster import Cluster, Source
 from harness import clients
 from harness.programs import CLONE, run
 from harness.stack import Stack

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from commands import images, up
-from commands import stack as stacks
-from commands.cluster import Cluster
+from commands import up
+from commands.support import images
+from commands.support import stack as stacks
+from commands.support.cluster import Cluster
 from harness import clients, pod_processes
 from harness.programs import CLONE
 from harness.stack import Stack

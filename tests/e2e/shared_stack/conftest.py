@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from commands import cluster as clusters
-from commands import images
-from commands import stack as stacks
+from commands.support import cluster as clusters
+from commands.support import images
+from commands.support import stack as stacks
 from harness import clients
 from harness.backend_stores import DATABASES, Database
 from harness.kubectl import Kubectl, Object, inventory

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.cluster import Cluster
+from commands.support.cluster import Cluster
 from harness import clients
 from harness.stack import Stack
 from tests.e2e.support import otlp_exporter

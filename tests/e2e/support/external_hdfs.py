@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from commands import stack as stacks
+from commands.support import stack as stacks
 from components.artifact_stores._hadoop import configuration_xml
 from harness.waiting import wait_until
 from tests.e2e.support.external_servers import (

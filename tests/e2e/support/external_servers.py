@@ -16,10 +16,10 @@ from urllib.parse import quote
 
 import pytest
 
-from commands import images
-from commands import stack as stacks
-from commands.cluster import Cluster
-from commands.lab_cluster import LabCluster
+from commands.support import images
+from commands.support import stack as stacks
+from commands.support.cluster import Cluster
+from commands.support.lab_cluster import LabCluster
 from harness.programs import ENDS_WITH_US
 from harness.waiting import wait_until
 from lab import node, paths

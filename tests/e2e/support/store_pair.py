@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import pytest
 
-from commands import images
-from commands import stack as stacks
-from commands.cluster import Cluster
+from commands.support import images
+from commands.support import stack as stacks
+from commands.support.cluster import Cluster
 from harness import clients
 from harness.backend_stores import Database
 from harness.kubectl import restarts

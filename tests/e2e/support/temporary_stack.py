@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from commands.cluster import Cluster
+from commands.support.cluster import Cluster
 from harness import clients
 from harness.backend_stores import POSTGRES, Database
 from harness.kubectl import Kubectl, inventory, wait_for_nothing_more_than

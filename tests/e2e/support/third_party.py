@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from commands.cluster import Cluster, Source
-from commands.lab_cluster import LabCluster
+from commands.support.cluster import Cluster, Source
+from commands.support.lab_cluster import LabCluster
 from harness.kubectl import OTHERS_LABEL, Kubectl
 from harness.programs import run
 from lab import tools

@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from commands import env, stack
-from commands.cluster import UsersCluster
+from commands import env
+from commands.support import stack
+from commands.support.cluster import UsersCluster
 from tests.unit.commands.conftest import Program
 
 

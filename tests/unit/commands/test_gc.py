@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from commands import gc, stack
-from commands._main import CommandError
-from commands.cluster import UsersCluster
+from commands import gc
+from commands.support import stack
+from commands.support.cluster import UsersCluster
+from commands.support.console import CommandError
 from tests.unit.commands.conftest import Program
 
 CRON_JOB: dict[str, Any] = {

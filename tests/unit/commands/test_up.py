@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from commands import up
-from commands._main import CommandError
+from commands.support.console import CommandError
 from components.local_certificate import certify
 
 HOSTS = ["known.invalid"]

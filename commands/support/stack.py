@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import yaml
 
-from commands._main import (
+from commands.support.cluster import Cluster, find
+from commands.support.console import (
     CLONE,
     CommandError,
     capture,
@@ -21,8 +22,7 @@ from commands._main import (
     state_folder,
     stream,
 )
-from commands.cluster import Cluster, find
-from commands.failures import Watch
+from commands.support.diagnose import Watch
 
 # What Pulumi itself writes into a stack file: how to decrypt the secrets in it.
 _ENCRYPTION = ("secretsprovider", "encryptionsalt", "encryptedkey")

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from commands._main import CLONE, CommandError
-from commands.cluster import Cluster, Source
+from commands.support.cluster import Cluster, Source
+from commands.support.console import CLONE, CommandError
 from settings import mirrored
 
 _IMAGES = CLONE / "images"

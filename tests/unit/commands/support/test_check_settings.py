@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from commands import mistakes, stack, up
-from commands._main import CommandError
-from commands.cluster import UsersCluster
+from commands import up
+from commands.support import check_settings, stack
+from commands.support.cluster import UsersCluster
+from commands.support.console import CommandError
 from tests.variants import ENCRYPTED, VARIANTS, Variant
 
 
@@ -41,7 +42,7 @@ def write(clone: Path, **settings: Any) -> None:
 def test_a_mistake_is_told_in_a_line(clone: Path, wrong: dict[str, Any], line: str) -> None:
     write(clone, **wrong)
     with pytest.raises(CommandError) as refused:
-        mistakes.refuse("minikube")
+        check_settings.refuse("minikube")
     (told,) = str(refused.value).splitlines()
     assert told.startswith(line)
 
@@ -49,7 +50,7 @@ def test_a_mistake_is_told_in_a_line(clone: Path, wrong: dict[str, Any], line: s
 def test_all_mistakes_are_told_at_once(clone: Path) -> None:
     write(clone, workers=0, replicas="many")
     with pytest.raises(CommandError) as refused:
-        mistakes.refuse("minikube")
+        check_settings.refuse("minikube")
     assert len(str(refused.value).splitlines()) == 2
 
 
@@ -62,12 +63,12 @@ def test_what_the_program_takes_is_taken(clone: Path, variant: Variant) -> None:
             for key, value in variant.settings.items()
         },
     )
-    mistakes.refuse("minikube")
+    check_settings.refuse("minikube")
 
 
 def test_what_only_the_engine_can_read_is_left_to_it(clone: Path) -> None:
     write(clone, workers=0, databaseUri={"secure": "v1:none"})
-    mistakes.refuse("minikube")
+    check_settings.refuse("minikube")
 
 
 def test_nothing_is_made_before(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Generator
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 
-from commands import images, stack
-from commands.cluster import Cluster
+from commands.support import images, stack
+from commands.support.cluster import Cluster
 
 
 @contextmanager

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Self
 
 import lab
-from commands import hosts
-from commands._main import CommandError, state_folder
-from commands.cluster import Cluster, Source
+from commands.support import hosts_file
+from commands.support.cluster import Cluster, Source
+from commands.support.console import CommandError, state_folder
 from lab import images, node
 from lab.progress import LabError
 
@@ -69,11 +69,11 @@ class LabCluster(Cluster):
 
     def publish(self, hosts_line: str) -> None:
         """Put the line of the stack's host names into /etc/hosts."""
-        hosts.put(hosts_line)
+        hosts_file.put(hosts_line)
 
     def unpublish(self) -> None:
         """Take the line of the stack's host names out of /etc/hosts."""
-        hosts.remove()
+        hosts_file.remove()
 
 
 @contextmanager

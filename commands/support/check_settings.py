@@ -8,8 +8,8 @@ import pulumi.runtime
 from pulumi.runtime.settings import Settings as Runtime
 from pulumi.runtime.settings import configure
 
-from commands import stack
-from commands._main import CommandError
+from commands.support import stack
+from commands.support.console import CommandError
 from settings import Settings
 
 

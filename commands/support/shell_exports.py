@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from commands._main import CommandError
+from commands.support.console import CommandError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from commands import _main
-from commands._main import CLONE, CommandError, main
+from commands.support import console
+from commands.support.console import CLONE, CommandError, main
 
 INTERRUPTED = """
 import os, sys
-from commands._main import main, stream
+from commands.support.console import main, stream
 main(lambda: stream([sys.executable, sys.argv[1], sys.argv[2]], dict(os.environ)))
 """
 COUNTS_INTERRUPTIONS = """
@@ -80,9 +80,9 @@ def test_an_interruption_reaches_the_program_once(
 def test_a_program_that_waits_in_vain_is_interrupted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_main, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(console, "_LOOK_SECONDS", 0.05)
     program, told = tmp_path / "program.py", tmp_path / "told"
     program.write_text(COUNTS_INTERRUPTIONS)
     command = [sys.executable, str(program), str(told)]
-    assert _main.stream(command, dict(os.environ), told.exists) == 0
+    assert console.stream(command, dict(os.environ), told.exists) == 0
     assert told.read_text() == "1"

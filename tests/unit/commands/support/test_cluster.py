@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 import lab
-from commands import cluster
-from commands._main import CommandError
-from commands.cluster import UsersCluster
-from commands.lab_cluster import LabCluster
+from commands.support import cluster
+from commands.support.cluster import UsersCluster
+from commands.support.console import CommandError
+from commands.support.lab_cluster import LabCluster
 from lab import paths, tools
 from tests.unit.commands.conftest import Program
 

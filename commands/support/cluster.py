@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from commands._main import CLONE, CommandError, capture, last_line, say, state_folder, stream
+from commands.support.console import (
+    CLONE,
+    CommandError,
+    capture,
+    last_line,
+    say,
+    state_folder,
+    stream,
+)
 
 _GET_PULUMI = "the Pulumi CLI is not on PATH: see https://www.pulumi.com/docs/install"
 # `make env` puts the lab's programs on PATH from here.
@@ -221,7 +229,7 @@ def _users_cluster(context: str, environment: dict[str, str]) -> Cluster:
 
 def _lab_cluster(environment: dict[str, str]) -> Cluster:
     # Imported here alone: a user's cluster takes nothing of the lab.
-    from commands.lab_cluster import LabCluster  # noqa: PLC0415
+    from commands.support.lab_cluster import LabCluster  # noqa: PLC0415
 
     return LabCluster.find(environment)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from commands._main import capture
+from commands.support.console import capture
 
 Object = dict[str, Any]
 

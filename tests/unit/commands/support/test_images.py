@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from commands import images, stack
-from commands._main import CLONE, CommandError
-from commands.cluster import Cluster, Source, UsersCluster
+from commands.support import images, stack
+from commands.support.cluster import Cluster, Source, UsersCluster
+from commands.support.console import CLONE, CommandError
 from tests.unit.commands.conftest import Program
 
 DEFAULTS = stack.settings("minikube")

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from commands._main import CommandError
-from commands.exports import exports
+from commands.support.console import CommandError
+from commands.support.shell_exports import exports
 
 NASTY = 'it\'s $HOME `id` "x" \\ ; rm -rf *\nsecond line'
 

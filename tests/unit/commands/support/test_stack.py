@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from commands import stack
-from commands._main import CLONE, CommandError
-from commands.cluster import UsersCluster
+from commands.support import stack
+from commands.support.cluster import UsersCluster
+from commands.support.console import CLONE, CommandError
 from tests.unit.commands.conftest import Program
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from commands import failures
-from commands.failures import Finding, Watch, findings
+from commands.support import diagnose
+from commands.support.diagnose import Finding, Watch, findings
 
 # Taken from Kubernetes 1.34 with `kubectl get --output=json`, without what nothing here reads.
 OBJECTS = json.loads(Path(__file__).with_name("failures.json").read_text())
@@ -91,7 +91,7 @@ class Cluster:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.objects: list[Any] = []
         self.now = 0.0
-        monkeypatch.setattr(failures, "capture", self.answer)
+        monkeypatch.setattr(diagnose, "capture", self.answer)
         monkeypatch.setattr("time.monotonic", lambda: self.now)
 
     def answer(
@@ -169,7 +169,7 @@ def test_a_cluster_that_does_not_answer_is_no_reason_to_give_up(
 ) -> None:
     watch = Watch({"A": "b"}, "mlflow", SETTINGS)
     refused = subprocess.CompletedProcess([], 1, "", "connection refused")
-    monkeypatch.setattr(failures, "capture", lambda *_: refused)
+    monkeypatch.setattr(diagnose, "capture", lambda *_: refused)
     assert not watch()
     assert watch.explanation() == ""
     assert cluster.now == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 _LOOK_SECONDS = 3
 
-CLONE = Path(__file__).resolve().parent.parent
+CLONE = Path(__file__).resolve().parents[2]
 
 
 class CommandError(Exception):
