@@ -9,7 +9,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from commands.support import cluster as clusters
 
-_SHARED_STACK = "tests/e2e/shared_stack"
+_ONE_AFTER_THE_OTHER = ("tests/e2e/shared_stack/", "tests/lab/")
 
 
 @pytest.fixture(scope="session")
@@ -33,12 +33,13 @@ class _ByStack(LoadScopeScheduling):
     """Gives a process whole groups of tests, in order, where several processes run.
 
     The modules in tests/e2e/shared_stack use one stack in the order that tests/e2e/conftest.py
-    gives, so they are one group. Each other file is a group of its own.
+    gives, and those in tests/lab use one network, so each of these folders is one group. Every
+    other file is a group of its own.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return _SHARED_STACK if file.startswith(f"{_SHARED_STACK}/") else file
+        return next((one for one in _ONE_AFTER_THE_OTHER if file.startswith(one)), file)
 
 
 # Not --dist=loadgroup: xdist 3.8 names groups in a private attribute that pytest 9.2 has no more.

@@ -8,30 +8,14 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lab import paths
+from tests.lab.second_lab import COMPONENTS, NAME, NEEDS_THE_LAB, SUBNET, Lab
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(
-        os.geteuid() != 0 or not paths.TOOLS.exists(), reason="the lab is not in use here"
-    ),
-]
-
-# The half of the range that the lab in use leaves free.
-_SUBNET = "198.18" if paths.NETWORK.startswith("198.19.") else "198.19"
-_NAME = "mlflow-lab" if _SUBNET == "198.18" else "mlflow-lab-19"
-_COMPONENTS = (
-    *("etcd", "containerd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"),
-    *("policies", "kubelet", "kube-proxy", "coredns", "storage"),
-)
-
+pytestmark = NEEDS_THE_LAB
 CLAIM = """
 apiVersion: v1
 kind: PersistentVolumeClaim
@@ -40,65 +24,15 @@ spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
 """
 
 
-class Lab:
-    """Runs the lab's commands as a user would, on a home and a network of its own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        (home / "tools").symlink_to(paths.TOOLS)
-        self.environment = {
-            **os.environ,
-            "MLFLOW_LAB_HOME": str(home),
-            "MLFLOW_LAB_SUBNET": _SUBNET,
-        }
-
-    def begin(self, command: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "lab", command],
-            cwd=paths.CLONE,
-            env=self.environment,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, command: str) -> str:
-        started = self.begin(command)
-        output, errors = started.communicate(timeout=240)
-        assert started.returncode == 0, output + errors
-        return output + errors
-
-    def kubectl(self, *words: str, stdin: str = "") -> str:
-        kubectl = next(self.home.glob("tools/kubernetes-*/kubectl"))
-        config = self.home / "node" / "kubeconfig"
-        command = [str(kubectl), f"--kubeconfig={config}", *words]
-        return subprocess.run(
-            command, check=True, capture_output=True, input=stdin, text=True
-        ).stdout
-
-    def pid(self, name: str) -> int:
-        return int((self.home / "node" / "pids" / name).read_text())
-
-    def pids(self) -> dict[str, int]:
-        return {name: self.pid(name) for name in _COMPONENTS}
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    made = Lab(tmp_path_factory.mktemp("lab"))
-    yield made
-    made.run("delete")
-
-
 def traces(lab: Lab) -> list[str]:
     """List what is left of the lab on the machine, beside its data."""
     mounts = Path("/proc/self/mounts").read_text().splitlines()
     routes = subprocess.run(["ip", "route"], check=True, capture_output=True, text=True).stdout
     places = ("run/netns", "run", "sys/class/net", "sys/fs/cgroup", "sys/fs/cgroup/*")
     return [
-        *(str(place) for folder in places for place in Path("/").glob(f"{folder}/{_NAME}")),
-        *(mount for mount in mounts if f"/{_NAME} " in mount or str(lab.home) in mount),
-        *(route for route in routes.splitlines() if f"{_SUBNET}." in route),
+        *(str(place) for folder in places for place in Path("/").glob(f"{folder}/{NAME}")),
+        *(mount for mount in mounts if f"/{NAME} " in mount or str(lab.home) in mount),
+        *(route for route in routes.splitlines() if f"{SUBNET}." in route),
         *(
             str(process)
             for process in Path("/proc").glob("[0-9]*")
@@ -141,7 +75,7 @@ def test_a_stop_killed_at_any_moment_is_taken_up_by_start_or_stop(lab: Lab) -> N
         lab.run(then)
         assert then == "start" or traces(lab) == []
     # Its last step, half done: that is rarely met by time.
-    Path(f"/run/{_NAME}").mkdir()
+    Path(f"/run/{NAME}").mkdir()
     lab.run("stop")
     assert traces(lab) == []
 
@@ -153,7 +87,7 @@ def test_a_second_start_changes_nothing_and_says_nothing(lab: Lab) -> None:
     assert lab.pids() == before
 
 
-@pytest.mark.parametrize("name", _COMPONENTS)
+@pytest.mark.parametrize("name", COMPONENTS)
 def test_start_brings_back_what_was_killed_and_leaves_the_rest(lab: Lab, name: str) -> None:
     lab.run("start")
     before = lab.pids()
@@ -182,7 +116,7 @@ def test_a_claim_has_a_folder_for_any_user_until_it_is_deleted(lab: Lab) -> None
 
 def test_start_makes_a_lost_network_anew(lab: Lab) -> None:
     lab.run("start")
-    subprocess.run(["ip", "netns", "delete", _NAME], check=True)
+    subprocess.run(["ip", "netns", "delete", NAME], check=True)
     lab.run("start")
     lab.run("status")
 

@@ -9,9 +9,9 @@ import signal
 import time
 from typing import Any
 
-from tests.lab.test_node import Lab, lab, pytestmark
+from tests.lab.second_lab import NEEDS_THE_LAB, Lab
 
-__all__ = ["lab", "pytestmark"]
+pytestmark = NEEDS_THE_LAB
 
 NAMESPACE = "policies-test"
 PORT = 5000

@@ -167,3 +167,11 @@ def run_stack(
 
     pulumi.runtime.test(keep)()  # type: ignore[no-untyped-call]
     return recorded
+
+
+def content(stack: Recorded, secret: str) -> dict[str, str]:
+    """Return what a Secret holds; the SDK marks it as secret on the wire, and so it must be."""
+    marked = stack.inputs(f"Secret {secret}")["stringData"]
+    assert set(marked) - {"value"}, "not marked as secret"
+    value: dict[str, str] = marked["value"]
+    return value

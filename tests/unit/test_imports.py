@@ -56,6 +56,19 @@ def _imported(file: Path) -> set[str]:
     return found
 
 
+def test_no_test_module_imports_another() -> None:
+    tests = [
+        file for folder in ("bench", "harness", "tests") for file in CLONE.glob(f"{folder}/**/*.py")
+    ]
+    assert any(file.name.startswith("test_") for file in tests)
+    found = {
+        file.relative_to(CLONE).as_posix(): imported
+        for file in tests
+        if (imported := re.findall(r"^from (tests\S*\.test_\w+) import", file.read_text(), re.M))
+    }
+    assert found == {}
+
+
 def test_the_lab_is_imported_by_one_module_alone() -> None:
     assert [name for name in PRODUCT if "lab" in _imported(CLONE / name)] == [DOOR]
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.unit.recorder import ADDRESS, Recorded, password, run_stack
+from tests.unit.recorder import ADDRESS, Recorded, content, password, run_stack
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +42,6 @@ LOGIN = {
     "MLFLOW_TRACKING_PASSWORD": password("mlflow-admin-password"),
 }
 """What a client needs beside an address."""
-
-
-def content(stack: Recorded, secret: str) -> dict[str, str]:
-    """Return what a Secret holds; the SDK marks it as secret on the wire, and so it must be."""
-    marked = stack.inputs(f"Secret {secret}")["stringData"]
-    assert set(marked) - {"value"}, "not marked as secret"
-    return marked["value"]
 
 
 def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:

@@ -18,7 +18,7 @@ from harness.kubectl import Kubectl
 from harness.stack import Stack
 from harness.waiting import wait_until
 from lab import ingress, paths
-from tests.declared import TCP, declared
+from tests.allowed_connections import TCP, declared
 from tests.e2e.support.server_pod import POD_SCRIPTS
 
 STRANGERS = "mlflow-e2e-stranger"

@@ -10,8 +10,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from components._login import fernet_key
-from tests.unit.recorder import Recorded, password, run_stack
-from tests.unit.test_program import content
+from tests.unit.recorder import Recorded, content, password, run_stack
 
 
 @pytest.fixture(scope="module")

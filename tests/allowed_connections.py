@@ -1,7 +1,7 @@
 """Who may reach whom, and at which port: all that is open, for each choice that a stack has.
 
-tests/unit/test_reachability.py compares it with what the rendered policies say in every variant,
-tests/e2e/shared_stack/test_network.py with what packets do.
+components/test_network_policies.py (unit) compares the list with the rendered policies of every
+variant, and test_network.py (end to end) with what packets do.
 """
 
 import re

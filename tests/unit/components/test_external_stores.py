@@ -12,8 +12,7 @@ import pytest
 
 from components import S3, ExternalDatabase, S3Args
 from components._kubernetes.uris import with_authority, with_connect_timeout
-from tests.unit.recorder import CERTIFICATE, Recorded, record, run_stack
-from tests.unit.test_program import content
+from tests.unit.recorder import CERTIFICATE, Recorded, content, record, run_stack
 
 URI = "mysql+pymysql://ml:chosen-by-a-person@db.example:3306/mlflow"
 USERS = "postgresql+psycopg2://ml:chosen-by-another@users.example:5432/users?sslmode=require"

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from components import local_certificate
 from components.local_certificate import Certificate, certify
-from tests.reachability import End, Port, open_ports
+from tests.policy_model import End, Port, open_ports
 from tests.unit.recorder import Recorded, password, run_stack
 from tests.variants import objects
 

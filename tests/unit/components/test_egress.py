@@ -11,8 +11,7 @@ import pytest
 
 from components import TrackingServer, TrackingServerArgs
 from components._egress import Way
-from tests.unit.recorder import CERTIFICATE, Recorded, record, run_stack
-from tests.unit.test_program import content
+from tests.unit.recorder import CERTIFICATE, Recorded, content, record, run_stack
 
 PROXY = "http://ml:chosen-by-a-person@10.8.0.1:3128"
 CALLS = {

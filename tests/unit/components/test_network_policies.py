@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from components import ExternalDatabase, ExternalDatabaseArgs
-from tests.declared import DECLARED, TCP, UDP, declared
-from tests.reachability import End, Policy, Port, open_ports
+from tests.allowed_connections import DECLARED, TCP, UDP, declared
+from tests.policy_model import End, Policy, Port, open_ports
 from tests.unit.recorder import pod_template, record, run_stack
 from tests.variants import AXES, VARIANTS, Variant, objects, plain
 

@@ -1,0 +1,68 @@
+"""A second lab, with a home and a network of its own, so that one in use is left alone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab import paths
+
+NEEDS_THE_LAB = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not paths.TOOLS.exists(), reason="the lab is not in use here"
+    ),
+]
+
+# The half of the range that the lab in use leaves free.
+SUBNET = "198.18" if paths.NETWORK.startswith("198.19.") else "198.19"
+NAME = "mlflow-lab" if SUBNET == "198.18" else "mlflow-lab-19"
+COMPONENTS = (
+    *("etcd", "containerd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+    *("policies", "kubelet", "kube-proxy", "coredns", "storage"),
+)
+
+
+class Lab:
+    """Runs the lab's commands as a user would, on a home and a network of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        (home / "tools").symlink_to(paths.TOOLS)
+        self.environment = {
+            **os.environ,
+            "MLFLOW_LAB_HOME": str(home),
+            "MLFLOW_LAB_SUBNET": SUBNET,
+        }
+
+    def begin(self, command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "lab", command],
+            cwd=paths.CLONE,
+            env=self.environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, command: str) -> str:
+        started = self.begin(command)
+        output, errors = started.communicate(timeout=240)
+        assert started.returncode == 0, output + errors
+        return output + errors
+
+    def kubectl(self, *words: str, stdin: str = "") -> str:
+        kubectl = next(self.home.glob("tools/kubernetes-*/kubectl"))
+        config = self.home / "node" / "kubeconfig"
+        command = [str(kubectl), f"--kubeconfig={config}", *words]
+        return subprocess.run(
+            command, check=True, capture_output=True, input=stdin, text=True
+        ).stdout
+
+    def pid(self, name: str) -> int:
+        return int((self.home / "node" / "pids" / name).read_text())
+
+    def pids(self) -> dict[str, int]:
+        return {name: self.pid(name) for name in COMPONENTS}
