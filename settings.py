@@ -72,7 +72,7 @@ SERVERS_OWN_PATHS = {
     *("model-versions", "signup", "static-files", "v1", "version"),
 }
 """With what the paths of MLflow's server begin: pods ask for them without the path of the host.
-tests/e2e/test_9_attacks.py compares them with what a running server has."""
+tests/e2e/shared_stack/test_attacks.py compares them with what a running server has."""
 _CHANGES_PATHS = "because it changes the path of each request"
 _UNFIT_ANNOTATIONS = {
     "rewrite-target": (".*", _CHANGES_PATHS),

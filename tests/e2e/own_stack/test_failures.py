@@ -21,6 +21,8 @@ from lab import paths
 from tests.e2e.support.server_pod import POD_SCRIPTS
 from tests.e2e.support.temporary_stack import temporary_stack
 
+pytestmark = pytest.mark.failure
+
 NAMESPACE = "mlflow-e2e-failures"
 REGISTRY = POD_SCRIPTS / "empty_registry.py"
 # Each is told in less than a minute where nothing else runs; Pulumi itself waits for 10 minutes.

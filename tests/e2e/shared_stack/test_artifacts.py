@@ -19,6 +19,8 @@ from harness.stack import Stack, basic_login
 from tests.e2e.support.raw_http import Raw
 from tests.e2e.support.users import add_user
 
+pytestmark = pytest.mark.store
+
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 CONTENT = b"0123456789" * 100_000
 ROUTES: tuple[str, ...] = (

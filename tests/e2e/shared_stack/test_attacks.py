@@ -25,6 +25,8 @@ from tests.e2e.support.attacks import (
 )
 from tests.e2e.support.server_pod import POD_SCRIPTS, SERVER
 
+pytestmark = pytest.mark.login
+
 API = "/api/2.0/mlflow"
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # What a server says that does not let anybody in, and does not tell what there is.

@@ -3,10 +3,14 @@
 import shutil
 from typing import Any
 
+import pytest
+
 from harness.kubectl import Kubectl
 from harness.programs import run
 from harness.stack import Stack
 from harness.waiting import wait_until
+
+pytestmark = pytest.mark.failure
 
 DEPLOYMENT = "deployment/mlflow"
 

@@ -15,6 +15,8 @@ from harness.stack import Stack
 from harness.waiting import wait_until
 from tests.e2e.support.interruptions import KINDS, Logger, container_ids, delete_pod
 
+pytestmark = pytest.mark.failure
+
 
 @pytest.fixture
 def logger(stack: Stack, machine: clients.Machine) -> Iterator[Logger]:

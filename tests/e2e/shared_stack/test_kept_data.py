@@ -9,6 +9,8 @@ import yaml
 from harness.programs import ProgramError
 from harness.stack import Stack
 
+pytestmark = pytest.mark.store
+
 GUIDE = "see docs/moving-data.md"
 
 

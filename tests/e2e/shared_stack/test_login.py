@@ -16,6 +16,8 @@ from harness.waiting import wait_until
 from tests.e2e.support.interruptions import delete_pod
 from tests.e2e.support.users import add_user
 
+pytestmark = pytest.mark.login
+
 # With another worker a password that was changed is good for so long (images/mlflow, auth.py).
 CACHE_SECONDS = 30
 NOTHING = {

@@ -21,6 +21,8 @@ from lab import ingress, paths
 from tests.allowed_connections import TCP, declared
 from tests.e2e.support.server_pod import POD_SCRIPTS
 
+pytestmark = pytest.mark.network
+
 STRANGERS = "mlflow-e2e-stranger"
 JOBS = ("mlflow-migration", "minio-bucket")
 # In the lab's own network alone, and for as long as the tests take.

@@ -8,6 +8,8 @@ import pytest
 from harness.stack import Stack
 from tests.e2e.support.server_pod import POD_SCRIPTS, SERVER
 
+pytestmark = pytest.mark.network
+
 # Of the public internet, which answers no packet of the stack's.
 PUBLIC = "https://1.1.1.1"
 TOLD = "no setting of mlflow:egress opens a way to it"
