@@ -4,12 +4,11 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import pulumi
 
-from components import ARTIFACT_STORES, BACKEND_STORES
-from settings import Settings, mebibytes
+from settings import ArtifactStoreKind, BackendStoreKind, Settings, mebibytes
 
 _GUIDE = "docs/moving-data.md"
 
@@ -122,10 +121,11 @@ def _losses(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:
             "which holds this stack's data and would be removed"
         )
     for key, kinds, chosen in (
-        ("backendStore", BACKEND_STORES, settings.backend_store),
-        ("artifactStore", ARTIFACT_STORES, settings.artifact_store),
+        ("backendStore", get_args(BackendStoreKind), settings.backend_store),
+        ("artifactStore", get_args(ArtifactStoreKind), settings.artifact_store),
     ):
-        held = [kind for kind, made in kinds.items() if f"{made.__name__} {kind}" in kept]
+        # The component of a store is called as its kind; no other resource has that name.
+        held = [kind for kind in kinds if any(key.endswith(f" {kind}") for key in kept)]
         if held and chosen not in held:
             yield f"{key}: {chosen!r}; accepted: {held[0]!r}, which holds this stack's data"
     volumes = {

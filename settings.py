@@ -3,24 +3,22 @@
 import difflib
 import ipaddress
 import json
-import os
 import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Self, TypeGuard, cast
-from urllib.parse import urlsplit
+from typing import Any, Literal, Self, TypeGuard, cast, get_args
 
 import pulumi
 import pulumi.runtime.config
-import yaml
 
-from components import ARTIFACT_STORES, BACKEND_STORES, EgressArgs, IngressArgs
+from components import Mysql, Postgres
 from components._egress import ways_out
 from components._kubernetes.uris import tls_conflict
 from components.tracking_server import pool_size
+
+BackendStoreKind = Literal["postgres", "mysql", "external"]
+ArtifactStoreKind = Literal["minio", "hdfs", "s3", "existing-hdfs"]
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _QUANTITY = re.compile(r"([1-9][0-9]{0,8})(Mi|Gi|Ti)")
@@ -549,8 +547,8 @@ class Settings:
 
     namespace: str
     create_namespace: bool
-    backend_store: str
-    artifact_store: str
+    backend_store: BackendStoreKind
+    artifact_store: ArtifactStoreKind
     artifact_access: str
     tracking_host: str
     artifact_host: str
@@ -658,190 +656,11 @@ class Settings:
         return settings
 
     @property
-    def context(self) -> str | None:
-        """Context of the kubeconfig; the current one unless the stack file names one."""
-        return pulumi.Config("kubernetes").get("context")
-
-    @property
-    def place(self) -> dict[str, Any]:
-        """Where the stack is put.
-
-        Raises:
-            pulumi.RunError: if the kubeconfig lacks the context. The provider would notice only
-                where something has changed, and the state would name the wrong context by then.
-        """
-        kubeconfig = pulumi.Config("kubernetes").get("kubeconfig")
-        known = [] if kubeconfig else kubeconfig_contexts()
-        if known and self.context and self.context not in known:
-            raise pulumi.RunError(
-                f"kubernetes:context: {self.context!r}; accepted: a context of the kubeconfig, "
-                + " or ".join(map(repr, known))
-            )
-        return {
-            "name": self.namespace,
-            "ours": self.create_namespace,
-            "context": self.context,
-            # The provider that makes the namespace reads it by itself.
-            "kubeconfig": kubeconfig,
-            "protected": self.protect_data,
-        }
-
-    @property
-    def kubectl(self) -> str:
-        """How kubectl is called to reach the stack's cluster."""
-        return f"kubectl --context={self.context}" if self.context else "kubectl"
-
-    @property
-    def ingress(self) -> IngressArgs:
-        """How host names are published."""
-        return {
-            "class_name": self.ingress_class,
-            "annotations": self.ingress_annotations,
-            "wait_seconds": self.ingress_wait_seconds,
-            "gateway": self.gateway,
-            "tls": self.tls != "none",
-            "tls_secret": self.tls_secret,
-            "tls_issuer": self.tls_issuer,
-            "namespace": self.ingress_namespace,
-        }
-
-    @property
     def connections(self) -> int:
         """How many connections the chosen backend store allows."""
         if self.backend_store == "external":
             return self.database_connections
-        return BACKEND_STORES[self.backend_store].connections
-
-    @property
-    def database(self) -> dict[str, Any]:
-        """Inputs of the chosen backend store, but for the namespace."""
-        if self.backend_store == "external":
-            return {
-                "server_image": self.server_image,
-                "uri": self.database_uri,
-                "auth_uri": self.auth_database_uri,
-                "secret": self.database_secret,
-                "auth": self.auth == "basic",
-                "ca": self.database_ca,
-                "connections": self.database_connections,
-                "networks": self.external_networks,
-            }
-        return {
-            "image": {"postgres": self.postgres_image, "mysql": self.mysql_image}[
-                self.backend_store
-            ],
-            "storage": self.database_storage,
-            "storage_class": self.storage_class,
-        }
-
-    def artifacts(self, ingress: IngressArgs) -> dict[str, Any]:
-        """Return the inputs of the chosen artifact store, but for the namespace."""
-        if self.artifact_store == "s3":
-            return {
-                "server_image": self.server_image,
-                "bucket": self.s3_bucket,
-                "prefix": self.s3_prefix,
-                "endpoint": self.s3_endpoint,
-                "region": self.s3_region,
-                "access_key_id": self.s3_access_key_id,
-                "secret_access_key": self.s3_secret_access_key,
-                "secret": self.s3_secret,
-                "service_account": self.s3_service_account,
-                "ca": self.s3_ca,
-                "networks": self.external_networks,
-            }
-        if self.artifact_store == "existing-hdfs":
-            return {
-                "server_image": self.server_image,
-                "uri": self.hdfs_uri,
-                "user": self.hdfs_user,
-                "configuration": self.hdfs_configuration,
-                "host_aliases": self.hdfs_host_aliases,
-                "kerberos_secret": self.hdfs_kerberos_secret,
-                "networks": self.external_networks,
-            }
-        volumes = {
-            "server_image": self.server_image,
-            "storage": self.artifact_storage,
-            "storage_class": self.storage_class,
-            "client_namespaces": self.client_namespaces if self.artifact_access == "direct" else [],
-        }
-        if self.artifact_store == "hdfs":
-            return {
-                **volumes,
-                "image": self.hdfs_image,
-                "data_nodes": self.hdfs_data_nodes,
-                "replication": self.hdfs_replication,
-            }
-        return {
-            **volumes,
-            "image": self.minio_image,
-            "host": self.artifact_host,
-            "console_host": self.artifact_console_host,
-            "ingress": ingress,
-        }
-
-    @property
-    def tracking(self) -> Any:
-        """What settings say of the tracking server."""
-        return {
-            "image": self.server_image,
-            "host": self.hosts["trackingHost"],
-            "path": self.tracking_path,
-            "replicas": self.replicas,
-            "autoscaled": self.autoscaled,
-            "workers": self.workers,
-            "memory": self.server_memory,
-            "auth": self.auth == "basic",
-            "users": ["workspace"] if self.client_workspace else [],
-            "job_execution": self.job_execution,
-            "egress": self._calls_out,
-            "allowed_hosts": self.allowed_hosts,
-            "client_namespaces": self.client_namespaces,
-            "gc_schedule": self.gc_schedule,
-            "gc_older_than": self.gc_older_than,
-        }
-
-    @property
-    def _calls_out(self) -> EgressArgs:
-        """Where the server's calls may go beside its backends."""
-        return {
-            "ways": self.egress,
-            "https_proxy": self.https_proxy,
-            "http_proxy": self.http_proxy,
-            "no_proxy": [*self.no_proxy, *self._bucket_hosts],
-            "ca": self.egress_ca,
-        }
-
-    @property
-    def _bucket_hosts(self) -> list[str]:
-        """Hosts of a bucket outside the stack, which is never reached by a proxy."""
-        if self.artifact_store != "s3":
-            return []
-        if self.s3_endpoint:
-            return [urlsplit(self.s3_endpoint).hostname or ""]
-        regional = f"s3.{self.s3_region}.amazonaws.com"
-        return [regional, f".{regional}", f"sts.{self.s3_region}.amazonaws.com"]
-
-    @property
-    def workspace(self) -> Any:
-        """What settings say of the workspace."""
-        return {
-            "image": self.workspace_image,
-            "host": self.workspace_host,
-            "storage": self.workspace_storage,
-            "storage_class": self.storage_class,
-            "memory": self.workspace_memory,
-        }
-
-    @property
-    def certificate(self) -> Any:
-        """What settings say of the stack's own certificate."""
-        return {
-            "hosts": list(self.hosts.values()),
-            "scope": self.possible_hosts,
-            "year": datetime.now(UTC).year,
-        }
+        return {"postgres": Postgres.connections, "mysql": Mysql.connections}[self.backend_store]
 
     @property
     def hosts(self) -> dict[str, str]:
@@ -869,18 +688,12 @@ class Settings:
             self.workspace_host,
         ]
 
-    def hosts_line(self, address: pulumi.Output[str]) -> pulumi.Output[str]:
-        """Return the line of a hosts file that makes the host names known on one machine."""
-        names = " ".join(self.hosts.values())
-        missing = f"<address of the {'gateway' if self.gateway else 'ingress'}>"
-        return address.apply(lambda known: f"{known or missing} {names}")
-
 
 PARSERS: dict[str, Callable[[str], object]] = {
     "namespace": _namespace,
     "createNamespace": _boolean,
-    "backendStore": _choice(*BACKEND_STORES),
-    "artifactStore": _choice(*ARTIFACT_STORES),
+    "backendStore": _choice(*get_args(BackendStoreKind)),
+    "artifactStore": _choice(*get_args(ArtifactStoreKind)),
     "artifactAccess": _choice("proxied", "direct"),
     "trackingHost": _host_and_path,
     "artifactHost": _host,
@@ -947,21 +760,6 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "ingressNamespace": _existing_namespace,
 }
 """How each setting is read; its keys are those of Pulumi.yaml, which a test compares."""
-
-
-def kubeconfig_contexts() -> list[str]:
-    """Return the contexts of the kubeconfig that `kubectl` and the provider use; none without one.
-
-    A file that cannot be read, or is none, is left to them as well.
-    """
-    files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    found: list[str] = []
-    for file in filter(Path.is_file, map(Path, filter(None, files.split(os.pathsep)))):
-        try:
-            found += [context["name"] for context in yaml.safe_load(file.read_text())["contexts"]]
-        except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
-            return []
-    return found
 
 
 def _attribute(key: str) -> str:

@@ -16,23 +16,7 @@ from .local_certificate import LocalCertificate, LocalCertificateArgs
 from .stack_namespace import Place
 from .tracking_server import TrackingServer, TrackingServerArgs
 
-BACKEND_STORES: dict[str, type[BackendStore]] = {
-    "postgres": Postgres,
-    "mysql": Mysql,
-    "external": ExternalDatabase,
-}
-"""Every backend store, by the setting that chooses it."""
-ARTIFACT_STORES: dict[str, type[ArtifactStore]] = {
-    "minio": Minio,
-    "hdfs": Hdfs,
-    "s3": S3,
-    "existing-hdfs": ExistingHdfs,
-}
-"""Every artifact store, by the setting that chooses it."""
-
 __all__ = [
-    "ARTIFACT_STORES",
-    "BACKEND_STORES",
     "S3",
     "ArtifactStore",
     "BackendStore",

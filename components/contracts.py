@@ -1,6 +1,6 @@
 """What the components agree on: what each backend store and each artifact store publishes."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import pulumi
 
@@ -16,10 +16,6 @@ class BackendStore(Protocol):
     connections: int
     """How many connections MLflow may hold at once."""
 
-    def __init__(
-        self, name: str, args: Any, opts: pulumi.ResourceOptions | None = None
-    ) -> None: ...
-
 
 class ArtifactStore(Protocol):
     """What every artifact store publishes, wherever it runs."""
@@ -33,7 +29,3 @@ class ArtifactStore(Protocol):
     known once the store takes artifacts."""
     client_env: pulumi.Output[dict[str, str]]
     """The environment of a client that reaches the store itself; secret where a key is in it."""
-
-    def __init__(
-        self, name: str, args: Any, opts: pulumi.ResourceOptions | None = None
-    ) -> None: ...

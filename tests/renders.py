@@ -24,7 +24,7 @@ NOTED = Path(__file__).with_suffix(".json")
 
 def rendered(variant: Variant) -> dict[str, Any]:
     """Return each resource's type and inputs by its name, and what the stack exports."""
-    with mock.patch("settings.datetime") as clock:
+    with mock.patch("wiring.datetime") as clock:
         # A certificate of `tls: generated` is made anew in some later year.
         clock.now.return_value = datetime(2026, 1, 1, tzinfo=UTC)
         recorded = variant.render()

@@ -149,7 +149,7 @@ def run_stack(
         pulumi.export = lambda name, value: exported.update({name: pulumi.Output.from_input(value)})
         try:
             # The kubeconfig of whoever runs the tests may lack the context of the stack file.
-            with mock.patch("settings.kubeconfig_contexts", return_value=[]):
+            with mock.patch("wiring.kubeconfig_contexts", return_value=[]):
                 runpy.run_path(str(ROOT / "__main__.py"))
         finally:
             pulumi.export = export

@@ -5,9 +5,11 @@ import pytest
 
 import components
 from components import (
-    ARTIFACT_STORES,
-    BACKEND_STORES,
+    S3,
     Credentials,
+    ExistingHdfs,
+    ExternalDatabase,
+    Hdfs,
     Minio,
     MinioArgs,
     Mysql,
@@ -85,9 +87,9 @@ def test_pods_restart_when_a_secret_changes() -> None:
 
 
 def test_server_and_stores_agree_on_what_a_backend_publishes() -> None:
-    for store in BACKEND_STORES.values():
+    for store in (Postgres, Mysql, ExternalDatabase):
         assert store.__annotations__["credentials"] is Credentials
-    for artifacts in ARTIFACT_STORES.values():
+    for artifacts in (Minio, Hdfs, S3, ExistingHdfs):
         assert artifacts.__annotations__["credentials"] is Credentials
     assert TrackingServerArgs.__annotations__["backend_store"] is Credentials
     assert TrackingServerArgs.__annotations__["artifact_store"] is Credentials

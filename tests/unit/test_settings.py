@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from pathlib import Path
 
 import pulumi
 import pytest
@@ -563,7 +562,7 @@ def test_a_wrong_address_is_refused_without_showing_it(uri: str, offer: str) -> 
 def test_an_encrypted_address_is_taken(uri: str) -> None:
     external = {"backendStore": "external", "databaseUri": uri, "auth": "none"}
     loaded = load("databaseUri", **external, databaseConnections=50)
-    assert loaded.database["uri"] == uri
+    assert loaded.database_uri == uri
     assert loaded.connections == 50
     assert HIDDEN not in repr(loaded)
 
@@ -657,46 +656,6 @@ def test_each_setting_is_declared_read_and_documented_once() -> None:
 
 def settings_text(default: object) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default) or '""'
-
-
-@pytest.mark.parametrize(
-    ("context", "refused"), [("minikube", True), ("office", False), ("home", False)]
-)
-def test_a_context_that_the_kubeconfig_lacks_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: str, refused: bool
-) -> None:
-    files = [tmp_path / "one", tmp_path / "missing", tmp_path / "two"]
-    files[0].write_text("contexts: [{name: office}]")
-    files[2].write_text("contexts: [{name: home}]")
-    monkeypatch.setenv("KUBECONFIG", ":".join(map(str, files)))
-    accepted = "a context of the kubeconfig, 'office' or 'home'"
-    line = f"kubernetes:context: 'minikube'; accepted: {accepted}"
-    assert _refused(context) == ([line] if refused else [])
-
-
-@pytest.mark.parametrize("content", ["", "contexts: 1", "{", "contexts: [office]", "\0"])
-def test_a_kubeconfig_that_cannot_be_read_is_left_to_the_provider(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
-) -> None:
-    (tmp_path / "kubeconfig").write_text(content)
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    assert _refused("minikube") == []
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
-    assert _refused("minikube") == []
-
-
-def _refused(context: str) -> list[str]:
-    """Return what is refused of a place with this context."""
-    said: list[str] = []
-
-    def program() -> None:
-        try:
-            assert Settings.load().place["context"] == context
-        except pulumi.RunError as error:
-            said.append(str(error))
-
-    record(program, {**settings(), "kubernetes:context": context})
-    return said
 
 
 @pytest.mark.parametrize(
