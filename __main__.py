@@ -1,7 +1,16 @@
 """MLflow tracking on Kubernetes: settings, backends, tracking server, and what clients need."""
 
+import pulumi
+import pulumi_kubernetes as k8s
+
 import wiring
-from components import ClientWorkspace, LocalCertificate, TrackingServer, let_solvers_in
+from components import (
+    ClientWorkspace,
+    LocalCertificate,
+    StackNamespace,
+    TrackingServer,
+    let_solvers_in,
+)
 from kept import refuse_to_lose_it
 from outputs import export
 from settings import Settings
@@ -9,32 +18,27 @@ from settings import Settings
 settings = Settings.load()
 refuse_to_lose_it(settings)
 
-place = wiring.place(settings)
-namespace, inside = place.namespace, place.inside
+inside = pulumi.ResourceOptions(provider=k8s.Provider("cluster", wiring.cluster(settings)))
+# The default provider makes the namespace: it refuses a namespace that exists already.
+place = StackNamespace("mlflow", wiring.stack_namespace(settings), contents=inside)
 
 certificate = None
 if settings.tls == "generated":
-    certificate = LocalCertificate(
-        "ingress", wiring.local_certificate(settings, namespace), opts=inside
-    )
+    certificate = LocalCertificate("ingress", wiring.local_certificate(settings, place), inside)
 ingress = wiring.ingress(settings, certificate)
 if settings.tls == "cert-manager":
-    let_solvers_in(ingress, namespace, inside)
+    let_solvers_in(ingress, place.namespace, inside)
 
-database = wiring.backend_store(settings, place)
-artifacts = wiring.artifact_store(settings, place, ingress)
+database = wiring.backend_store(settings, place, inside)
+artifacts = wiring.artifact_store(settings, place, ingress, inside)
 tracking = TrackingServer(
-    "mlflow",
-    wiring.tracking_server(settings, namespace, database, artifacts, ingress),
-    opts=inside,
+    "mlflow", wiring.tracking_server(settings, place, database, artifacts, ingress), inside
 )
 
 workspace = None
 if settings.client_workspace:
     workspace = ClientWorkspace(
-        "workspace",
-        wiring.client_workspace(settings, namespace, tracking, artifacts, ingress),
-        opts=inside,
+        "workspace", wiring.client_workspace(settings, place, tracking, artifacts, ingress), inside
     )
 
 export(settings, artifacts, tracking, workspace, certificate)

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pulumi
+import pulumi_kubernetes as k8s
 import yaml
 
 from components import (
@@ -27,10 +28,11 @@ from components import (
     MinioArgs,
     Mysql,
     MysqlArgs,
-    Place,
     Postgres,
     PostgresArgs,
     S3Args,
+    StackNamespace,
+    StackNamespaceArgs,
     TrackingServer,
     TrackingServerArgs,
 )
@@ -67,14 +69,15 @@ def kubeconfig_contexts() -> list[str]:
     return found
 
 
-def place(settings: Settings) -> Place:
-    """Return the stack's namespace on the stack's cluster.
+def cluster(settings: Settings) -> k8s.ProviderArgs:
+    """Return the inputs of the provider of all objects in the namespace.
 
     Raises:
         pulumi.RunError: if the kubeconfig lacks the context. The provider would notice that only
             when it changes an object, and the state would name the wrong context by then.
     """
     name = context()
+    # The default provider, which makes the namespace, reads these two settings itself.
     kubeconfig = pulumi.Config("kubernetes").get("kubeconfig")
     known = [] if kubeconfig else kubeconfig_contexts()
     if known and name and name not in known:
@@ -82,20 +85,36 @@ def place(settings: Settings) -> Place:
             f"kubernetes:context: {name!r}; accepted: a context of the kubeconfig, "
             + " or ".join(map(repr, known))
         )
-    return Place(
-        settings.namespace,
-        ours=settings.create_namespace,
+    # In the stack's own namespace, an object that a killed `up` had made is taken over:
+    # server-side apply does that, before provider 4.29 always, since then when upserting. In
+    # another namespace, an object of the same name may belong to others. Without server-side apply,
+    # every release of the provider creates objects, which fails where one exists.
+    own = settings.create_namespace
+    return k8s.ProviderArgs(
         context=name,
-        # The default provider, which makes the namespace, reads this setting itself.
         kubeconfig=kubeconfig,
-        protected=settings.protect_data,
+        enable_server_side_apply=own,
+        upsert_existing_objects=own,
+        # Changed Secrets are updated in place, and the pods that read them restart.
+        enable_secret_mutable=True,
+        enable_config_map_mutable=True,
     )
 
 
-def local_certificate(settings: Settings, namespace: pulumi.Input[str]) -> LocalCertificateArgs:
+def stack_namespace(settings: Settings) -> StackNamespaceArgs:
+    """Return the inputs of the namespace."""
+    return {
+        "name": settings.namespace,
+        "create": settings.create_namespace,
+        "protect": settings.protect_data,
+    }
+
+
+def local_certificate(settings: Settings, place: StackNamespace) -> LocalCertificateArgs:
     """Return the inputs of the certificate that the stack makes for its own host names."""
     return {
-        "namespace": namespace,
+        "namespace": place.namespace,
+        "retention": place.retention,
         "hosts": list(settings.hosts.values()),
         "scope": settings.possible_hosts,
         "year": datetime.now(UTC).year,
@@ -116,42 +135,47 @@ def ingress(settings: Settings, certificate: LocalCertificate | None) -> Ingress
     }
 
 
-def backend_store(settings: Settings, where: Place) -> BackendStore:
+def backend_store(
+    settings: Settings, place: StackNamespace, opts: pulumi.ResourceOptions
+) -> BackendStore:
     """Make the chosen backend store, under the name that ``mlflow:backendStore`` gives."""
-    name, namespace, opts = settings.backend_store, where.namespace, where.inside
+    name = settings.backend_store
     match name:
         case "postgres":
-            return Postgres(name, postgres(settings, namespace), opts)
+            return Postgres(name, postgres(settings, place), opts)
         case "mysql":
-            return Mysql(name, mysql(settings, namespace), opts)
+            return Mysql(name, mysql(settings, place), opts)
         case "external":
-            return ExternalDatabase(name, external_database(settings, namespace), opts)
+            return ExternalDatabase(name, external_database(settings, place), opts)
 
 
-def postgres(settings: Settings, namespace: pulumi.Input[str]) -> PostgresArgs:
+def postgres(settings: Settings, place: StackNamespace) -> PostgresArgs:
     """Return the inputs of the PostgreSQL server."""
     return {
-        "namespace": namespace,
+        "namespace": place.namespace,
+        "retention": place.retention,
         "image": settings.postgres_image,
         "storage": settings.database_storage,
         "storage_class": settings.storage_class,
     }
 
 
-def mysql(settings: Settings, namespace: pulumi.Input[str]) -> MysqlArgs:
+def mysql(settings: Settings, place: StackNamespace) -> MysqlArgs:
     """Return the inputs of the MySQL server."""
     return {
-        "namespace": namespace,
+        "namespace": place.namespace,
+        "retention": place.retention,
         "image": settings.mysql_image,
         "storage": settings.database_storage,
         "storage_class": settings.storage_class,
     }
 
 
-def external_database(settings: Settings, namespace: pulumi.Input[str]) -> ExternalDatabaseArgs:
+def external_database(settings: Settings, place: StackNamespace) -> ExternalDatabaseArgs:
     """Return the inputs of the database outside the stack."""
     return {
-        "namespace": namespace,
+        "namespace": place.namespace,
+        "retention": place.retention,
         "server_image": settings.server_image,
         "uri": settings.database_uri,
         "auth_uri": settings.auth_database_uri,
@@ -163,24 +187,30 @@ def external_database(settings: Settings, namespace: pulumi.Input[str]) -> Exter
     }
 
 
-def artifact_store(settings: Settings, where: Place, published: IngressArgs) -> ArtifactStore:
+def artifact_store(
+    settings: Settings,
+    place: StackNamespace,
+    published: IngressArgs,
+    opts: pulumi.ResourceOptions,
+) -> ArtifactStore:
     """Make the chosen artifact store, under the name that ``mlflow:artifactStore`` gives."""
-    name, namespace, opts = settings.artifact_store, where.namespace, where.inside
+    name = settings.artifact_store
     match name:
         case "minio":
-            return Minio(name, minio(settings, namespace, published), opts)
+            return Minio(name, minio(settings, place, published), opts)
         case "hdfs":
-            return Hdfs(name, hdfs(settings, namespace), opts)
+            return Hdfs(name, hdfs(settings, place), opts)
         case "s3":
-            return S3(name, s3(settings, namespace), opts)
+            return S3(name, s3(settings, place), opts)
         case "existing-hdfs":
-            return ExistingHdfs(name, existing_hdfs(settings, namespace), opts)
+            return ExistingHdfs(name, existing_hdfs(settings, place), opts)
 
 
-def minio(settings: Settings, namespace: pulumi.Input[str], published: IngressArgs) -> MinioArgs:
+def minio(settings: Settings, place: StackNamespace, published: IngressArgs) -> MinioArgs:
     """Return the inputs of the MinIO server."""
     return {
-        "namespace": namespace,
+        "namespace": place.namespace,
+        "retention": place.retention,
         "image": settings.minio_image,
         "server_image": settings.server_image,
         "storage": settings.artifact_storage,
@@ -192,10 +222,11 @@ def minio(settings: Settings, namespace: pulumi.Input[str], published: IngressAr
     }
 
 
-def hdfs(settings: Settings, namespace: pulumi.Input[str]) -> HdfsArgs:
+def hdfs(settings: Settings, place: StackNamespace) -> HdfsArgs:
     """Return the inputs of the HDFS in the cluster."""
     return {
-        "namespace": namespace,
+        "namespace": place.namespace,
+        "retention": place.retention,
         "image": settings.hdfs_image,
         "server_image": settings.server_image,
         "storage": settings.artifact_storage,
@@ -206,10 +237,11 @@ def hdfs(settings: Settings, namespace: pulumi.Input[str]) -> HdfsArgs:
     }
 
 
-def s3(settings: Settings, namespace: pulumi.Input[str]) -> S3Args:
+def s3(settings: Settings, place: StackNamespace) -> S3Args:
     """Return the inputs of the bucket outside the stack."""
     return {
-        "namespace": namespace,
+        "namespace": place.namespace,
+        "retention": place.retention,
         "server_image": settings.server_image,
         # Settings.load refuses artifactStore: s3 without a bucket.
         "bucket": settings.s3_bucket or "",
@@ -225,10 +257,11 @@ def s3(settings: Settings, namespace: pulumi.Input[str]) -> S3Args:
     }
 
 
-def existing_hdfs(settings: Settings, namespace: pulumi.Input[str]) -> ExistingHdfsArgs:
+def existing_hdfs(settings: Settings, place: StackNamespace) -> ExistingHdfsArgs:
     """Return the inputs of the HDFS outside the stack."""
     return {
-        "namespace": namespace,
+        "namespace": place.namespace,
+        "retention": place.retention,
         "server_image": settings.server_image,
         # Settings.load refuses artifactStore: existing-hdfs without an address.
         "uri": settings.hdfs_uri or "",
@@ -247,23 +280,21 @@ def _client_namespaces_of_the_store(settings: Settings) -> list[str]:
 
 def tracking_server(
     settings: Settings,
-    namespace: pulumi.Input[str],
+    place: StackNamespace,
     database: BackendStore,
     artifacts: ArtifactStore,
     published: IngressArgs,
 ) -> TrackingServerArgs:
     """Return the inputs of the tracking server."""
-    direct = settings.artifact_access == "direct"
     return {
-        "namespace": namespace,
+        "namespace": place.namespace,
+        "retention": place.retention,
         "image": settings.server_image,
         "host": settings.hosts["trackingHost"],
         "path": settings.tracking_path,
-        "backend_store": database.credentials,
-        "backend_connections": database.connections,
-        "artifact_store": artifacts.credentials,
-        "default_artifact_root": artifacts.artifact_root if direct else None,
-        "artifact_env": artifacts.client_env if direct else {},
+        "backend_store": database,
+        "artifact_store": artifacts,
+        "direct_artifact_access": settings.artifact_access == "direct",
         "replicas": settings.replicas,
         "autoscaled": settings.autoscaled,
         "workers": settings.workers,
@@ -303,19 +334,19 @@ def _bucket_hosts(settings: Settings) -> list[str]:
 
 def client_workspace(
     settings: Settings,
-    namespace: pulumi.Input[str],
+    place: StackNamespace,
     tracking: TrackingServer,
     artifacts: ArtifactStore,
     published: IngressArgs,
 ) -> ClientWorkspaceArgs:
     """Return the inputs of the workspace."""
     return {
-        "namespace": namespace,
+        "namespace": place.namespace,
+        "retention": place.retention,
         "image": settings.workspace_image,
-        "tracking_uri": tracking.tracking_uri_in_cluster,
-        "tracking_client_labels": tracking.client_labels,
-        "tracking_user": tracking.logins.get(_WORKSPACE_USER),
-        "artifact_store": artifacts.credentials if settings.artifact_access == "direct" else None,
+        "tracking_server": tracking,
+        "user": _WORKSPACE_USER,
+        "artifact_store": artifacts if settings.artifact_access == "direct" else None,
         "host": settings.workspace_host,
         "storage": settings.workspace_storage,
         "storage_class": settings.storage_class,

@@ -1,4 +1,4 @@
-"""What the components agree on: what each backend store and each artifact store publishes."""
+"""What components read of each other: the attributes that an input by reference must have."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from ._kubernetes.pods import Credentials
 
 
 class BackendStore(Protocol):
-    """What every backend store publishes, wherever it runs."""
+    """A backend store: a component of ``backend_stores``, or any object with these attributes."""
 
     credentials: Credentials
     """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and, where there are users,
@@ -18,7 +18,7 @@ class BackendStore(Protocol):
 
 
 class ArtifactStore(Protocol):
-    """What every artifact store publishes, wherever it runs."""
+    """An artifact store: a component of ``artifact_stores``, or an object with these attributes."""
 
     artifact_root: pulumi.Output[str]
     """Where artifacts are kept, as a URI that MLflow reads."""
@@ -29,3 +29,16 @@ class ArtifactStore(Protocol):
     known once the store takes artifacts."""
     client_env: pulumi.Output[dict[str, str]]
     """The environment of a client that reaches the store itself; secret where a key is in it."""
+
+
+class Tracking(Protocol):
+    """A tracking server: :class:`TrackingServer`, or an object with these attributes."""
+
+    tracking_uri_in_cluster: pulumi.Output[str]
+    """Where pods find it, from any namespace."""
+    client_labels: dict[str, str]
+    """Labels with which a pod of the server's own namespace reaches it."""
+    auth: bool
+    """Whether clients need a user's name and password."""
+    logins: dict[str, Credentials]
+    """A Secret with the login of each of its users but the admin; none where there is no login."""

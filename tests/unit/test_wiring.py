@@ -1,5 +1,8 @@
 """The way from settings to components: what of it is refused, and what the type checker finds."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pulumi
@@ -7,7 +10,7 @@ import pytest
 
 import wiring
 from settings import Settings
-from tests.unit.recorder import record, settings
+from tests.unit.recorder import ROOT, record, settings
 
 
 @pytest.mark.parametrize(
@@ -42,9 +45,54 @@ def _refused(context: str) -> list[str]:
 
     def program() -> None:
         try:
-            wiring.place(Settings.load())
+            wiring.cluster(Settings.load())
         except pulumi.RunError as error:
             said.append(str(error))
 
     record(program, {**settings(), "kubernetes:context": context})
     return said
+
+
+@pytest.fixture(scope="module")
+def found_by_mypy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return what mypy reports of wiring.py with one mistake each, by the mistake."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    text = (ROOT / "wiring.py").read_text()
+    for mistake, (right, wrong) in MISTAKES.items():
+        assert right in text
+        (folder / f"{mistake}.py").write_text(text.replace(right, wrong))
+    # Without mistake: what mypy reports is then due to the mistake.
+    (folder / "none.py").write_text(text)
+    command = [sys.executable, "-m", "mypy", *map(str, sorted(folder.glob("*.py")))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    found: dict[str, str] = {}
+    for mistake, text in re.findall(r"(\w+)\.py:\d+: error: (.*)", done.stdout):
+        found[mistake] = found.get(mistake, "") + text
+    return found
+
+
+MISTAKES = {
+    "misspelt": ('"image": settings.mysql_image', '"imagee": settings.mysql_image'),
+    "list_for_a_string": (
+        '"host": settings.artifact_host',
+        '"host": [settings.artifact_host]',
+    ),
+    "missing": ('        "backend_store": database', '        # "backend_store": database'),
+    "mistaken_component": ('"artifact_store": artifacts', '"artifact_store": database'),
+}
+
+
+@pytest.mark.parametrize(
+    ("mistake", "says"),
+    [
+        ("misspelt", 'Extra key "imagee" for TypedDict "MysqlArgs"'),
+        ("list_for_a_string", 'TypedDict item "host" has type "str"'),
+        ("missing", 'Missing key "backend_store" for TypedDict "TrackingServerArgs"'),
+        ("mistaken_component", 'TypedDict item "artifact_store" has type'),
+    ],
+)
+def test_the_type_checker_finds_a_mistake_in_the_wiring(
+    found_by_mypy: dict[str, str], mistake: str, says: str
+) -> None:
+    assert "none" not in found_by_mypy
+    assert says in found_by_mypy[mistake]
