@@ -1,6 +1,6 @@
-"""Defaults that several components share, and the version of each image.
+"""Defaults that components share with each other and with settings/schema.py.
 
-tests/unit/test_defaults.py compares them with the defaults in Pulumi.yaml.
+After a change, `python -m settings.generate` writes Pulumi.yaml and docs/settings.md.
 """
 
 NAMESPACE = "default"

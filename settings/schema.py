@@ -6,7 +6,8 @@ these declarations. To add a setting, declare it in the class of its group, then
 
 A field's name in camel case is the setting's name: ``gc_schedule`` is ``mlflow:gcSchedule``. A
 type of ``values`` brings its grammar and its text for users. A field that may be None has the
-default "" in Pulumi.yaml, because Pulumi has no setting without a value.
+default "" in Pulumi.yaml, because Pulumi has no setting without a value. Defaults that components
+have too are read from them.
 """
 
 import json
@@ -21,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from components import Mysql, Postgres
+from components import Mysql, Postgres, _defaults
 from settings import values
 from settings.values import Kind, Privacy, Refused
 
@@ -150,9 +151,11 @@ class Stack(Group):
         description="How clients reach the artifact store: through the tracking server, or "
         "directly, with a login of their own.",
     )
-    database_storage: values.VolumeSize = Field("8Gi", description="Size of the database's volume.")
+    database_storage: values.VolumeSize = Field(
+        _defaults.DATABASE_STORAGE, description="Size of the database's volume."
+    )
     artifact_storage: values.VolumeSize = Field(
-        "20Gi",
+        _defaults.ARTIFACT_STORAGE,
         description="Size of the artifact store's volume; with HDFS, of each DataNode's volume.",
     )
     storage_class: values.ClassName | None = Field(
@@ -418,7 +421,8 @@ class Workspace(Group):
         "mlflow-workspace.local", description="Host name of the workspace."
     )
     workspace_storage: values.VolumeSize = Field(
-        "5Gi", description="Size of the volume with the workspace's home folder."
+        _defaults.WORKSPACE_STORAGE,
+        description="Size of the volume with the workspace's home folder.",
     )
     workspace_memory: values.WorkspaceMemory = Field(
         "2Gi", description="Memory request and limit of the workspace."
@@ -434,31 +438,31 @@ class Images(Group):
         "registry.example.com/mirror.",
     )
     server_image: values.Image = Field(
-        "mlflow-kubernetes/server:3.17.2-0cfeb36e",
+        _defaults.SERVER_IMAGE,
         description="Image of the tracking server, built from images/mlflow.",
     )
     postgres_image: values.Image = Field(
-        "postgres:18.6",
+        _defaults.POSTGRES_IMAGE,
         description="Image of PostgreSQL: the official image, or one that works the same way, of "
         "major version 18.",
     )
     mysql_image: values.Image = Field(
-        "mysql:9.7.1",
+        _defaults.MYSQL_IMAGE,
         description="Image of MySQL: the official image, or one that works the same way, of "
         "version 9.7.",
     )
     minio_image: values.Image = Field(
-        "mlflow-kubernetes/minio:20260212-39ca97dc",
+        _defaults.MINIO_IMAGE,
         description="Image of MinIO, built from images/minio, or of a server that works the same "
         "way.",
     )
     hdfs_image: values.Image = Field(
-        "apache/hadoop:3.4.2",
+        _defaults.HDFS_IMAGE,
         description="Image of HDFS: the official image, or one that works the same way, of version "
         "3.4.",
     )
     workspace_image: values.Image = Field(
-        "mlflow-kubernetes/client:3.17.2-c7a759fa",
+        _defaults.WORKSPACE_IMAGE,
         description="Image of the workspace, built from images/client, or another image with "
         "JupyterLab and MLflow.",
     )

@@ -120,7 +120,7 @@ def test_the_tag_of_an_image_changes_with_what_it_is_built_from(
     named = image(setting)
     tag = f"{named.rpartition('-')[0]}-{content(*folders)}"
     assert named == tag, (
-        "name the new tag in settings/schema.py and README.md, "
+        "name the new tag in components/_defaults.py and README.md, "
         "then run `python -m settings.generate`"
     )
     assert tag in (CLONE / "README.md").read_text()
