@@ -1,61 +1,44 @@
 """MLflow tracking on Kubernetes: settings, backends, tracking server, and what clients need."""
 
+import pulumi
+import pulumi_kubernetes as k8s
+
+import wiring
 from components import (
-    ARTIFACT_STORES,
-    BACKEND_STORES,
     ClientWorkspace,
     LocalCertificate,
-    Place,
+    StackNamespace,
     TrackingServer,
     let_solvers_in,
 )
-from kept import refuse_to_lose_it
+from data_guard import refuse_data_loss
 from outputs import export
-from settings import Settings
+from settings import load
 
-settings = Settings.load()
-refuse_to_lose_it(settings)
-place = Place(**settings.place)
-here = {"namespace": place.namespace}
-ingress, certificate, workspace = settings.ingress, None, None
+settings = load()
+refuse_data_loss(settings)
+
+inside = pulumi.ResourceOptions(provider=k8s.Provider("cluster", wiring.cluster(settings)))
+# The default provider makes the namespace: it refuses a namespace that exists already.
+place = StackNamespace("mlflow", wiring.stack_namespace(settings), contents=inside)
+
+certificate = None
 if settings.tls == "generated":
-    certificate = LocalCertificate("ingress", settings.certificate | here, opts=place.inside)
-    ingress["tls_secret"] = certificate.secret
+    certificate = LocalCertificate("ingress", wiring.local_certificate(settings, place), inside)
+ingress = wiring.ingress(settings, certificate)
 if settings.tls == "cert-manager":
-    let_solvers_in(ingress, place.namespace, place.inside)
-database = BACKEND_STORES[settings.backend_store](
-    settings.backend_store, {**settings.database, **here}, opts=place.inside
-)
-artifacts = ARTIFACT_STORES[settings.artifact_store](
-    settings.artifact_store, {**settings.artifacts(ingress), **here}, opts=place.inside
-)
-direct = settings.artifact_access == "direct"
+    let_solvers_in(ingress, place.namespace, inside)
+
+database = wiring.backend_store(settings, place, inside)
+artifacts = wiring.artifact_store(settings, place, ingress, inside)
 tracking = TrackingServer(
-    "mlflow",
-    settings.tracking
-    | here
-    | {
-        "backend_store": database.credentials,
-        "backend_connections": database.connections,
-        "artifact_store": artifacts.credentials,
-        "default_artifact_root": artifacts.artifact_root if direct else None,
-        "artifact_env": artifacts.client_env if direct else {},
-        "ingress": ingress,
-    },
-    opts=place.inside,
+    "mlflow", wiring.tracking_server(settings, place, database, artifacts, ingress), inside
 )
+
+workspace = None
 if settings.client_workspace:
     workspace = ClientWorkspace(
-        "workspace",
-        settings.workspace
-        | here
-        | {
-            "tracking_uri": tracking.tracking_uri_in_cluster,
-            "tracking_user": tracking.logins.get("workspace"),
-            "tracking_client_labels": tracking.client_labels,
-            "artifact_store": artifacts.credentials if direct else None,
-            "ingress": ingress,
-        },
-        opts=place.inside,
+        "workspace", wiring.client_workspace(settings, place, tracking, artifacts, ingress), inside
     )
+
 export(settings, artifacts, tracking, workspace, certificate)

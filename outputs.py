@@ -4,6 +4,7 @@ import pulumi
 
 from components import ArtifactStore, ClientWorkspace, LocalCertificate, TrackingServer
 from settings import Settings
+from wiring import kubectl
 
 
 def export(
@@ -18,13 +19,20 @@ def export(
     pulumi.export("tracking_uri_in_cluster", tracking.tracking_uri_in_cluster)
     pulumi.export("artifact_root", artifacts.artifact_root)
     pulumi.export("s3_endpoint_url", artifacts.endpoint_url)
-    pulumi.export("hosts_line", settings.hosts_line(tracking.address))
+    pulumi.export("hosts_line", _hosts_line(settings, tracking.address))
     pulumi.export("client_env", tracking.client_env)
     if settings.auth == "basic":
         # Followed by a name, it makes a user.
-        pulumi.export("add_user", pulumi.Output.concat(settings.kubectl, " ", tracking.add_user))
+        pulumi.export("add_user", pulumi.Output.concat(kubectl(settings), " ", tracking.add_user))
     if certificate:
         pulumi.export("ca_certificate", certificate.authority)
     if workspace:
         pulumi.export("workspace_url", workspace.url)
         pulumi.export("workspace_token", workspace.token)
+
+
+def _hosts_line(settings: Settings, address: pulumi.Output[str]) -> pulumi.Output[str]:
+    """Return the line of a hosts file that makes the host names known on one machine."""
+    names = " ".join(settings.hosts.values())
+    missing = f"<address of the {'gateway' if settings.gateway else 'ingress'}>"
+    return address.apply(lambda known: f"{known or missing} {names}")

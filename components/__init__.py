@@ -3,6 +3,7 @@
 from ._egress import EgressArgs
 from ._kubernetes.pods import Credentials
 from ._kubernetes.publishing import IngressArgs, let_solvers_in
+from ._kubernetes.retention import RetentionArgs, VolumeOwner
 from .artifact_stores.existing_hdfs import ExistingHdfs, ExistingHdfsArgs
 from .artifact_stores.hdfs import Hdfs, HdfsArgs
 from .artifact_stores.minio import Minio, MinioArgs
@@ -11,28 +12,12 @@ from .backend_stores.external_database import ExternalDatabase, ExternalDatabase
 from .backend_stores.mysql import Mysql, MysqlArgs
 from .backend_stores.postgres import Postgres, PostgresArgs
 from .client_workspace import ClientWorkspace, ClientWorkspaceArgs
-from .contracts import ArtifactStore, BackendStore
+from .contracts import ArtifactStore, BackendStore, Tracking
 from .local_certificate import LocalCertificate, LocalCertificateArgs
-from .stack_namespace import Place
+from .stack_namespace import StackNamespace, StackNamespaceArgs
 from .tracking_server import TrackingServer, TrackingServerArgs
 
-BACKEND_STORES: dict[str, type[BackendStore]] = {
-    "postgres": Postgres,
-    "mysql": Mysql,
-    "external": ExternalDatabase,
-}
-"""Every backend store, by the setting that chooses it."""
-ARTIFACT_STORES: dict[str, type[ArtifactStore]] = {
-    "minio": Minio,
-    "hdfs": Hdfs,
-    "s3": S3,
-    "existing-hdfs": ExistingHdfs,
-}
-"""Every artifact store, by the setting that chooses it."""
-
 __all__ = [
-    "ARTIFACT_STORES",
-    "BACKEND_STORES",
     "S3",
     "ArtifactStore",
     "BackendStore",
@@ -53,11 +38,15 @@ __all__ = [
     "MinioArgs",
     "Mysql",
     "MysqlArgs",
-    "Place",
     "Postgres",
     "PostgresArgs",
+    "RetentionArgs",
     "S3Args",
+    "StackNamespace",
+    "StackNamespaceArgs",
+    "Tracking",
     "TrackingServer",
     "TrackingServerArgs",
+    "VolumeOwner",
     "let_solvers_in",
 ]

@@ -8,11 +8,11 @@ from typing import NamedTuple, NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
-import pulumi_random as random
 
 from ._kubernetes.labels import labels, metadata
 from ._kubernetes.network_policies import CLOUDS, INTERNET, Path, namespaces, networks
 from ._kubernetes.pods import FILES, Credentials
+from ._kubernetes.retention import RetentionArgs, generated_password
 from ._kubernetes.uris import fingerprint
 
 INTERNET_NAME = "internet"
@@ -115,6 +115,7 @@ def egress_credentials(
     args: EgressArgs,
     *,
     namespace: pulumi.Input[str],
+    retention: RetentionArgs,
     opts: pulumi.ResourceOptions,
 ) -> list[Credentials]:
     """Make the Secrets with the proxies' addresses and with the certificates; none without them."""
@@ -140,7 +141,7 @@ def egress_credentials(
         return pulumi.Output.from_input(made.metadata.name)
 
     # A password that a person chose could be guessed from a hash of it alone.
-    salt = random.RandomPassword(f"{name}-egress-salt", length=32, special=False, opts=opts).result
+    salt = generated_password(f"{name}-egress-salt", 32, retention, opts)
     content = [*variables.values(), *files.values()]
     return [
         {

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pulumi
 import pulumi_kubernetes as k8s
-import pulumi_random as random
 
 from ._kubernetes.labels import labels, metadata
 from ._kubernetes.pods import Credentials
+from ._kubernetes.retention import RetentionArgs, generated_password
 from ._kubernetes.uris import fingerprint
 
 ADMIN = "admin"
@@ -30,10 +30,12 @@ class Login:
         name: str,
         namespace: pulumi.Input[str],
         users: Sequence[str],
+        retention: RetentionArgs,
         opts: pulumi.ResourceOptions,
     ) -> None:
         self._name = name
         self._namespace = namespace
+        self._retention = retention
         self._opts = opts
         # MLflow signs its pages with it, and refuses to start without.
         page_key = self._generated("page-key", 64)
@@ -53,7 +55,6 @@ class Login:
             },
             fingerprint(page_key, passphrase, webhooks),
         )
-        # Letters and digits are valid wherever a password is written: a URL, a shell, an ini file.
         self._passwords = {user: self._generated(f"{user}-password", 32) for user in users}
         self.passwords = []
         if users:
@@ -78,9 +79,7 @@ class Login:
         return self._secret(f"user-{user}", content, fingerprint(*content.values()))
 
     def _generated(self, what: str, length: int) -> pulumi.Output[str]:
-        return random.RandomPassword(
-            f"{self._name}-{what}", length=length, special=False, opts=self._opts
-        ).result
+        return generated_password(f"{self._name}-{what}", length, self._retention, self._opts)
 
     def _secret(
         self, what: str, content: dict[str, pulumi.Input[str]], known: pulumi.Input[str]

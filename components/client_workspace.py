@@ -4,17 +4,20 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
-import pulumi_random as random
 
+from ._defaults import NAMESPACE, WORKSPACE_IMAGE, WORKSPACE_STORAGE
 from ._kubernetes.arguments import known_keys
 from ._kubernetes.data_server import DATA_VOLUME, data_server
 from ._kubernetes.labels import labels, metadata, selector
 from ._kubernetes.network_policies import DNS, INTERNET, after, policy
 from ._kubernetes.pods import Credentials, http_probe, resources, restricted_pod
 from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publish
+from ._kubernetes.retention import RetentionArgs, generated_password
 from ._kubernetes.uris import fingerprint, service_host
+from .contracts import ArtifactStore, Tracking
 
 PORT = 8888
+HOST = "mlflow-workspace.local"
 WORKSPACE_USER = 1000
 """User id in images/client/Dockerfile; the volume is given to it, so other images work as well."""
 HOME = "/home/mlflow"
@@ -24,30 +27,31 @@ TOKEN_FOLDER = "/etc/jupyter-token"  # noqa: S105 (a folder)
 class ClientWorkspaceArgs(TypedDict):
     """Inputs of :class:`ClientWorkspace`."""
 
-    namespace: pulumi.Input[str]
-    """Namespace that receives every object. Required because nothing belongs in ``default``."""
-    image: pulumi.Input[str]
-    """Image with ``jupyter lab``. Required because versions are pinned in one place, by the
-    caller."""
-    tracking_uri: pulumi.Input[str]
-    """Where pods find the tracking server. Required: it is what a workspace is for."""
-    tracking_client_labels: dict[str, str]
-    """Labels of the pods that may reach the tracking server. Required likewise."""
-    tracking_user: NotRequired[Credentials | None]
-    """The name and password that it has there. Defaults to none: there is no login."""
-    artifact_store: NotRequired[Credentials | None]
-    """What a client needs to reach the artifact store itself. Defaults to nothing: the tracking
-    server does it."""
-    host: str
-    """Host name on the ingress. Required because people type it."""
-    storage: pulumi.Input[str]
-    """Size of the home's volume, as a Kubernetes quantity. Required: it is hard to change."""
+    tracking_server: Tracking
+    """The tracking server to which the workspace logs. Required: it is what a workspace is for."""
+    user: NotRequired[str]
+    """Who the workspace is to the tracking server: one of its ``users``. Defaults to the name of
+    the component. A server without login needs none."""
+    artifact_store: NotRequired[ArtifactStore | None]
+    """Artifact store that the workspace reaches itself. Defaults to none: the tracking server
+    reaches it."""
+    namespace: NotRequired[pulumi.Input[str]]
+    """Namespace that receives every object. Defaults to ``default``."""
+    image: NotRequired[pulumi.Input[str]]
+    """Image with ``jupyter lab``. Defaults to the one that images/client builds."""
+    host: NotRequired[str]
+    """Host name on the ingress. Defaults to ``mlflow-workspace.local``."""
+    storage: NotRequired[pulumi.Input[str]]
+    """Size of the home's volume, as a Kubernetes quantity. Defaults to ``5Gi``."""
     storage_class: NotRequired[pulumi.Input[str] | None]
     """Storage class of that volume. Defaults to the cluster's default class."""
-    memory: pulumi.Input[str]
-    """Memory of the pod, as a Kubernetes quantity. Required because it bounds what is trained."""
+    memory: NotRequired[pulumi.Input[str]]
+    """Memory of the pod, as a Kubernetes quantity. Defaults to ``2Gi``."""
     ingress: NotRequired[IngressArgs]
     """How the host name is published. Defaults to the cluster's default ingress class."""
+    retention: NotRequired[RetentionArgs]
+    """What becomes of the volume and the generated token: ``StackNamespace.retention``. Defaults
+    to: the volume stays until its namespace is deleted, and Pulumi may delete the token."""
 
 
 class ClientWorkspace(pulumi.ComponentResource):
@@ -61,24 +65,24 @@ class ClientWorkspace(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ClientWorkspaceArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("mlflow-k8s:index:ClientWorkspace", name, {**args}, opts)
         known_keys(name, args, ClientWorkspaceArgs)
+        backends = _backends(name, args)
+        kept = {**args, "tracking_server": args["tracking_server"].tracking_uri_in_cluster}
+        if store := args.get("artifact_store"):
+            kept["artifact_store"] = store.credentials
+        super().__init__("mlflow-k8s:index:ClientWorkspace", name, kept, opts)
         child = pulumi.ResourceOptions(parent=self)
-        namespace = args["namespace"]
+        namespace, retention = args.get("namespace", NAMESPACE), args.get("retention", {})
+        host, ingress = args.get("host", HOST), args.get("ingress", {})
         common = labels(name, "jupyterlab", "client-workspace")
 
-        self.token = pulumi.Output.secret(
-            random.RandomPassword(f"{name}-token", length=40, special=False, opts=child).result
-        )
+        self.token = pulumi.Output.secret(generated_password(f"{name}-token", 40, retention, child))
         secret = k8s.core.v1.Secret(
             f"{name}-token",
             metadata=metadata(f"{name}-token", namespace, common),
             string_data={"token": self.token},
             opts=child,
         )
-        reached = (args.get("tracking_user"), args.get("artifact_store"))
-        backends = [one for one in reached if one]
-        ingress = args.get("ingress", {})
         protected = policy(
             name,
             namespace=namespace,
@@ -93,13 +97,14 @@ class ClientWorkspace(pulumi.ComponentResource):
             name,
             app="jupyterlab",
             namespace=namespace,
-            labels={**common, **args["tracking_client_labels"]},
+            labels={**common, **args["tracking_server"].client_labels},
             ports={"http": PORT},
             pod=_pod(name, args, secret.metadata.name, backends),
             restarts_with=fingerprint(self.token, *(one["fingerprint"] for one in backends)),
             backends=backends,
-            storage=args["storage"],
+            storage=args.get("storage", WORKSPACE_STORAGE),
             storage_class=args.get("storage_class"),
+            retention=retention,
             opts=after(child, protected),
         )
         publish(
@@ -107,14 +112,34 @@ class ClientWorkspace(pulumi.ComponentResource):
             ingress,
             namespace=namespace,
             labels=common,
-            host=args["host"],
+            host=host,
             service=server.metadata.name,
             port=PORT,
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[server])),
+            opts=after(child, server),
         )
 
-        self.url = pulumi.Output.from_input(public_url(ingress, args["host"]))
+        self.url = pulumi.Output.from_input(public_url(ingress, host))
         self.register_outputs({"url": self.url, "token": self.token})
+
+
+def _backends(name: str, args: ClientWorkspaceArgs) -> list[Credentials]:
+    """Return what the workspace reaches: its login, and the store where it reaches that itself.
+
+    Raises:
+        pulumi.RunError: if the tracking server has logins, but none for the workspace's user.
+    """
+    server, user, store = (
+        args["tracking_server"],
+        args.get("user", name),
+        args.get("artifact_store"),
+    )
+    if server.auth and user not in server.logins:
+        accepted = " or ".join(map(repr, server.logins)) or "none, for it has no users"
+        raise pulumi.RunError(
+            f"{name}.user: {user!r}; accepted: one of the tracking server's users: {accepted}"
+        )
+    login = [server.logins[user]] if server.auth else []
+    return [*login, *([store.credentials] if store else [])]
 
 
 def _pod(
@@ -125,7 +150,7 @@ def _pod(
 ) -> k8s.core.v1.PodSpecArgs:
     """Return the pod of the workspace."""
     environment: dict[str, pulumi.Input[str]] = {
-        "MLFLOW_TRACKING_URI": args["tracking_uri"],
+        "MLFLOW_TRACKING_URI": args["tracking_server"].tracking_uri_in_cluster,
         # From a file, because every notebook and terminal inherits the environment: one `%env` in
         # a notebook that is logged would give the token away.
         "JUPYTER_TOKEN_FILE": f"{TOKEN_FOLDER}/token",
@@ -136,10 +161,12 @@ def _pod(
         "HOME": HOME,
     }
     ingress = args.get("ingress", {})
-    service = pulumi.Output.from_input(args["namespace"]).apply(lambda ns: service_host(name, ns))
+    service = pulumi.Output.from_input(args.get("namespace", NAMESPACE)).apply(
+        lambda ns: service_host(name, ns)
+    )
     container = k8s.core.v1.ContainerArgs(
         name="jupyterlab",
-        image=args["image"],
+        image=args.get("image", WORKSPACE_IMAGE),
         command=["jupyter", "lab"],
         working_dir=HOME,
         args=[
@@ -150,7 +177,7 @@ def _pod(
             # Any other Host is refused: a page under a forged name (DNS rebinding) gets nowhere.
             "--ServerApp.allow_remote_access=False",
             "--ServerApp.local_hostnames=localhost",
-            f"--ServerApp.local_hostnames={args['host']}",
+            f"--ServerApp.local_hostnames={args.get('host', HOST)}",
             pulumi.Output.concat("--ServerApp.local_hostnames=", service),
             # MLflow asks here, under the pod's name, which notebook a run came from.
             f"--ServerApp.local_hostnames={name}-0",
@@ -169,7 +196,7 @@ def _pod(
         # What is trained in it has the same processors: slow is not dead.
         liveness_probe=_probe("/api", period=10, failures=12),
         # What is trained in it may use more processors than a server would.
-        resources=resources("100m", args["memory"], most_cpu="16", most_scratch="16Gi"),
+        resources=resources("100m", args.get("memory", "2Gi"), most_cpu="16", most_scratch="16Gi"),
     )
     return restricted_pod(
         container,

@@ -1,6 +1,6 @@
-"""What the components agree on: what each backend store and each artifact store publishes."""
+"""What components read of each other: the attributes that an input by reference must have."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import pulumi
 
@@ -8,7 +8,7 @@ from ._kubernetes.pods import Credentials
 
 
 class BackendStore(Protocol):
-    """What every backend store publishes, wherever it runs."""
+    """A backend store: a component of ``backend_stores``, or any object with these attributes."""
 
     credentials: Credentials
     """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and, where there are users,
@@ -16,13 +16,9 @@ class BackendStore(Protocol):
     connections: int
     """How many connections MLflow may hold at once."""
 
-    def __init__(
-        self, name: str, args: Any, opts: pulumi.ResourceOptions | None = None
-    ) -> None: ...
-
 
 class ArtifactStore(Protocol):
-    """What every artifact store publishes, wherever it runs."""
+    """An artifact store: a component of ``artifact_stores``, or an object with these attributes."""
 
     artifact_root: pulumi.Output[str]
     """Where artifacts are kept, as a URI that MLflow reads."""
@@ -34,6 +30,15 @@ class ArtifactStore(Protocol):
     client_env: pulumi.Output[dict[str, str]]
     """The environment of a client that reaches the store itself; secret where a key is in it."""
 
-    def __init__(
-        self, name: str, args: Any, opts: pulumi.ResourceOptions | None = None
-    ) -> None: ...
+
+class Tracking(Protocol):
+    """A tracking server: :class:`TrackingServer`, or an object with these attributes."""
+
+    tracking_uri_in_cluster: pulumi.Output[str]
+    """Where pods find it, from any namespace."""
+    client_labels: dict[str, str]
+    """Labels with which a pod of the server's own namespace reaches it."""
+    auth: bool
+    """Whether clients need a user's name and password."""
+    logins: dict[str, Credentials]
+    """A Secret with the login of each of its users but the admin; none where there is no login."""

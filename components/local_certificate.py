@@ -3,19 +3,20 @@
 import ipaddress
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
-import pulumi_random as random
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ._defaults import NAMESPACE
 from ._kubernetes.arguments import known_keys
 from ._kubernetes.labels import labels, metadata
+from ._kubernetes.retention import RetentionArgs, generated_password
 
 _FIRST_YEAR, _LAST_YEAR = 2026, 2056
 """The authority's years: it is fixed, so that who trusts it need not do so again."""
@@ -35,15 +36,19 @@ class Certificate(NamedTuple):
 class LocalCertificateArgs(TypedDict):
     """Inputs of :class:`LocalCertificate`."""
 
-    namespace: pulumi.Input[str]
-    """Namespace that receives the Secret. Required because nothing belongs in ``default``."""
+    namespace: NotRequired[pulumi.Input[str]]
+    """Namespace that receives the Secret. Defaults to ``default``."""
     hosts: list[str]
     """Host names in the certificate. Required because it is for nothing else."""
-    scope: list[str]
-    """Host names that the authority may ever speak for. Required because whoever trusts it trusts
-    it for these."""
-    year: int
-    """Year in which the certificate begins. Required because the next one renews it."""
+    scope: NotRequired[list[str]]
+    """All host names for which the authority may ever sign: a client that trusts the authority
+    trusts it for these. A change makes another authority. Defaults to ``hosts``."""
+    year: NotRequired[int]
+    """Year in which the certificate begins. Defaults to the current one, so that the first ``up``
+    of a year renews the certificate."""
+    retention: NotRequired[RetentionArgs]
+    """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
+    delete them."""
 
 
 class LocalCertificate(pulumi.ComponentResource):
@@ -62,15 +67,19 @@ class LocalCertificate(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: LocalCertificateArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("mlflow-k8s:index:LocalCertificate", name, {**args}, opts)
         known_keys(name, args, LocalCertificateArgs)
+        super().__init__("mlflow-k8s:index:LocalCertificate", name, {**args}, opts)
         child = pulumi.ResourceOptions(parent=self)
-        seed = random.RandomPassword(f"{name}-seed", length=48, special=False, opts=child).result
-        made = seed.apply(lambda known: certify(known, args["hosts"], args["scope"], args["year"]))
+        hosts = args["hosts"]
+        scope, year = args.get("scope", hosts), args.get("year", datetime.now(UTC).year)
+        seed = generated_password(f"{name}-seed", 48, args.get("retention", {}), child)
+        made = seed.apply(lambda known: certify(known, hosts, scope, year))
         secret = k8s.core.v1.Secret(
             f"{name}-certificate",
             metadata=metadata(
-                f"{name}-certificate", args["namespace"], labels(name, "mlflow", "certificate")
+                f"{name}-certificate",
+                args.get("namespace", NAMESPACE),
+                labels(name, "mlflow", "certificate"),
             ),
             type="kubernetes.io/tls",
             string_data={

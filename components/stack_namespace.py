@@ -1,74 +1,136 @@
-"""Where a stack is put: a namespace of its own or of somebody else's, closed to whom it must be."""
+"""A namespace for the other components: made, or one that exists; closed by a network policy."""
+
+from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
 
-from ._kubernetes.existing_namespace import existing_namespace, volumes_go_with_the_stack
-from ._kubernetes.labels import NAMESPACE_LABELS
+from ._kubernetes.arguments import known_keys
+from ._kubernetes.labels import NAMESPACE_LABELS, PART_OF_THE_STACK, metadata
 from ._kubernetes.network_policies import default_deny
+from ._kubernetes.pods import once_done
+from ._kubernetes.retention import RetentionArgs, VolumeOwner
+
+# Release 0.1.0 made these objects as children of the stack, the namespace as "namespace". And
+# `pulumi import` of a namespace that a killed `up` had made adds a child of the stack.
+_OF_THE_STACK = pulumi.ResourceOptions(aliases=[pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE)])
+_NAMESPACE_OF_THE_STACK = pulumi.ResourceOptions(
+    aliases=[
+        pulumi.Alias(name="namespace", parent=pulumi.ROOT_STACK_RESOURCE),
+        pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE),
+    ]
+)
 
 
-class Place:
-    """A namespace, closed to every packet that no policy asks for, and how things are put there."""
+class StackNamespaceArgs(TypedDict):
+    """Inputs of :class:`StackNamespace`."""
+
+    name: NotRequired[str]
+    """Name of the namespace. Defaults to the component's name."""
+    create: NotRequired[bool]
+    """Whether the namespace is made, and deleted with the component. Defaults to ``True``. With
+    ``False`` the namespace must exist; the component deletes its own objects in it alone."""
+    protect: NotRequired[bool]
+    """Whether Pulumi refuses to delete the namespace, its volumes and the generated passwords.
+    Defaults to ``False``."""
+
+
+class StackNamespace(pulumi.ComponentResource):
+    """A namespace in which a network policy denies what no other policy allows.
+
+    In a namespace that it makes, Pod Security's restricted profile is enforced, and the policy is
+    for all pods. In a namespace that exists, the policy is for the pods of these components alone.
+    """
 
     namespace: pulumi.Output[str]
-    """Its name, known when it is there."""
-    inside: pulumi.ResourceOptions
-    """For everything in it. Where the place is ``protected``, nothing is removed or replaced that
-    the data cannot do without: the namespace, or what owns the volumes, and the passwords."""
+    """Name of the namespace, known when the namespace is there."""
+    retention: RetentionArgs
+    """Input ``retention`` of the components in the namespace: it protects the passwords where the
+    namespace is protected, and deletes the volumes with this component where the namespace
+    stays."""
 
     def __init__(
         self,
         name: str,
+        args: StackNamespaceArgs = {},  # noqa: B006 (never changed)
+        opts: pulumi.ResourceOptions | None = None,
         *,
-        ours: bool,
-        context: str | None,
-        kubeconfig: str | None,
-        protected: bool,
+        contents: pulumi.ResourceOptions | None = None,
     ) -> None:
-        protection = pulumi.ResourceOptions(protect=protected)
-        # A namespace that exists already is somebody else's: making it is refused, not taken over.
-        if ours:
-            self.namespace = k8s.core.v1.Namespace(
-                "namespace", metadata={"name": name, "labels": NAMESPACE_LABELS}, opts=protection
-            ).metadata.name
+        """Make the namespace, or read the one that exists.
+
+        ``contents`` are options of the objects inside the namespace: give it a provider that takes
+        over objects that exist already (``upsert_existing_objects``), which a provider of the
+        namespace itself must not do.
+
+        Raises:
+            pulumi.RunError: if ``args`` has a key that is no input.
+        """
+        super().__init__("mlflow-k8s:index:StackNamespace", name, {**args}, opts)
+        known_keys(name, args, StackNamespaceArgs)
+        child = pulumi.ResourceOptions(parent=self)
+        inside = pulumi.ResourceOptions.merge(contents, child)
+        protection = pulumi.ResourceOptions(protect=args.get("protect") or None)
+        kubernetes_name = args.get("name", name)
+        self.retention = {"protect_passwords": args.get("protect", False)}
+
+        if args.get("create", True):
+            self.namespace = _made(
+                name, kubernetes_name, pulumi.ResourceOptions.merge(child, protection)
+            )
         else:
-            self.namespace = existing_namespace(name)
-        # In the stack's own namespace, an object that a killed `up` had made is taken up again:
-        # server-side apply does that, before provider 4.29 always, since then when upserting.
-        # In another namespace an object of the same name may belong to others. Without server-side
-        # apply every release of the provider creates objects, which fails where one exists.
-        # Changed Secrets are updated in place, and the pods that read them restart.
-        cluster = k8s.Provider(
-            "cluster",
-            context=context,
-            kubeconfig=kubeconfig,
-            enable_server_side_apply=ours,
-            upsert_existing_objects=ours,
-            enable_secret_mutable=True,
-            enable_config_map_mutable=True,
-        )
-        # Not whole components: an upgrade replaces Jobs, which would then be refused.
-        self.inside = pulumi.ResourceOptions(
-            provider=cluster, transformations=[_keep_passwords] if protected else []
-        )
-        if not ours:
-            belong = volumes_go_with_the_stack(
-                self.namespace, pulumi.ResourceOptions.merge(self.inside, protection)
+            self.namespace = _existing(name, kubernetes_name, child)
+            self.retention["volume_owner"] = _volume_owner(
+                name, self.namespace, pulumi.ResourceOptions.merge(inside, protection)
             )
-            self.inside = pulumi.ResourceOptions.merge(
-                self.inside, pulumi.ResourceOptions(transformations=[belong])
-            )
-        default_deny(self.namespace, whole=ours, opts=self.inside)
+        default_deny(
+            name,
+            self.namespace,
+            whole=args.get("create", True),
+            opts=pulumi.ResourceOptions.merge(inside, _OF_THE_STACK),
+        )
+        self.register_outputs({"namespace": self.namespace, "retention": self.retention})
 
 
-def _keep_passwords(
-    args: pulumi.ResourceTransformationArgs,
-) -> pulumi.ResourceTransformationResult | None:
-    """Protect what databases were set up with or encrypt by: made anew, it would open nothing."""
-    if args.type_ != "random:index/randomPassword:RandomPassword":
-        return None
-    protection = pulumi.ResourceOptions(protect=True)
-    return pulumi.ResourceTransformationResult(
-        props=args.props, opts=pulumi.ResourceOptions.merge(args.opts, protection)
+def _made(name: str, kubernetes_name: str, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+    """Return the name of a namespace that is made; one that exists already fails the ``up``."""
+    return k8s.core.v1.Namespace(
+        f"{name}-namespace",
+        metadata={"name": kubernetes_name, "labels": NAMESPACE_LABELS},
+        opts=pulumi.ResourceOptions.merge(opts, _NAMESPACE_OF_THE_STACK),
+    ).metadata.name
+
+
+def _existing(name: str, kubernetes_name: str, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+    """Return the name of a namespace that exists; one that does not is refused in one line.
+
+    The line begins with the name of the resource that reads it, so that this name says what to do.
+    """
+    found = k8s.core.v1.Namespace.get(
+        f"must exist, by `kubectl create namespace {kubernetes_name}`", kubernetes_name, opts=opts
     )
+    # This resource has the name of the one that makes a namespace. Where `create` was true before,
+    # the engine then forgets the namespace; otherwise it would delete it, with all that is in it.
+    namespace = k8s.core.v1.Namespace.get(
+        f"{name}-namespace",
+        kubernetes_name,
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[found])),
+    )
+    # A preview does not know the id.
+    return once_done(namespace, kubernetes_name)
+
+
+def _volume_owner(
+    name: str, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> VolumeOwner:
+    """Make the ConfigMap with which the volumes are deleted: no namespace takes them along."""
+    owner = k8s.core.v1.ConfigMap(
+        f"{name}-volumes",
+        metadata=metadata(f"{name}-volumes", namespace, PART_OF_THE_STACK),
+        data={"warning": "The volumes of this MLflow are deleted with this object."},
+        opts=pulumi.ResourceOptions.merge(opts, _OF_THE_STACK),
+    )
+    return {
+        "name": owner.metadata.apply(lambda made: made.name or ""),
+        "uid": owner.metadata.apply(lambda made: made.uid or ""),
+    }

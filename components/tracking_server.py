@@ -1,10 +1,12 @@
 """The MLflow tracking server: migrated once, then rolled out, and published under one host name."""
 
-from typing import NotRequired, TypedDict
+from dataclasses import dataclass
+from typing import NotRequired, Self, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from ._defaults import NAMESPACE, SERVER_IMAGE
 from ._egress import (
     INTERNET_NAME,
     EgressArgs,
@@ -16,7 +18,7 @@ from ._egress import (
 from ._kubernetes.arguments import known_keys, recorded
 from ._kubernetes.availability import apart, one_away_at_most
 from ._kubernetes.labels import labels, metadata, selector
-from ._kubernetes.network_policies import Path, client_labels, namespaces, server_policies
+from ._kubernetes.network_policies import Path, after, client_labels, namespaces, server_policies
 from ._kubernetes.pods import (
     SERVER_USER,
     Credentials,
@@ -29,10 +31,13 @@ from ._kubernetes.pods import (
     restricted_pod,
 )
 from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publish
+from ._kubernetes.retention import RetentionArgs
 from ._kubernetes.uris import service_host
 from ._login import ADMIN, Login
+from .contracts import ArtifactStore, BackendStore
 
 PORT = 5000
+HOST = "mlflow-server.local"
 _MODEL_SOURCES = "^(runs|models|mlflow-artifacts):|^(dummy-source|prompt-template)$"
 """What a model's version may be made of; the last two stand for prompts, which have no files."""
 # RFC 1918 and RFC 4193, and loopback.
@@ -46,34 +51,32 @@ GC_SECONDS = 6 * 3600
 class TrackingServerArgs(TypedDict):
     """Inputs of :class:`TrackingServer`."""
 
-    namespace: pulumi.Input[str]
-    """Namespace that receives every object. Required because nothing belongs in ``default``."""
-    image: pulumi.Input[str]
-    """Image of the server. Required because versions are pinned in one place, by the caller."""
-    host: str
-    """Host name on the ingress. Required because people and clients type it."""
+    backend_store: BackendStore
+    """Where runs are kept: a component of ``backend_stores``. Required: it is their only place."""
+    artifact_store: ArtifactStore
+    """Where artifacts are kept: a component of ``artifact_stores``. Required: it is their only
+    place."""
+    direct_artifact_access: NotRequired[bool]
+    """Whether clients read and write artifacts in the store themselves. Defaults to ``False``:
+    the server does it, and clients need no key of the store."""
+    namespace: NotRequired[pulumi.Input[str]]
+    """Namespace that receives every object. Defaults to ``default``."""
+    image: NotRequired[pulumi.Input[str]]
+    """Image of the server. Defaults to the one that images/mlflow builds."""
+    host: NotRequired[str]
+    """Host name on the ingress. Defaults to ``mlflow-server.local``."""
     path: NotRequired[str]
     """Path of the host that is the server's, such as ``/mlflow``. Defaults to all of them."""
-    backend_store: Credentials
-    """Where runs are kept: ``MLFLOW_BACKEND_STORE_URI``. Required: it is their only place."""
-    backend_connections: int
-    """How many connections the backend store allows. Required because pools are sized by it."""
-    artifact_store: Credentials
-    """Where artifacts are kept: ``MLFLOW_ARTIFACTS_DESTINATION`` and what that store needs.
-    Required: it is their only place."""
-    default_artifact_root: NotRequired[pulumi.Input[str] | None]
-    """Where clients write artifacts by themselves. Defaults to nowhere: the server does it."""
-    artifact_env: NotRequired[pulumi.Input[dict[str, str]]]
-    """What such clients need in their environment to do so. Defaults to nothing."""
-    replicas: int
-    """Number of pods, or the most of them. Required because the pools are shared among them."""
+    replicas: NotRequired[int]
+    """Number of pods, or the most of them. Defaults to 1."""
     autoscaled: NotRequired[bool]
     """Whether an autoscaler decides the number of pods, up to ``replicas``, which is where a new
     server begins. Defaults to ``False``."""
-    workers: int
-    """Server processes in each pod. Required because the pools are shared among them."""
-    memory: pulumi.Input[str]
-    """Memory of each pod, as a Kubernetes quantity. Required because it follows the workers."""
+    workers: NotRequired[int]
+    """Server processes in each pod. Defaults to 2."""
+    memory: NotRequired[pulumi.Input[str]]
+    """Memory of each pod, as a Kubernetes quantity. Defaults to ``1Gi``: a pod of two workers
+    takes 380 MiB under load."""
     auth: NotRequired[bool]
     """Whether clients need a user's name and password. Defaults to ``True``."""
     users: NotRequired[list[str]]
@@ -94,7 +97,10 @@ class TrackingServerArgs(TypedDict):
     """When what was deleted is removed for good, as a cron expression in UTC. Defaults to never:
     the CronJob is there, and suspended."""
     gc_older_than: NotRequired[str]
-    """How long ago it must have been deleted, such as ``30d``. Defaults to 30 days."""
+    """How long ago it must have been deleted, such as ``30d``. Defaults to ``30d``."""
+    retention: NotRequired[RetentionArgs]
+    """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
+    delete them."""
 
 
 class TrackingServer(pulumi.ComponentResource):
@@ -104,6 +110,8 @@ class TrackingServer(pulumi.ComponentResource):
     """Where clients outside the cluster find it."""
     tracking_uri_in_cluster: pulumi.Output[str]
     """Where pods find it, from any namespace."""
+    auth: bool
+    """Whether clients need a user's name and password."""
     logins: dict[str, Credentials]
     """A Secret with ``MLFLOW_TRACKING_USERNAME``, ``MLFLOW_TRACKING_PASSWORD`` and
     ``MLFLOW_EXPERIMENT_NAME`` for each of the users asked for; none where there is no login."""
@@ -120,133 +128,57 @@ class TrackingServer(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: TrackingServerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        known_keys(name, args, TrackingServerArgs)
-        egress = args.get("egress", {})
-        known_keys(f"{name}.egress", egress, EgressArgs)
-        kept = {**args, "egress": recorded(egress, "https_proxy", "http_proxy")}
-        super().__init__("mlflow-k8s:index:TrackingServer", name, kept, opts)
-        if args.get("job_execution") and (args["replicas"] > 1 or args.get("autoscaled")):
-            raise pulumi.RunError(f"{name}.job_execution: expected 1 replica, and no autoscaler")
+        server = _Server.of(name, args)
+        super().__init__("mlflow-k8s:index:TrackingServer", name, _recorded(args), opts)
         child = pulumi.ResourceOptions(parent=self)
-        namespace = args["namespace"]
-        common = labels(name, "mlflow", "tracking-server")
 
-        # The server would make its tables itself when it starts, but takes no lock: two replicas
-        # on an empty database race (mlflow/mlflow#19943). So one Job does it, before any server.
-        auth = args.get("auth", True)
-        login = Login(name, namespace, [ADMIN, *args.get("users", [])] if auth else [], child)
-        proxies = egress_credentials(name, egress, namespace=namespace, opts=child)
-        backends = [args["backend_store"], args["artifact_store"], login.keys, *proxies]
-        migration = python_job(
-            f"{name}-migration",
-            module="mlflow_kubernetes.migrate",
-            namespace=namespace,
-            labels=labels(f"{name}-migration", "mlflow", "migration"),
-            image=args["image"],
-            backends=[args["backend_store"], *login.passwords],
-            seconds=MIGRATION_SECONDS,
-            environment=_artifact_root(args),
+        users = [ADMIN, *server.users] if server.auth else []
+        login = Login(name, server.namespace, users, server.retention, child)
+        proxies = egress_credentials(
+            name,
+            server.egress,
+            namespace=server.namespace,
+            retention=server.retention,
             opts=child,
         )
-        service = k8s.core.v1.Service(
-            f"{name}-service",
-            metadata=metadata(
-                name,
-                namespace,
-                common,
-                # Its pods come after it; see components/_data_server.py.
-                {"pulumi.com/skipAwait": "true"},
-            ),
-            spec={
-                "selector": selector(name, "mlflow"),
-                "ports": [{"name": "http", "port": PORT, "target_port": "http"}],
-            },
-            opts=child,
-        )
+        backends = [server.database, server.artifacts, login.keys, *proxies]
+        migration = _migration(server, [server.database, *login.passwords], child)
+        service = _service(server, child)
         one_away_at_most(
             name,
-            args["replicas"],
-            namespace=namespace,
-            labels=common,
-            picked=selector(name, "mlflow"),
+            server.replicas,
+            namespace=server.namespace,
+            labels=server.labels,
+            picked=server.selector,
             opts=child,
         )
-        self.client_labels = client_labels(name)
-        protected = server_policies(
-            name,
-            namespace=namespace,
-            labels=common,
-            applies_to=selector(name, "mlflow"),
-            port=PORT,
-            ingress=[
-                from_ingress(args.get("ingress", {}), PORT),
-                Path(namespaces(args.get("client_namespaces", [])), tcp=[PORT]),
-            ],
-            egress=[way.path for way in _ways(args)],
-            opts=child,
-        )
-        server = k8s.apps.v1.Deployment(
-            f"{name}-server",
-            metadata=metadata(name, namespace, common),
-            spec=k8s.apps.v1.DeploymentSpecArgs(
-                replicas=args["replicas"],
-                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector(name, "mlflow")),
-                strategy=_strategy(args),
-                template=k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(
-                        labels=pod_labels(common, backends),
-                        annotations=restarts_with(*backends),
-                    ),
-                    spec=_pod(name, args, backends),
-                ),
-            ),
-            opts=pulumi.ResourceOptions.merge(
-                protected,
-                pulumi.ResourceOptions(
-                    depends_on=[migration],
-                    custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m"),
-                    ignore_changes=["spec.replicas"] if args.get("autoscaled") else None,
-                ),
-            ),
-        )
-        collected = labels(f"{name}-gc", "mlflow", "gc")
-        _collection(
-            name,
-            args,
-            metadata(f"{name}-gc", namespace, collected),
-            python_template(
-                "mlflow_kubernetes.gc",
-                arguments=[f"--older-than={args.get('gc_older_than', '30d')}"],
-                labels=collected,
-                image=args["image"],
-                backends=[args["backend_store"], args["artifact_store"]],
-                seconds=120,
-            ),
-            child,
-        )
+        deployment = _deployment(server, backends, after(_policies(server, child), migration))
+        _collection(server, child)
         self.address = publish(
             name,
-            args.get("ingress", {}),
-            namespace=namespace,
-            labels=common,
-            host=args["host"],
-            path=args.get("path", ""),
+            server.ingress,
+            namespace=server.namespace,
+            labels=server.labels,
+            host=server.host,
+            path=server.path,
             service=service.metadata.name,
             port=PORT,
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[server])),
+            opts=after(child, deployment),
         )
 
+        self.client_labels = client_labels(name)
         self.tracking_uri = pulumi.Output.from_input(
-            public_url(args.get("ingress", {}), args["host"]) + args.get("path", "")
+            public_url(server.ingress, server.host) + server.path
         )
         self.tracking_uri_in_cluster = service.metadata.namespace.apply(
             lambda ns: f"http://{service_host(name, ns)}:{PORT}"
         )
-        self.logins = {user: login.credentials(user) for user in args.get("users", []) if auth}
+        self.auth = server.auth
+        self.logins = {user: login.credentials(user) for user in server.users if server.auth}
         of_server = {"MLFLOW_TRACKING_URI": self.tracking_uri}
-        of_user = login.variables(ADMIN) if auth else {}
+        of_user = login.variables(ADMIN) if server.auth else {}
         self.client_env = pulumi.Output.secret(
-            pulumi.Output.all(of_server, of_user, args.get("artifact_env", {})).apply(
+            pulumi.Output.all(of_server, of_user, server.client_env).apply(
                 lambda known: {**known[0], **known[1], **known[2]}
             )
         )
@@ -260,12 +192,209 @@ class TrackingServer(pulumi.ComponentResource):
             {
                 "tracking_uri": self.tracking_uri,
                 "tracking_uri_in_cluster": self.tracking_uri_in_cluster,
+                "auth": self.auth,
                 "logins": self.logins,
                 "client_env": self.client_env,
                 "add_user": self.add_user,
                 "address": self.address,
+                "client_labels": self.client_labels,
             }
         )
+
+
+@dataclass(frozen=True)
+class _Server:
+    """The inputs, with their defaults, and the facts of the stores."""
+
+    name: str
+    namespace: pulumi.Input[str]
+    image: pulumi.Input[str]
+    host: str
+    path: str
+    database: Credentials
+    connections: int
+    artifacts: Credentials
+    artifact_root: pulumi.Input[str] | None
+    """Where clients write artifacts themselves; None where the server does it."""
+    client_env: pulumi.Input[dict[str, str]]
+    """Variables that such clients need."""
+    replicas: int
+    autoscaled: bool
+    workers: int
+    memory: pulumi.Input[str]
+    auth: bool
+    users: list[str]
+    job_execution: bool
+    egress: EgressArgs
+    allowed_hosts: list[str]
+    ingress: IngressArgs
+    client_namespaces: list[str]
+    gc_schedule: str | None
+    gc_older_than: str
+    retention: RetentionArgs
+
+    @classmethod
+    def of(cls, name: str, args: TrackingServerArgs) -> Self:
+        """Return the inputs of the component ``name``.
+
+        Raises:
+            pulumi.RunError: if there is an unknown input, or two that exclude each other.
+        """
+        known_keys(name, args, TrackingServerArgs)
+        known_keys(f"{name}.egress", args.get("egress", {}), EgressArgs)
+        if args.get("job_execution") and (args.get("replicas", 1) > 1 or args.get("autoscaled")):
+            raise pulumi.RunError(f"{name}.job_execution: expected 1 replica, and no autoscaler")
+        database, artifacts = args["backend_store"], args["artifact_store"]
+        direct = args.get("direct_artifact_access", False)
+        return cls(
+            name=name,
+            namespace=args.get("namespace", NAMESPACE),
+            image=args.get("image", SERVER_IMAGE),
+            host=args.get("host", HOST),
+            path=args.get("path", ""),
+            database=database.credentials,
+            connections=database.connections,
+            artifacts=artifacts.credentials,
+            artifact_root=artifacts.artifact_root if direct else None,
+            client_env=artifacts.client_env if direct else {},
+            replicas=args.get("replicas", 1),
+            autoscaled=args.get("autoscaled", False),
+            workers=args.get("workers", 2),
+            memory=args.get("memory", "1Gi"),
+            auth=args.get("auth", True),
+            users=args.get("users", []),
+            job_execution=args.get("job_execution", False),
+            egress=args.get("egress", {}),
+            allowed_hosts=args.get("allowed_hosts", []),
+            ingress=args.get("ingress", {}),
+            client_namespaces=args.get("client_namespaces", []),
+            gc_schedule=args.get("gc_schedule"),
+            gc_older_than=args.get("gc_older_than", "30d"),
+            retention=args.get("retention", {}),
+        )
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of the server's objects."""
+        return labels(self.name, "mlflow", "tracking-server")
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """The labels that pick the server's pods."""
+        return selector(self.name, "mlflow")
+
+    @property
+    def ways(self) -> list[Way]:
+        """The ways out of the server's pod."""
+        # Scorers ask language models, which seldom run next door.
+        scorers = [INTERNET_NAME] if self.job_execution else []
+        return ways_out([*self.egress.get("ways", []), *scorers])
+
+    @property
+    def root_environment(self) -> dict[str, pulumi.Input[str]]:
+        """The variable by which experiments are made with the address of their artifacts."""
+        # New experiments point here; the server itself reads it as before, for its pages.
+        return {"MLFLOW_DEFAULT_ARTIFACT_ROOT": self.artifact_root} if self.artifact_root else {}
+
+
+def _recorded(args: TrackingServerArgs) -> dict[str, object]:
+    """Return the inputs as Pulumi keeps them in its state.
+
+    Of the stores it keeps what the server reads. A reference to a whole component would make each
+    of the server's objects wait for all of the store's objects, and be replaced with them.
+    """
+    return {
+        **args,
+        "backend_store": args["backend_store"].credentials,
+        "artifact_store": args["artifact_store"].credentials,
+        "egress": recorded(args.get("egress", {}), "https_proxy", "http_proxy"),
+    }
+
+
+def _migration(
+    server: _Server, backends: list[Credentials], opts: pulumi.ResourceOptions
+) -> pulumi.Resource:
+    """Make the Job that creates or upgrades the tables, before any server starts.
+
+    The server would create its tables itself, without a lock: two replicas on an empty database
+    race (mlflow/mlflow#19943).
+    """
+    return python_job(
+        f"{server.name}-migration",
+        module="mlflow_kubernetes.migrate",
+        namespace=server.namespace,
+        labels=labels(f"{server.name}-migration", "mlflow", "migration"),
+        image=server.image,
+        backends=backends,
+        seconds=MIGRATION_SECONDS,
+        environment=server.root_environment,
+        opts=opts,
+    )
+
+
+def _service(server: _Server, opts: pulumi.ResourceOptions) -> k8s.core.v1.Service:
+    """Make the Service of the server's pods."""
+    return k8s.core.v1.Service(
+        f"{server.name}-service",
+        metadata=metadata(
+            server.name,
+            server.namespace,
+            server.labels,
+            # Pulumi would wait for its pods, which are made later; see _kubernetes/data_server.py.
+            {"pulumi.com/skipAwait": "true"},
+        ),
+        spec=k8s.core.v1.ServiceSpecArgs(
+            selector=server.selector,
+            ports=[k8s.core.v1.ServicePortArgs(name="http", port=PORT, target_port="http")],
+        ),
+        opts=opts,
+    )
+
+
+def _policies(server: _Server, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+    """Make the network policies of the server; return options of objects that come after them."""
+    return server_policies(
+        server.name,
+        namespace=server.namespace,
+        labels=server.labels,
+        applies_to=server.selector,
+        port=PORT,
+        ingress=[
+            from_ingress(server.ingress, PORT),
+            Path(namespaces(server.client_namespaces), tcp=[PORT]),
+        ],
+        egress=[way.path for way in server.ways],
+        opts=opts,
+    )
+
+
+def _deployment(
+    server: _Server, backends: list[Credentials], opts: pulumi.ResourceOptions
+) -> k8s.apps.v1.Deployment:
+    """Make the Deployment of the server's pods, which reach ``backends``."""
+    return k8s.apps.v1.Deployment(
+        f"{server.name}-server",
+        metadata=metadata(server.name, server.namespace, server.labels),
+        spec=k8s.apps.v1.DeploymentSpecArgs(
+            replicas=server.replicas,
+            selector=k8s.meta.v1.LabelSelectorArgs(match_labels=server.selector),
+            strategy=_strategy(server),
+            template=k8s.core.v1.PodTemplateSpecArgs(
+                metadata=k8s.meta.v1.ObjectMetaArgs(
+                    labels=pod_labels(server.labels, backends),
+                    annotations=restarts_with(*backends),
+                ),
+                spec=_pod(server, backends),
+            ),
+        ),
+        opts=pulumi.ResourceOptions.merge(
+            opts,
+            pulumi.ResourceOptions(
+                custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m"),
+                ignore_changes=["spec.replicas"] if server.autoscaled else None,
+            ),
+        ),
+    )
 
 
 def pool_size(connections: int, replicas: int, workers: int, *, auth: bool) -> int:
@@ -310,9 +439,9 @@ def allowed_origins(host: str, ingress: IngressArgs) -> list[str]:
     return sorted({public_url(ingress, host), f"https://{host}"})
 
 
-def _strategy(args: TrackingServerArgs) -> k8s.apps.v1.DeploymentStrategyArgs:
+def _strategy(server: _Server) -> k8s.apps.v1.DeploymentStrategyArgs:
     """Return how an update replaces pods."""
-    if args.get("job_execution"):
+    if server.job_execution:
         # Each pod has a queue of its own, and a new pod takes up every job that is not done: beside
         # an old pod it would run the old pod's jobs a second time (mlflow/server/jobs/utils.py).
         return k8s.apps.v1.DeploymentStrategyArgs(type="Recreate")
@@ -322,28 +451,18 @@ def _strategy(args: TrackingServerArgs) -> k8s.apps.v1.DeploymentStrategyArgs:
     )
 
 
-def _ways(args: TrackingServerArgs) -> list[Way]:
-    """Return the ways out of the server's pod."""
-    # Scorers ask language models, which seldom run next door.
-    scorers = [INTERNET_NAME] if args.get("job_execution") else []
-    return ways_out([*args.get("egress", {}).get("ways", []), *scorers])
-
-
-def _pod(
-    name: str, args: TrackingServerArgs, backends: list[Credentials]
-) -> k8s.core.v1.PodSpecArgs:
+def _pod(server: _Server, backends: list[Credentials]) -> k8s.core.v1.PodSpecArgs:
     """Return the pod of the server."""
-    auth = args.get("auth", True)
-    pool = pool_size(args["backend_connections"], args["replicas"], args["workers"], auth=auth)
-    hosts = pulumi.Output.from_input(args["namespace"]).apply(
-        lambda ns: ",".join(allowed_hosts(name, ns, args["host"], args.get("allowed_hosts", [])))
+    pool = pool_size(server.connections, server.replicas, server.workers, auth=server.auth)
+    hosts = pulumi.Output.from_input(server.namespace).apply(
+        lambda ns: ",".join(allowed_hosts(server.name, ns, server.host, server.allowed_hosts))
     )
     environment: dict[str, pulumi.Input[str]] = {
         "MLFLOW_SERVER_ALLOWED_HOSTS": hosts,
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(
-            allowed_origins(args["host"], args.get("ingress", {}))
+            allowed_origins(server.host, server.ingress)
         ),
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": str(args.get("job_execution", False)).lower(),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": str(server.job_execution).lower(),
         "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(pool),
         # MLflow reads 0 as "not set", which means 10 (mlflow/store/db/utils.py).
         "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "1",
@@ -353,25 +472,25 @@ def _pod(
         # Nothing that people log here is for others to count.
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "HOME": "/tmp",  # noqa: S108 (in the pod)
-        **egress_environment(_ways(args)),
+        **egress_environment(server.ways),
     }
-    if path := args.get("path"):
-        environment["PUBLIC_PATH"] = path
-    environment |= _artifact_root(args)
-    if auth and not args.get("default_artifact_root"):
+    if server.path:
+        environment["PUBLIC_PATH"] = server.path
+    environment |= server.root_environment
+    if server.auth and not server.artifact_root:
         # MLflow compares these with what their user may read, and reads all else with the server's
         # key: the files of any run. (images/mlflow, locations.py, has the like for experiments.)
         environment["MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX"] = _MODEL_SOURCES
-    if args.get("job_execution"):
+    if server.job_execution:
         # What MLflow would tell its jobs, 0.0.0.0, is no name that it answers to itself.
         environment["MLFLOW_GATEWAY_URI"] = f"http://localhost:{PORT}"
-    if (INTERNET_NAME, 443) not in _ways(args):
+    if (INTERNET_NAME, 443) not in server.ways:
         # No newer list of language models than MLflow's own: it would ask the internet, which is
         # closed to it, and keep its user waiting for minutes.
         environment["MLFLOW_MODEL_CATALOG_URI"] = ""
     container = k8s.core.v1.ContainerArgs(
         name="mlflow",
-        image=args["image"],
+        image=server.image,
         # `mlflow server` with workers that share memory: a half of it, and a start in a third of
         # the time (images/mlflow). The stores come from the environment alone: an argument could
         # be read by anyone who may list pods. Artifacts are proxied because a destination is set.
@@ -379,8 +498,8 @@ def _pod(
         args=[
             "--host=0.0.0.0",
             f"--port={PORT}",
-            f"--workers={args['workers']}",
-            *(["--app-name=basic-auth"] if auth else []),
+            f"--workers={server.workers}",
+            *(["--app-name=basic-auth"] if server.auth else []),
         ],
         env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
         ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
@@ -398,8 +517,8 @@ def _pod(
         # for attachments of traces and for what MLflow's jobs fetch.
         resources=resources(
             "250m",
-            args["memory"],
-            most_cpu=str(2 * args["workers"]),
+            server.memory,
+            most_cpu=str(2 * server.workers),
             most_scratch="16Gi",
         ),
     )
@@ -410,26 +529,21 @@ def _pod(
         backends=backends,
         grace_seconds=60,
     )
-    pod.affinity = apart(selector(name, "mlflow"))
+    pod.affinity = apart(server.selector)
     return pod
 
 
-def _collection(
-    name: str,
-    args: TrackingServerArgs,
-    described: k8s.meta.v1.ObjectMetaArgs,
-    template: k8s.core.v1.PodTemplateSpecArgs,
-    opts: pulumi.ResourceOptions,
-) -> None:
-    """Make the CronJob that removes for good what was deleted; Jobs are made of it by hand, too."""
-    schedule = args.get("gc_schedule")
+def _collection(server: _Server, opts: pulumi.ResourceOptions) -> None:
+    """Make the CronJob that removes for good what was deleted; people make Jobs of it, too."""
+    name = f"{server.name}-gc"
+    worn = labels(name, "mlflow", "gc")
     k8s.batch.v1.CronJob(
-        f"{name}-gc",
-        metadata=described,
+        name,
+        metadata=metadata(name, server.namespace, worn),
         spec=k8s.batch.v1.CronJobSpecArgs(
-            # One is needed also where it is suspended.
-            schedule=schedule or "0 3 * * *",
-            suspend=not schedule,
+            # Kubernetes demands a schedule, also where it is suspended.
+            schedule=server.gc_schedule or "0 3 * * *",
+            suspend=not server.gc_schedule,
             time_zone="Etc/UTC",
             concurrency_policy="Forbid",
             # One that was missed, as while a laptop slept, runs within the next hour or not at all.
@@ -441,19 +555,19 @@ def _collection(
                     # What failed is tried again at the next time.
                     backoff_limit=0,
                     active_deadline_seconds=GC_SECONDS,
-                    template=template,
+                    template=python_template(
+                        "mlflow_kubernetes.gc",
+                        arguments=[f"--older-than={server.gc_older_than}"],
+                        labels=worn,
+                        image=server.image,
+                        backends=[server.database, server.artifacts],
+                        seconds=120,
+                    ),
                 )
             ),
         ),
         opts=opts,
     )
-
-
-def _artifact_root(args: TrackingServerArgs) -> dict[str, pulumi.Input[str]]:
-    """Return what whoever makes experiments reads to know where their artifacts go."""
-    # New experiments point here; the server itself reads it as before, for its pages.
-    root = args.get("default_artifact_root")
-    return {"MLFLOW_DEFAULT_ARTIFACT_ROOT": root} if root else {}
 
 
 def _probe(path: str, *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:

@@ -20,7 +20,7 @@ from lab import locks
 
 SCRIPTS = Path(__file__).parent / "client_scripts"
 _PACKAGES = Path(__file__).parent / "client_packages"
-_SETTINGS = stacks.settings("minikube") | {"clientWorkspace": True}
+_SETTINGS = stacks.settings("minikube", clientWorkspace=True)
 VENV = CLONE / ".venv-client"
 """Where the client is installed."""
 NAMESPACE = "mlflow-e2e-client"
@@ -117,7 +117,7 @@ def client_pod(
                 "containers": [
                     {
                         "name": "client",
-                        "image": _SETTINGS["workspaceImage"],
+                        "image": _SETTINGS.workspace_image,
                         "imagePullPolicy": "IfNotPresent",
                         "command": ["sleep", "infinity"],
                     }

@@ -8,6 +8,7 @@ import pulumi_kubernetes as k8s
 from .._kubernetes.availability import apart, one_away_at_most
 from .._kubernetes.labels import metadata, selector
 from .._kubernetes.pods import Credentials, pod_labels, resources
+from .._kubernetes.retention import RetentionArgs, owner_references
 
 DATA_VOLUME = "data"
 """Name under which the pod mounts the volume."""
@@ -43,6 +44,7 @@ def data_server(
     backends: Sequence[Credentials] = (),
     storage: pulumi.Input[str],
     storage_class: pulumi.Input[str] | None,
+    retention: RetentionArgs,
     replicas: int = 1,
     headless: bool = False,
     reached_unready: bool = False,
@@ -58,8 +60,8 @@ def data_server(
 
     Every object has a fixed name. A StatefulSet that is replaced finds its volumes again by name;
     and an ``up`` that was killed finds what it had made, which random names would leave behind. The
-    claims outlive the StatefulSet (Kubernetes' default), so a changed template never costs data;
-    they go with the namespace.
+    claims outlive the StatefulSet (Kubernetes' default), so a changed template never costs data.
+    They are deleted with the owner that ``retention`` names, or else with the namespace.
     """
     picked = selector(name, app)
     service = k8s.core.v1.Service(
@@ -96,7 +98,9 @@ def data_server(
     one_away_at_most(name, replicas, namespace=namespace, labels=labels, picked=picked, opts=opts)
     pod.affinity = apart(picked)
     claim = k8s.core.v1.PersistentVolumeClaimArgs(
-        metadata=k8s.meta.v1.ObjectMetaArgs(name=DATA_VOLUME, labels=picked),
+        metadata=k8s.meta.v1.ObjectMetaArgs(
+            name=DATA_VOLUME, labels=picked, owner_references=owner_references(retention)
+        ),
         spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
             access_modes=["ReadWriteOnce"],
             storage_class_name=storage_class,

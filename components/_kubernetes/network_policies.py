@@ -218,14 +218,15 @@ def after(opts: pulumi.ResourceOptions, *policies: pulumi.Resource) -> pulumi.Re
 
 
 def default_deny(
-    namespace: pulumi.Input[str], *, whole: bool, opts: pulumi.ResourceOptions
+    name: str, namespace: pulumi.Input[str], *, whole: bool, opts: pulumi.ResourceOptions
 ) -> pulumi.Resource:
-    """Deny what no other policy lets through: to every pod of the ``whole`` namespace, or to ours.
+    """Deny pods what no other policy allows.
 
-    In somebody else's namespace their pods are no business of ours.
+    The policy is for every pod of the namespace where it is ``whole``, or else for the pods of
+    these components: it must not change the network of other pods.
     """
     return policy(
-        "mlflow-default-deny",
+        f"{name}-default-deny",
         namespace=namespace,
         labels=PART_OF_THE_STACK,
         applies_to={} if whole else PART_OF_THE_STACK,

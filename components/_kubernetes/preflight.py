@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_kubernetes as k8s
-import pulumi_random as random
 
 from .._kubernetes.labels import labels, metadata
 from .._kubernetes.network_policies import Path, after, client_labels, client_policy
 from .._kubernetes.pods import Credentials, once_done, python_job
+from .._kubernetes.retention import RetentionArgs, generated_password
 from .._kubernetes.uris import fingerprint
 
 CHECK_SECONDS = 15
@@ -30,6 +30,7 @@ def checked_credentials(
     host_aliases: Mapping[str, list[str]] | None = None,
     service_account: str | None = None,
     environment: Mapping[str, pulumi.Input[str]] | None = None,
+    retention: RetentionArgs,
     opts: pulumi.ResourceOptions,
 ) -> Credentials:
     """Return credentials of ``variables``, ``files`` and ``existing`` Secrets, after a check.
@@ -44,7 +45,7 @@ def checked_credentials(
     files = files or {}
     common = labels(name, "mlflow", role)
     # A password that somebody chose could be guessed from a hash of it alone.
-    salt = random.RandomPassword(f"{name}-salt", length=32, special=False, opts=opts).result
+    salt = generated_password(f"{name}-salt", 32, retention, opts)
     named = [*existing, *existing_files]
     parts = [*variables.items(), *files.items(), *(("", secret) for secret in named)]
     digest = fingerprint(salt, *(part for pair in parts for part in pair))

@@ -5,27 +5,34 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
+from .._defaults import NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.network_policies import Path, outside
 from .._kubernetes.pods import FILES, Credentials
 from .._kubernetes.preflight import checked_credentials
+from .._kubernetes.retention import RetentionArgs
 from ..artifact_stores._hadoop import configuration_xml
+
+USER = "mlflow"
 
 
 class ExistingHdfsArgs(TypedDict):
     """Inputs of :class:`ExistingHdfs`."""
 
-    namespace: pulumi.Input[str]
-    """Namespace that receives every object. Required because nothing belongs in ``default``."""
-    server_image: pulumi.Input[str]
-    """Image of the tracking server, which tries the folder. Required because versions are pinned
-    in one place, by the caller."""
+    namespace: NotRequired[pulumi.Input[str]]
+    """Namespace that receives every object. Defaults to ``default``."""
+    server_image: NotRequired[pulumi.Input[str]]
+    """Image of the tracking server, which tries the folder. Defaults to the one that images/mlflow
+    builds."""
+    retention: NotRequired[RetentionArgs]
+    """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
+    delete them."""
     uri: str
     """Folder for artifacts: ``hdfs://<host>:<port>/<folder>``, or with the name of a nameservice
     that ``configuration`` describes. Required because there is nothing to derive it from."""
-    user: str
-    """Who MLflow is to HDFS, where that is believed; with Kerberos the ticket says it. Required
-    because the user of a pod has no name that HDFS knows."""
+    user: NotRequired[str]
+    """MLflow's user name in HDFS; with Kerberos, the ticket names the user. Defaults to
+    ``mlflow``."""
     configuration: NotRequired[Mapping[str, str]]
     """Properties of the cluster's core-site.xml and hdfs-site.xml. Defaults to none."""
     host_aliases: NotRequired[Mapping[str, list[str]]]
@@ -53,20 +60,20 @@ class ExistingHdfs(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ExistingHdfsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("mlflow-k8s:index:ExistingHdfs", name, {**args}, opts)
         known_keys(name, args, ExistingHdfsArgs)
+        super().__init__("mlflow-k8s:index:ExistingHdfs", name, {**args}, opts)
         kerberos = args.get("kerberos_secret")
 
-        user = {"HADOOP_USER_NAME": args["user"]}
+        user = {"HADOOP_USER_NAME": args.get("user", USER)}
         self.artifact_root = pulumi.Output.from_input(args["uri"])
         self.endpoint_url = pulumi.Output.from_input("")
         self.client_env = pulumi.Output.from_input(user)
         self.credentials = checked_credentials(
             name,
             module="mlflow_kubernetes.provision_hdfs",
-            namespace=args["namespace"],
+            namespace=args.get("namespace", NAMESPACE),
             role="artifact-store",
-            image=args["server_image"],
+            image=args.get("server_image", SERVER_IMAGE),
             # DataNodes tell their ports themselves; Kerberos is asked on UDP first.
             reached_by=[
                 Path(outside(args.get("networks", [])), any_tcp=True, udp=[88] if kerberos else [])
@@ -80,6 +87,7 @@ class ExistingHdfs(pulumi.ComponentResource):
             files={"core-site.xml": configuration_xml(args.get("configuration", {}))},
             existing_files=[kerberos] if kerberos else [],
             host_aliases=args.get("host_aliases"),
+            retention=args.get("retention", {}),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs(

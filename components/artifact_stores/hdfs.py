@@ -5,6 +5,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from .._defaults import ARTIFACT_STORAGE, HDFS_IMAGE, NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import DATA_VOLUME, data_server
 from .._kubernetes.labels import labels, metadata, selector
@@ -26,6 +27,7 @@ from .._kubernetes.pods import (
     resources,
     restricted_pod,
 )
+from .._kubernetes.retention import RetentionArgs
 from .._kubernetes.uris import fingerprint, service_host
 from ..artifact_stores._hadoop import configuration_xml
 
@@ -58,18 +60,20 @@ log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %c{2}: %m%n
 class HdfsArgs(TypedDict):
     """Inputs of :class:`Hdfs`."""
 
-    namespace: pulumi.Input[str]
-    """Namespace that receives every object. Required because nothing belongs in ``default``."""
-    image: pulumi.Input[str]
-    """Image with the contract of apache/hadoop, 3.4. Required because versions are pinned in one
-    place, by the caller."""
-    server_image: pulumi.Input[str]
-    """Image of the tracking server, which makes MLflow's folder. Required likewise."""
-    storage: pulumi.Input[str]
-    """Size of each DataNode's volume, as a Kubernetes quantity. Required because it is hard to
-    change."""
+    namespace: NotRequired[pulumi.Input[str]]
+    """Namespace that receives every object. Defaults to ``default``."""
+    image: NotRequired[pulumi.Input[str]]
+    """Image with the contract of apache/hadoop, 3.4. Defaults to the release that is tested."""
+    server_image: NotRequired[pulumi.Input[str]]
+    """Image of the tracking server, which makes MLflow's folder. Defaults to the one that
+    images/mlflow builds."""
+    storage: NotRequired[pulumi.Input[str]]
+    """Size of each DataNode's volume, as a Kubernetes quantity. Defaults to ``20Gi``."""
     storage_class: NotRequired[pulumi.Input[str] | None]
     """Storage class of the volumes. Defaults to the cluster's default class."""
+    retention: NotRequired[RetentionArgs]
+    """What becomes of the volumes: ``StackNamespace.retention``. Defaults to: the volumes stay
+    until their namespace is deleted."""
     data_nodes: NotRequired[int]
     """Number of DataNodes. Defaults to 1."""
     replication: NotRequired[int]
@@ -95,9 +99,11 @@ class Hdfs(pulumi.ComponentResource):
     """What a client inside the cluster needs to reach the folder itself."""
 
     def __init__(
-        self, name: str, args: HdfsArgs, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        args: HdfsArgs = {},  # noqa: B006 (never changed)
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("mlflow-k8s:index:Hdfs", name, {**args}, opts)
         known_keys(name, args, HdfsArgs)
         data_nodes, replication = args.get("data_nodes", 1), args.get("replication", 1)
         if not 1 <= replication <= data_nodes:
@@ -105,13 +111,13 @@ class Hdfs(pulumi.ComponentResource):
                 f"{name}.replication: {replication}; accepted: 1 to the number of DataNodes, "
                 f"which is {data_nodes}"
             )
+        super().__init__("mlflow-k8s:index:Hdfs", name, {**args}, opts)
         child = pulumi.ResourceOptions(parent=self)
-        namespace = args["namespace"]
+        namespace = args.get("namespace", NAMESPACE)
         common = labels(name, "hdfs", "artifact-store")
-        name_node, data_node = f"{name}-namenode", f"{name}-datanode"
 
         address = pulumi.Output.from_input(namespace).apply(
-            lambda ns: f"hdfs://{service_host(name_node, ns)}:{RPC_PORT}"
+            lambda ns: f"hdfs://{service_host(_name_node_of(name), ns)}:{RPC_PORT}"
         )
         files = address.apply(lambda known: _files(known, replication))
         configuration = k8s.core.v1.ConfigMap(
@@ -122,37 +128,7 @@ class Hdfs(pulumi.ComponentResource):
         )
         changes_with = fingerprint(files.apply(lambda known: "".join(known.values())))
         protected = _protected(name, namespace, args.get("client_namespaces", []), child)
-        servers = [
-            data_server(
-                name_node,
-                app="hdfs",
-                namespace=namespace,
-                labels=labels(name_node, "hdfs", "artifact-store"),
-                ports={"rpc": RPC_PORT},
-                pod=_name_node(args["image"], configuration.metadata.name),
-                restarts_with=changes_with,
-                storage=NAMES_STORAGE,
-                storage_class=args.get("storage_class"),
-                # DataNodes must reach it before it is ready, for it waits for what they hold.
-                reached_unready=True,
-                opts=protected,
-            ),
-            data_server(
-                data_node,
-                app="hdfs",
-                namespace=namespace,
-                labels=labels(data_node, "hdfs", "artifact-store"),
-                ports={"data": DATA_PORT},
-                pod=_data_node(args["image"], configuration.metadata.name),
-                restarts_with=changes_with,
-                storage=args["storage"],
-                storage_class=args.get("storage_class"),
-                replicas=data_nodes,
-                # Clients are told each one's own address.
-                headless=True,
-                opts=protected,
-            ),
-        ]
+        servers = _nodes(name, args, configuration.metadata.name, changes_with, protected)
 
         self.artifact_root = pulumi.Output.concat(address, FOLDER)
         self.endpoint_url = pulumi.Output.from_input("")
@@ -177,7 +153,7 @@ class Hdfs(pulumi.ComponentResource):
             module="mlflow_kubernetes.provision_hdfs",
             namespace=namespace,
             labels=labels(f"{name}-folder", "mlflow", "artifact-store"),
-            image=args["server_image"],
+            image=args.get("server_image", SERVER_IMAGE),
             backends=[credentials],
             environment={"HDFS_SUPERUSER": SUPERUSER},
             seconds=120,
@@ -194,6 +170,57 @@ class Hdfs(pulumi.ComponentResource):
                 "client_env": self.client_env,
             }
         )
+
+
+def _name_node_of(name: str) -> str:
+    """Return the name of the NameNode's objects."""
+    return f"{name}-namenode"
+
+
+def _nodes(
+    name: str,
+    args: HdfsArgs,
+    configuration: pulumi.Input[str],
+    changes_with: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+) -> list[pulumi.Resource]:
+    """Make the NameNode and the DataNodes, which read the ConfigMap ``configuration``."""
+    name_node, data_node = _name_node_of(name), f"{name}-datanode"
+    namespace = args.get("namespace", NAMESPACE)
+    image = args.get("image", HDFS_IMAGE)
+    return [
+        data_server(
+            name_node,
+            app="hdfs",
+            namespace=namespace,
+            labels=labels(name_node, "hdfs", "artifact-store"),
+            ports={"rpc": RPC_PORT},
+            pod=_name_node(image, configuration),
+            restarts_with=changes_with,
+            storage=NAMES_STORAGE,
+            storage_class=args.get("storage_class"),
+            retention=args.get("retention", {}),
+            # DataNodes must reach it before it is ready, for it waits for what they hold.
+            reached_unready=True,
+            opts=opts,
+        ),
+        data_server(
+            data_node,
+            app="hdfs",
+            namespace=namespace,
+            labels=labels(data_node, "hdfs", "artifact-store"),
+            ports={"data": DATA_PORT},
+            pod=_data_node(image, configuration),
+            restarts_with=changes_with,
+            storage=args.get("storage", ARTIFACT_STORAGE),
+            storage_class=args.get("storage_class"),
+            retention=args.get("retention", {}),
+            replicas=args.get("data_nodes", 1),
+            # Clients are told each one's own address.
+            headless=True,
+            opts=opts,
+        ),
+    ]
 
 
 def _protected(

@@ -4,12 +4,12 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
-import pulumi_random as random
 
+from .._defaults import ARTIFACT_STORAGE, MINIO_IMAGE, NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import DATA_VOLUME, data_server
 from .._kubernetes.labels import labels, metadata, selector
-from .._kubernetes.network_policies import Path, client_labels, namespaces, server_policies
+from .._kubernetes.network_policies import Path, after, client_labels, namespaces, server_policies
 from .._kubernetes.pods import (
     Credentials,
     http_probe,
@@ -20,10 +20,13 @@ from .._kubernetes.pods import (
     secrets_env,
 )
 from .._kubernetes.publishing import IngressArgs, from_ingress, public_url, publish
+from .._kubernetes.retention import RetentionArgs, generated_password
 from .._kubernetes.uris import fingerprint, service_host
 
 API_PORT = 9000
 CONSOLE_PORT = 9001
+HOST = "mlflow-minio.local"
+CONSOLE_HOST = "mlflow-minio-console.local"
 BUCKET = "mlflow"
 ROOT_USER = "root-of-minio"
 SERVER_KEY = "mlflow-server"
@@ -41,20 +44,25 @@ MINIO_USER = 1000
 class MinioArgs(TypedDict):
     """Inputs of :class:`Minio`."""
 
-    namespace: pulumi.Input[str]
-    """Namespace that receives every object. Required because nothing belongs in ``default``."""
-    image: pulumi.Input[str]
-    """Image of MinIO. Required because versions are pinned in one place, by the caller."""
-    server_image: pulumi.Input[str]
-    """Image of the tracking server, which makes the bucket and the key. Required likewise."""
-    storage: pulumi.Input[str]
-    """Size of the data volume, as a Kubernetes quantity. Required because it is hard to change."""
+    namespace: NotRequired[pulumi.Input[str]]
+    """Namespace that receives every object. Defaults to ``default``."""
+    image: NotRequired[pulumi.Input[str]]
+    """Image of MinIO. Defaults to the one that images/minio builds."""
+    server_image: NotRequired[pulumi.Input[str]]
+    """Image of the tracking server, which makes the bucket and the key. Defaults to the one that
+    images/mlflow builds."""
+    storage: NotRequired[pulumi.Input[str]]
+    """Size of the data volume, as a Kubernetes quantity. Defaults to ``20Gi``."""
     storage_class: NotRequired[pulumi.Input[str] | None]
     """Storage class of the data volume. Defaults to the cluster's default class."""
-    host: str
-    """Host name of the S3 endpoint on the ingress. Required because people and clients type it."""
-    console_host: str
-    """Host name of the web console on the ingress. Required because people type it."""
+    retention: NotRequired[RetentionArgs]
+    """What becomes of the volumes and the generated passwords: ``StackNamespace.retention``.
+    Defaults to: the volumes stay until their namespace is deleted, and Pulumi may delete the
+    passwords."""
+    host: NotRequired[str]
+    """Host name of the S3 endpoint on the ingress. Defaults to ``mlflow-minio.local``."""
+    console_host: NotRequired[str]
+    """Host name of the web console on the ingress. Defaults to ``mlflow-minio-console.local``."""
     ingress: NotRequired[IngressArgs]
     """How host names are published. Defaults to the cluster's default ingress class."""
     client_namespaces: NotRequired[list[str]]
@@ -75,57 +83,30 @@ class Minio(pulumi.ComponentResource):
     """What a client outside the cluster needs to reach the bucket itself: secret."""
 
     def __init__(
-        self, name: str, args: MinioArgs, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        args: MinioArgs = {},  # noqa: B006 (never changed)
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("mlflow-k8s:index:Minio", name, {**args}, opts)
         known_keys(name, args, MinioArgs)
+        super().__init__("mlflow-k8s:index:Minio", name, {**args}, opts)
         child = pulumi.ResourceOptions(parent=self)
-        namespace = args["namespace"]
+        namespace, retention = args.get("namespace", NAMESPACE), args.get("retention", {})
         common = labels(name, "minio", "artifact-store")
-        ingress = args.get("ingress", {})
-        console_url = public_url(ingress, args["console_host"])
 
-        root_password = random.RandomPassword(
-            f"{name}-root-password", length=40, special=False, opts=child
-        ).result
-        secret_key = random.RandomPassword(
-            f"{name}-server-key", length=40, special=False, opts=child
-        ).result
-
+        root_password = generated_password(f"{name}-root-password", 40, retention, child)
+        secret_key = generated_password(f"{name}-server-key", 40, retention, child)
         root = k8s.core.v1.Secret(
             f"{name}-root",
             metadata=metadata(f"{name}-root", namespace, common),
             string_data={"MINIO_ROOT_USER": ROOT_USER, "MINIO_ROOT_PASSWORD": root_password},
             opts=child,
         )
-        protected = server_policies(
-            name,
-            namespace=namespace,
-            labels=common,
-            applies_to=selector(name, "minio"),
-            port=API_PORT,
-            ingress=[
-                from_ingress(ingress, API_PORT, CONSOLE_PORT),
-                Path(namespaces(args.get("client_namespaces", [])), tcp=[API_PORT]),
-            ],
-            opts=child,
-        )
-        server = data_server(
-            name,
-            app="minio",
-            namespace=namespace,
-            labels=common,
-            ports={"s3": API_PORT, "console": CONSOLE_PORT},
-            pod=_pod(args["image"], root.metadata.name, console_url),
-            restarts_with=fingerprint(root_password),
-            storage=args["storage"],
-            storage_class=args.get("storage_class"),
-            opts=protected,
-        )
+        server = _server(name, args, root.metadata.name, fingerprint(root_password), child)
 
         host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))
         self.artifact_root = pulumi.Output.from_input(f"s3://{BUCKET}")
-        credentials = k8s.core.v1.Secret(
+        secret = k8s.core.v1.Secret(
             f"{name}-credentials",
             metadata=metadata(f"{name}-credentials", namespace, common),
             string_data={
@@ -136,8 +117,8 @@ class Minio(pulumi.ComponentResource):
             },
             opts=child,
         )
-        published: Credentials = {
-            "secret": credentials.metadata.name,
+        credentials: Credentials = {
+            "secret": secret.metadata.name,
             "fingerprint": fingerprint(secret_key, host),
             "client_labels": client_labels(name),
         }
@@ -146,35 +127,18 @@ class Minio(pulumi.ComponentResource):
             module="mlflow_kubernetes.provision_bucket",
             namespace=namespace,
             labels=labels(f"{name}-bucket", "mlflow", "artifact-store"),
-            image=args["server_image"],
+            image=args.get("server_image", SERVER_IMAGE),
             backends=[
                 {"secret": root.metadata.name, "fingerprint": fingerprint(root_password)},
-                published,
+                credentials,
             ],
             seconds=120,
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[server])),
+            opts=after(child, server),
         )
+        self.endpoint_url = _publish(name, args, server.metadata.name, after(child, server))
 
-        for suffix, public_host, port in (
-            ("s3", args["host"], API_PORT),
-            ("console", args["console_host"], CONSOLE_PORT),
-        ):
-            publish(
-                f"{name}-{suffix}",
-                ingress,
-                namespace=namespace,
-                labels=common,
-                host=public_host,
-                service=server.metadata.name,
-                port=port,
-                opts=pulumi.ResourceOptions.merge(
-                    child, pulumi.ResourceOptions(depends_on=[server])
-                ),
-            )
-
-        self.endpoint_url = pulumi.Output.from_input(public_url(ingress, args["host"]))
         # Whoever reads the Secret comes after the bucket.
-        self.credentials = {**published, "secret": once_done(bucket, credentials.metadata.name)}
+        self.credentials = {**credentials, "secret": once_done(bucket, secret.metadata.name)}
         self.client_env = pulumi.Output.all(self.endpoint_url, secret_key).apply(
             lambda known: {
                 "MLFLOW_S3_ENDPOINT_URL": known[0],
@@ -190,6 +154,67 @@ class Minio(pulumi.ComponentResource):
                 "client_env": self.client_env,
             }
         )
+
+
+def _server(
+    name: str,
+    args: MinioArgs,
+    root_secret: pulumi.Input[str],
+    restarts_with: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+) -> k8s.apps.v1.StatefulSet:
+    """Make the server, after the policies of who reaches it."""
+    namespace = args.get("namespace", NAMESPACE)
+    common = labels(name, "minio", "artifact-store")
+    ingress = args.get("ingress", {})
+    protected = server_policies(
+        name,
+        namespace=namespace,
+        labels=common,
+        applies_to=selector(name, "minio"),
+        port=API_PORT,
+        ingress=[
+            from_ingress(ingress, API_PORT, CONSOLE_PORT),
+            Path(namespaces(args.get("client_namespaces", [])), tcp=[API_PORT]),
+        ],
+        opts=opts,
+    )
+    console_url = public_url(ingress, args.get("console_host", CONSOLE_HOST))
+    return data_server(
+        name,
+        app="minio",
+        namespace=namespace,
+        labels=common,
+        ports={"s3": API_PORT, "console": CONSOLE_PORT},
+        pod=_pod(args.get("image", MINIO_IMAGE), root_secret, console_url),
+        restarts_with=restarts_with,
+        storage=args.get("storage", ARTIFACT_STORAGE),
+        storage_class=args.get("storage_class"),
+        retention=args.get("retention", {}),
+        opts=protected,
+    )
+
+
+def _publish(
+    name: str, args: MinioArgs, service: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> pulumi.Output[str]:
+    """Publish the S3 endpoint and the console; return the endpoint's URL."""
+    host, ingress = args.get("host", HOST), args.get("ingress", {})
+    for suffix, public_host, port in (
+        ("s3", host, API_PORT),
+        ("console", args.get("console_host", CONSOLE_HOST), CONSOLE_PORT),
+    ):
+        publish(
+            f"{name}-{suffix}",
+            ingress,
+            namespace=args.get("namespace", NAMESPACE),
+            labels=labels(name, "minio", "artifact-store"),
+            host=public_host,
+            service=service,
+            port=port,
+            opts=opts,
+        )
+    return pulumi.Output.from_input(public_url(ingress, host))
 
 
 def _pod(

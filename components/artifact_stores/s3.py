@@ -6,30 +6,36 @@ from urllib.parse import urlsplit
 
 import pulumi
 
+from .._defaults import NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys, recorded
 from .._kubernetes.network_policies import Path, networks, outside
 from .._kubernetes.pods import FILES, Credentials
 from .._kubernetes.preflight import checked_credentials
+from .._kubernetes.retention import RetentionArgs
 
+REGION = "us-east-1"
 _CA_FILE = "s3-ca.pem"
 
 
 class S3Args(TypedDict):
     """Inputs of :class:`S3`."""
 
-    namespace: pulumi.Input[str]
-    """Namespace that receives every object. Required because nothing belongs in ``default``."""
-    server_image: pulumi.Input[str]
-    """Image of the tracking server, which tries the bucket. Required because versions are pinned
-    in one place, by the caller."""
+    namespace: NotRequired[pulumi.Input[str]]
+    """Namespace that receives every object. Defaults to ``default``."""
+    server_image: NotRequired[pulumi.Input[str]]
+    """Image of the tracking server, which tries the bucket. Defaults to the one that images/mlflow
+    builds."""
+    retention: NotRequired[RetentionArgs]
+    """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
+    delete them."""
     bucket: str
-    """Name of a bucket that exists. Required because names of buckets are nobody's to guess."""
+    """Name of a bucket that exists. Required because nobody can guess it."""
     prefix: NotRequired[str | None]
     """Folder in the bucket. Defaults to the whole of it."""
     endpoint: NotRequired[str | None]
     """URL of the S3 endpoint. Defaults to Amazon's own for the region."""
-    region: str
-    """Region that requests are signed for. Required because Amazon refuses any other."""
+    region: NotRequired[str]
+    """Region that requests are signed for. Defaults to ``us-east-1``."""
     access_key_id: NotRequired[pulumi.Input[str] | None]
     """Access key. Defaults to what the pods find: ``secret``, ``service_account``, the node."""
     secret_access_key: NotRequired[pulumi.Input[str] | None]
@@ -60,8 +66,8 @@ class S3(pulumi.ComponentResource):
     Secret's. Secret."""
 
     def __init__(self, name: str, args: S3Args, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("mlflow-k8s:index:S3", name, recorded(args, "secret_access_key"), opts)
         known_keys(name, args, S3Args)
+        super().__init__("mlflow-k8s:index:S3", name, recorded(args, "secret_access_key"), opts)
         endpoint, ca = args.get("endpoint"), args.get("ca")
         key = {
             "AWS_ACCESS_KEY_ID": args.get("access_key_id"),
@@ -79,7 +85,10 @@ class S3(pulumi.ComponentResource):
         path = "/".join(part for part in (args["bucket"], args.get("prefix")) if part)
         self.artifact_root = pulumi.Output.from_input(f"s3://{path}")
         self.endpoint_url = pulumi.Output.from_input(endpoint or "")
-        client: dict[str, pulumi.Input[str]] = {"AWS_DEFAULT_REGION": args["region"], **given}
+        client: dict[str, pulumi.Input[str]] = {
+            "AWS_DEFAULT_REGION": args.get("region", REGION),
+            **given,
+        }
         if endpoint:
             client["MLFLOW_S3_ENDPOINT_URL"] = endpoint
             # Names of buckets in front of such a host are seldom known to DNS.
@@ -87,9 +96,9 @@ class S3(pulumi.ComponentResource):
         self.credentials = checked_credentials(
             name,
             module="mlflow_kubernetes.check_bucket",
-            namespace=args["namespace"],
+            namespace=args.get("namespace", NAMESPACE),
             role="artifact-store",
-            image=args["server_image"],
+            image=args.get("server_image", SERVER_IMAGE),
             reached_by=_paths(args, given),
             variables={
                 "MLFLOW_ARTIFACTS_DESTINATION": self.artifact_root,
@@ -99,6 +108,7 @@ class S3(pulumi.ComponentResource):
             files={_CA_FILE: ca} if ca else {},
             existing=[secret] if (secret := args.get("secret")) else [],
             service_account=args.get("service_account"),
+            retention=args.get("retention", {}),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.client_env = pulumi.Output.all(**client)

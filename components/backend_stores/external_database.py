@@ -4,23 +4,29 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
+from .._defaults import NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys, recorded
 from .._kubernetes.network_policies import Path, outside
 from .._kubernetes.pods import FILES, Credentials
 from .._kubernetes.preflight import checked_credentials
+from .._kubernetes.retention import RetentionArgs
 from .._kubernetes.uris import database_port, tls_conflict, with_authority, with_connect_timeout
 
+CONNECTIONS = 90
 _CA_FILE = "database-ca.pem"
 
 
 class ExternalDatabaseArgs(TypedDict):
     """Inputs of :class:`ExternalDatabase`."""
 
-    namespace: pulumi.Input[str]
-    """Namespace that receives every object. Required because nothing belongs in ``default``."""
-    server_image: pulumi.Input[str]
-    """Image of the tracking server, which tries the database. Required because versions are pinned
-    in one place, by the caller."""
+    namespace: NotRequired[pulumi.Input[str]]
+    """Namespace that receives every object. Defaults to ``default``."""
+    server_image: NotRequired[pulumi.Input[str]]
+    """Image of the tracking server, which tries the database. Defaults to the one that
+    images/mlflow builds."""
+    retention: NotRequired[RetentionArgs]
+    """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
+    delete them."""
     uri: NotRequired[pulumi.Input[str] | None]
     """SQLAlchemy URI that names the driver. Defaults to the one in ``secret``; one of both is
     required, because nothing else says where the database is."""
@@ -29,10 +35,11 @@ class ExternalDatabaseArgs(TypedDict):
     secret: NotRequired[pulumi.Input[str] | None]
     """Name of a Secret of the namespace with keys ``MLFLOW_BACKEND_STORE_URI`` and
     ``MLFLOW_AUTH_DATABASE_URI``. Defaults to one that is made of the URIs."""
-    auth: bool
-    """Whether there is a database of users. Required because a Secret's keys are not known here."""
-    connections: int
-    """How many connections MLflow may hold at once. Required because only its owner knows."""
+    auth: NotRequired[bool]
+    """Whether there is a database of users. Defaults to ``True``."""
+    connections: NotRequired[int]
+    """How many connections MLflow may hold at once. Defaults to 90: PostgreSQL allows 100 unless
+    its owner changes that."""
     ca: NotRequired[str | None]
     """Certificates to trust at the database, as PEM: its name is checked against them. Defaults to
     what the addresses say of TLS. The addresses in ``secret`` have to name the file themselves,
@@ -53,13 +60,13 @@ class ExternalDatabase(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ExternalDatabaseArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        known_keys(name, args, ExternalDatabaseArgs)
         kept = recorded(args, "uri", "auth_uri")
         super().__init__("mlflow-k8s:index:ExternalDatabase", name, kept, opts)
-        known_keys(name, args, ExternalDatabaseArgs)
         uri, secret = args.get("uri"), args.get("secret")
         if (uri is None) == (secret is None):
             raise pulumi.RunError(f"{name}: expected either uri or secret, and not both")
-        self.connections = args["connections"]
+        self.connections = args.get("connections", CONNECTIONS)
         ca = args.get("ca")
 
         def complete(address: str) -> str:
@@ -81,9 +88,9 @@ class ExternalDatabase(pulumi.ComponentResource):
         self.credentials = checked_credentials(
             f"{name}-database",
             module="mlflow_kubernetes.check_database",
-            namespace=args["namespace"],
+            namespace=args.get("namespace", NAMESPACE),
             role="backend-store",
-            image=args["server_image"],
+            image=args.get("server_image", SERVER_IMAGE),
             # Somebody else's Secret does not tell its port.
             reached_by=[Path(where, tcp=ports, any_tcp=not ports)],
             variables=uris,
@@ -91,9 +98,10 @@ class ExternalDatabase(pulumi.ComponentResource):
             existing=[secret] if secret else [],
             environment={
                 "CONNECTIONS": str(self.connections),
-                **({"AUTHENTICATION": "true"} if args["auth"] else {}),
+                **({"AUTHENTICATION": "true"} if args.get("auth", True) else {}),
                 **({"DATABASE_CA": f"{FILES}/{_CA_FILE}"} if ca else {}),
             },
+            retention=args.get("retention", {}),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({"credentials": self.credentials, "connections": self.connections})

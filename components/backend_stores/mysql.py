@@ -4,18 +4,22 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
-import pulumi_random as random
 
+from .._defaults import MYSQL_IMAGE
 from .._kubernetes.arguments import known_keys
-from .._kubernetes.data_server import DATA_VOLUME, data_server, volume_check
-from .._kubernetes.labels import labels, metadata, selector
-from .._kubernetes.network_policies import server_policies
+from .._kubernetes.data_server import volume_check
 from .._kubernetes.pods import Credentials, exec_probe, resources, restricted_pod, secret_env
-from .._kubernetes.uris import fingerprint, service_host
-from ..backend_stores._credentials import AUTH_DATABASE, DATABASE, database_credentials
+from .._kubernetes.retention import RetentionArgs
+from ..backend_stores._server import (
+    AUTH_DATABASE,
+    DATABASE,
+    USER,
+    Kind,
+    database_server,
+    server_volumes,
+)
 
 PORT = 3306
-USER = "mlflow"
 MYSQL_USER = 999
 """User id of the official image (docker-library/mysql)."""
 
@@ -55,15 +59,18 @@ fi
 class MysqlArgs(TypedDict):
     """Inputs of :class:`Mysql`."""
 
-    namespace: pulumi.Input[str]
-    """Namespace that receives every object. Required because nothing belongs in ``default``."""
-    image: pulumi.Input[str]
-    """Image with the contract of the official one, 9.7. Required because versions are pinned in
-    one place, by the caller."""
-    storage: pulumi.Input[str]
-    """Size of the data volume, as a Kubernetes quantity. Required because it is hard to change."""
+    namespace: NotRequired[pulumi.Input[str]]
+    """Namespace that receives every object. Defaults to ``default``."""
+    image: NotRequired[pulumi.Input[str]]
+    """Image with the contract of the official one, 9.7. Defaults to the release that is tested."""
+    storage: NotRequired[pulumi.Input[str]]
+    """Size of the data volume, as a Kubernetes quantity. Defaults to ``8Gi``."""
     storage_class: NotRequired[pulumi.Input[str] | None]
     """Storage class of the data volume. Defaults to the cluster's default class."""
+    retention: NotRequired[RetentionArgs]
+    """What becomes of the volumes and the generated passwords: ``StackNamespace.retention``.
+    Defaults to: the volumes stay until their namespace is deleted, and Pulumi may delete the
+    passwords."""
 
 
 class Mysql(pulumi.ComponentResource):
@@ -79,68 +86,22 @@ class Mysql(pulumi.ComponentResource):
     migration, and a person. MySQL keeps one more for root."""
 
     def __init__(
-        self, name: str, args: MysqlArgs, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        args: MysqlArgs = {},  # noqa: B006 (never changed)
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("mlflow-k8s:index:Mysql", name, {**args}, opts)
         known_keys(name, args, MysqlArgs)
-        child = pulumi.ResourceOptions(parent=self)
-        namespace = args["namespace"]
-        common = labels(name, "mysql", "backend-store")
-
-        password = random.RandomPassword(
-            f"{name}-password", length=32, special=False, opts=child
-        ).result
-        root_password = random.RandomPassword(
-            f"{name}-root-password", length=32, special=False, opts=child
-        ).result
-
-        server_secret = k8s.core.v1.Secret(
-            f"{name}-server",
-            metadata=metadata(f"{name}-server", namespace, common),
-            string_data={"MYSQL_ROOT_PASSWORD": root_password, "MYSQL_PASSWORD": password},
-            opts=child,
+        super().__init__("mlflow-k8s:index:Mysql", name, {**args}, opts)
+        server = database_server(name, args, _KIND, pulumi.ResourceOptions(parent=self))
+        self.host, self.credentials = server
+        self.register_outputs(
+            {
+                "host": self.host,
+                "credentials": self.credentials,
+                "connections": self.connections,
+            }
         )
-        first_start = k8s.core.v1.ConfigMap(
-            f"{name}-first-start",
-            metadata=metadata(f"{name}-first-start", namespace, common),
-            data={"auth-database.sql": FIRST_START},
-            opts=child,
-        )
-        protected = server_policies(
-            name,
-            namespace=namespace,
-            labels=common,
-            applies_to=selector(name, "mysql"),
-            port=PORT,
-            opts=child,
-        )
-        server = data_server(
-            name,
-            app="mysql",
-            namespace=namespace,
-            labels=common,
-            ports={"mysql": PORT},
-            pod=_pod(args["image"], server_secret.metadata.name, first_start.metadata.name),
-            restarts_with=fingerprint(root_password, password),
-            storage=args["storage"],
-            storage_class=args.get("storage_class"),
-            opts=protected,
-        )
-
-        self.host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))
-        self.credentials = database_credentials(
-            name,
-            namespace=namespace,
-            labels=common,
-            driver="mysql+pymysql",
-            user=USER,
-            password=password,
-            host=self.host,
-            port=PORT,
-            charset="utf8mb4",
-            opts=child,
-        )
-        self.register_outputs({"host": self.host, "credentials": self.credentials})
 
 
 def _pod(
@@ -188,26 +149,15 @@ def _pod(
         liveness_probe=exec_probe(_PING, period=10, failures=12),
         resources=resources("100m", "512Mi", most_cpu="4", most_memory="1Gi"),
     )
+    mounts, volumes = server_volumes(first_start, folder=FOLDER, socket="/var/run/mysqld")
     return restricted_pod(
         container,
         user=MYSQL_USER,
         first=volume_check(image, CHECK_VOLUME, FOLDER),
         # What is not written when it ends is recovered by the next start.
         grace_seconds=60,
-        mounts=[
-            k8s.core.v1.VolumeMountArgs(name=DATA_VOLUME, mount_path=FOLDER),
-            k8s.core.v1.VolumeMountArgs(name="socket", mount_path="/var/run/mysqld"),
-            k8s.core.v1.VolumeMountArgs(
-                name="first-start", mount_path="/docker-entrypoint-initdb.d"
-            ),
-        ],
-        volumes=[
-            k8s.core.v1.VolumeArgs(name="socket", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs()),
-            k8s.core.v1.VolumeArgs(
-                name="first-start",
-                config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=first_start),
-            ),
-        ],
+        mounts=mounts,
+        volumes=volumes,
     )
 
 
@@ -223,3 +173,16 @@ def _as_application(program: str, rest: str) -> list[str]:
 
 _QUERY = _as_application("mysql", '--execute="SELECT 1" "$MYSQL_DATABASE"')
 _PING = _as_application("mysqladmin", "ping")
+
+_KIND = Kind(
+    app="mysql",
+    port=PORT,
+    image=MYSQL_IMAGE,
+    driver="mysql+pymysql",
+    superuser="root",
+    superuser_variable="MYSQL_ROOT_PASSWORD",
+    user_variable="MYSQL_PASSWORD",
+    first_start={"auth-database.sql": FIRST_START},
+    pod=_pod,
+    driver_options={"charset": "utf8mb4"},
+)

@@ -4,18 +4,22 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
-import pulumi_random as random
 
+from .._defaults import POSTGRES_IMAGE
 from .._kubernetes.arguments import known_keys
-from .._kubernetes.data_server import DATA_VOLUME, data_server, volume_check
-from .._kubernetes.labels import labels, metadata, selector
-from .._kubernetes.network_policies import server_policies
+from .._kubernetes.data_server import volume_check
 from .._kubernetes.pods import Credentials, exec_probe, resources, restricted_pod, secret_env
-from .._kubernetes.uris import fingerprint, service_host
-from ..backend_stores._credentials import AUTH_DATABASE, DATABASE, database_credentials
+from .._kubernetes.retention import RetentionArgs
+from ..backend_stores._server import (
+    AUTH_DATABASE,
+    DATABASE,
+    USER,
+    Kind,
+    database_server,
+    server_volumes,
+)
 
 PORT = 5432
-USER = "mlflow"
 POSTGRES_USER = 999
 """User id of the official image (docker-library/postgres, Debian variant)."""
 
@@ -63,15 +67,19 @@ done
 class PostgresArgs(TypedDict):
     """Inputs of :class:`Postgres`."""
 
-    namespace: pulumi.Input[str]
-    """Namespace that receives every object. Required because nothing belongs in ``default``."""
-    image: pulumi.Input[str]
-    """Image with the contract of the official one, major 18. Required because versions are pinned
-    in one place, by the caller."""
-    storage: pulumi.Input[str]
-    """Size of the data volume, as a Kubernetes quantity. Required because it is hard to change."""
+    namespace: NotRequired[pulumi.Input[str]]
+    """Namespace that receives every object. Defaults to ``default``."""
+    image: NotRequired[pulumi.Input[str]]
+    """Image with the contract of the official one, major 18. Defaults to the release that is
+    tested."""
+    storage: NotRequired[pulumi.Input[str]]
+    """Size of the data volume, as a Kubernetes quantity. Defaults to ``8Gi``."""
     storage_class: NotRequired[pulumi.Input[str] | None]
     """Storage class of the data volume. Defaults to the cluster's default class."""
+    retention: NotRequired[RetentionArgs]
+    """What becomes of the volumes and the generated passwords: ``StackNamespace.retention``.
+    Defaults to: the volumes stay until their namespace is deleted, and Pulumi may delete the
+    passwords."""
 
 
 class Postgres(pulumi.ComponentResource):
@@ -87,70 +95,22 @@ class Postgres(pulumi.ComponentResource):
     PostgreSQL's default), the probes, the migration, and a person."""
 
     def __init__(
-        self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        args: PostgresArgs = {},  # noqa: B006 (never changed)
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("mlflow-k8s:index:Postgres", name, {**args}, opts)
         known_keys(name, args, PostgresArgs)
-        child = pulumi.ResourceOptions(parent=self)
-        namespace = args["namespace"]
-        common = labels(name, "postgres", "backend-store")
-
-        password = random.RandomPassword(
-            f"{name}-password", length=32, special=False, opts=child
-        ).result
-        superuser_password = random.RandomPassword(
-            f"{name}-superuser-password", length=32, special=False, opts=child
-        ).result
-
-        server_secret = k8s.core.v1.Secret(
-            f"{name}-server",
-            metadata=metadata(f"{name}-server", namespace, common),
-            string_data={
-                "POSTGRES_PASSWORD": superuser_password,
-                "APPLICATION_PASSWORD": password,
-            },
-            opts=child,
+        super().__init__("mlflow-k8s:index:Postgres", name, {**args}, opts)
+        server = database_server(name, args, _KIND, pulumi.ResourceOptions(parent=self))
+        self.host, self.credentials = server
+        self.register_outputs(
+            {
+                "host": self.host,
+                "credentials": self.credentials,
+                "connections": self.connections,
+            }
         )
-        first_start = k8s.core.v1.ConfigMap(
-            f"{name}-first-start",
-            metadata=metadata(f"{name}-first-start", namespace, common),
-            data={"application-user.sql": CREATE_APPLICATION_USER},
-            opts=child,
-        )
-        protected = server_policies(
-            name,
-            namespace=namespace,
-            labels=common,
-            applies_to=selector(name, "postgres"),
-            port=PORT,
-            opts=child,
-        )
-        server = data_server(
-            name,
-            app="postgres",
-            namespace=namespace,
-            labels=common,
-            ports={"postgres": PORT},
-            pod=_pod(args["image"], server_secret.metadata.name, first_start.metadata.name),
-            restarts_with=fingerprint(superuser_password, password),
-            storage=args["storage"],
-            storage_class=args.get("storage_class"),
-            opts=protected,
-        )
-
-        self.host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))
-        self.credentials = database_credentials(
-            name,
-            namespace=namespace,
-            labels=common,
-            driver="postgresql+psycopg2",
-            user=USER,
-            password=password,
-            host=self.host,
-            port=PORT,
-            opts=child,
-        )
-        self.register_outputs({"host": self.host, "credentials": self.credentials})
 
 
 def _pod(
@@ -179,6 +139,7 @@ def _pod(
         liveness_probe=exec_probe(["pg_isready", "-h", "127.0.0.1"], period=10, failures=12),
         resources=resources("100m", "256Mi", most_cpu="4", most_memory="1Gi"),
     )
+    mounts, volumes = server_volumes(first_start, folder=FOLDER, socket="/var/run/postgresql")
     return restricted_pod(
         container,
         user=POSTGRES_USER,
@@ -186,21 +147,21 @@ def _pod(
         # The image's stop signal (SIGINT) is PostgreSQL's fast shutdown; the checkpoint it writes
         # needs its time, or the next start begins with a recovery.
         grace_seconds=60,
-        mounts=[
-            k8s.core.v1.VolumeMountArgs(name=DATA_VOLUME, mount_path=FOLDER),
-            k8s.core.v1.VolumeMountArgs(name="socket", mount_path="/var/run/postgresql"),
-            k8s.core.v1.VolumeMountArgs(
-                name="first-start", mount_path="/docker-entrypoint-initdb.d"
-            ),
-        ],
-        volumes=[
-            k8s.core.v1.VolumeArgs(name="socket", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs()),
-            k8s.core.v1.VolumeArgs(
-                name="first-start",
-                config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=first_start),
-            ),
-        ],
+        mounts=mounts,
+        volumes=volumes,
     )
 
 
 _QUERY = ["psql", "-h", "127.0.0.1", "-U", USER, "-d", DATABASE, "-qtAc", "SELECT 1"]
+
+_KIND = Kind(
+    app="postgres",
+    port=PORT,
+    image=POSTGRES_IMAGE,
+    driver="postgresql+psycopg2",
+    superuser="superuser",
+    superuser_variable="POSTGRES_PASSWORD",
+    user_variable="APPLICATION_PASSWORD",
+    first_start={"application-user.sql": CREATE_APPLICATION_USER},
+    pod=_pod,
+)

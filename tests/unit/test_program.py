@@ -54,7 +54,7 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "Ingress mlflow",
         "Job minio-bucket",
         "Job mlflow-migration",
-        "Namespace namespace",
+        "Namespace mlflow-namespace",
         "NetworkPolicy minio-clients-policy",
         "NetworkPolicy minio-policy",
         "NetworkPolicy mlflow-clients-policy",
@@ -436,7 +436,7 @@ def test_settings_reach_the_objects() -> None:
         allowedHosts=["ml.corp:*"],
         jobExecution=False,
     )
-    assert changed.inputs("Namespace namespace")["metadata"]["name"] == "ml"
+    assert changed.inputs("Namespace mlflow-namespace")["metadata"]["name"] == "ml"
     deployment = changed.inputs("Deployment mlflow-server")["spec"]
     assert deployment["replicas"] == 3
     (server,) = deployment["template"]["spec"]["containers"]

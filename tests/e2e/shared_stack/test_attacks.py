@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.stack import Stack
-from settings import SERVERS_OWN_PATHS
+from settings.values import SERVERS_OWN_PATHS
 from tests.e2e.support.attacks import (
     CANARY,
     LOCATIONS,

@@ -5,16 +5,17 @@ import pytest
 
 import components
 from components import (
-    ARTIFACT_STORES,
-    BACKEND_STORES,
+    S3,
     Credentials,
+    ExistingHdfs,
+    ExternalDatabase,
+    Hdfs,
     Minio,
     MinioArgs,
     Mysql,
     MysqlArgs,
     Postgres,
     PostgresArgs,
-    TrackingServerArgs,
 )
 from components._kubernetes.uris import database_uri
 from components.tracking_server import allowed_hosts, pool_size
@@ -68,8 +69,8 @@ def test_a_misspelt_input_is_refused_with_the_nearest_one() -> None:
 
 
 def test_a_missing_input_is_named() -> None:
-    with pytest.raises(pulumi.RunError, match=r"db\.image: required, and not given"):
-        record(lambda: Postgres("db", {"namespace": "ns", "storage": "1Gi"}))  # type: ignore[typeddict-item]
+    with pytest.raises(pulumi.RunError, match=r"s3\.bucket: required, and not given"):
+        record(lambda: S3("s3", {"namespace": "ns"}))  # type: ignore[typeddict-item]
 
 
 def test_pods_restart_when_a_secret_changes() -> None:
@@ -85,12 +86,10 @@ def test_pods_restart_when_a_secret_changes() -> None:
 
 
 def test_server_and_stores_agree_on_what_a_backend_publishes() -> None:
-    for store in BACKEND_STORES.values():
+    for store in (Postgres, Mysql, ExternalDatabase):
         assert store.__annotations__["credentials"] is Credentials
-    for artifacts in ARTIFACT_STORES.values():
+    for artifacts in (Minio, Hdfs, S3, ExistingHdfs):
         assert artifacts.__annotations__["credentials"] is Credentials
-    assert TrackingServerArgs.__annotations__["backend_store"] is Credentials
-    assert TrackingServerArgs.__annotations__["artifact_store"] is Credentials
 
 
 def test_user_parts_of_a_uri_are_quoted() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import TrackingServer, TrackingServerArgs
+from components import Minio, Postgres, TrackingServer, TrackingServerArgs
 from components._egress import Way
 from tests.unit.recorder import CERTIFICATE, Recorded, content, record, run_stack
 
@@ -119,12 +119,11 @@ def test_jobs_are_run_by_one_pod_at_a_time() -> None:
 @pytest.mark.parametrize("several", [{"replicas": 2}, {"replicas": 1, "autoscaled": True}])
 def test_a_component_refuses_jobs_in_several_pods(several: Any) -> None:
     args: TrackingServerArgs = {
+        "backend_store": Postgres("postgres"),
+        "artifact_store": Minio("minio"),
         "namespace": "ns",
         "image": "server:1",
         "host": "mlflow.example",
-        "backend_store": {"secret": "database", "fingerprint": "1"},
-        "backend_connections": 90,
-        "artifact_store": {"secret": "store", "fingerprint": "2"},
         "workers": 1,
         "memory": "4Gi",
         "job_execution": True,

@@ -95,7 +95,7 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "Job external-database-check",
         "Job mlflow-migration",
         "Job s3-check",
-        "Namespace namespace",
+        "Namespace mlflow-namespace",
         "NetworkPolicy external-database-check-clients-policy",
         "NetworkPolicy external-database-clients-policy",
         "NetworkPolicy mlflow-clients-policy",

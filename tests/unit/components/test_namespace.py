@@ -28,7 +28,7 @@ def test_the_namespace_is_read_by_names_that_say_what_is_missing(stack: Recorded
     assert found == {
         "Namespace must exist, by `kubectl create namespace theirs`": {},
         # As if the stack had made it: one that did lets go of it instead of deleting it.
-        "Namespace namespace": {},
+        "Namespace mlflow-namespace": {},
     }
 
 

@@ -39,6 +39,6 @@ def test_every_pod_runs_under_the_restricted_profile(rendered: Recorded) -> None
 
 def test_our_own_namespace_takes_no_other_pods(rendered: Recorded) -> None:
     # One of somebody else's is only read: its labels are theirs.
-    made = rendered.kubernetes()["Namespace namespace"]
+    made = rendered.kubernetes()["Namespace mlflow-namespace"]
     if made:
         assert made["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"

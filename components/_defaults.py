@@ -1,0 +1,21 @@
+"""Defaults that components share with each other and with settings/schema.py.
+
+After a change, `python -m settings.generate` writes Pulumi.yaml and docs/settings.md.
+"""
+
+NAMESPACE = "default"
+"""Kubernetes' own default."""
+
+SERVER_IMAGE = "mlflow-kubernetes/server:3.17.2-0cfeb36e"
+"""Built from images/mlflow."""
+POSTGRES_IMAGE = "postgres:18.6"
+MYSQL_IMAGE = "mysql:9.7.1"
+MINIO_IMAGE = "mlflow-kubernetes/minio:20260212-39ca97dc"
+"""Built from images/minio."""
+HDFS_IMAGE = "apache/hadoop:3.4.2"
+WORKSPACE_IMAGE = "mlflow-kubernetes/client:3.17.2-c7a759fa"
+"""Built from images/client."""
+
+DATABASE_STORAGE = "8Gi"
+ARTIFACT_STORAGE = "20Gi"
+WORKSPACE_STORAGE = "5Gi"

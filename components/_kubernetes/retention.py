@@ -1,0 +1,61 @@
+"""What keeps a component's volumes and passwords for as long as they are needed."""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pulumi_random as random
+
+
+class VolumeOwner(TypedDict):
+    """A ConfigMap of the same namespace. Kubernetes deletes the volumes when it is deleted."""
+
+    name: pulumi.Input[str]
+    """Name of the ConfigMap. Required because a reference has it."""
+    uid: pulumi.Input[str]
+    """Uid of the ConfigMap. Required because a reference has it."""
+
+
+class RetentionArgs(TypedDict):
+    """What becomes of volumes and generated passwords; ``StackNamespace.retention`` is one."""
+
+    protect_passwords: NotRequired[bool]
+    """Whether Pulumi refuses to delete or replace the generated passwords. Defaults to ``False``.
+    A database that was set up with a password does not open with another."""
+    volume_owner: NotRequired[VolumeOwner]
+    """Object with which Kubernetes deletes the volumes. Defaults to none: the volumes stay until
+    their namespace is deleted."""
+
+
+def generated_password(
+    name: str, length: int, retention: RetentionArgs, opts: pulumi.ResourceOptions
+) -> pulumi.Output[str]:
+    """Return a password of ``length`` letters and digits, made once and kept in the state.
+
+    Letters and digits need no quotes in a URL, a shell or a configuration file.
+    """
+    protection = pulumi.ResourceOptions(protect=retention.get("protect_passwords") or None)
+    return random.RandomPassword(
+        name,
+        length=length,
+        special=False,
+        opts=pulumi.ResourceOptions.merge(opts, protection),
+    ).result
+
+
+def owner_references(
+    retention: RetentionArgs,
+) -> list[pulumi.Input[k8s.meta.v1.OwnerReferenceArgs]] | None:
+    """Return the owners of a volume's claim.
+
+    Kubernetes' ``persistentVolumeClaimRetentionPolicy`` would delete the volumes of a StatefulSet
+    that is merely replaced. The owner stays for as long as there is a stack.
+    """
+    owner = retention.get("volume_owner")
+    if owner is None:
+        return None
+    return [
+        k8s.meta.v1.OwnerReferenceArgs(
+            api_version="v1", kind="ConfigMap", name=owner["name"], uid=owner["uid"]
+        )
+    ]

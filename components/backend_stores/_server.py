@@ -1,0 +1,184 @@
+"""The objects of a database server in the cluster: the same for each kind of database."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, NotRequired, TypedDict
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from .._defaults import DATABASE_STORAGE, NAMESPACE
+from .._kubernetes.data_server import DATA_VOLUME, data_server
+from .._kubernetes.labels import labels, metadata, selector
+from .._kubernetes.network_policies import client_labels, server_policies
+from .._kubernetes.pods import Credentials
+from .._kubernetes.retention import RetentionArgs, generated_password
+from .._kubernetes.uris import database_uri, fingerprint, service_host
+
+USER = "mlflow"
+DATABASE = "mlflow"
+AUTH_DATABASE = "mlflow_auth"
+"""Users and their permissions. It is made in any case, so that a login can be switched on later."""
+FIRST_START_FOLDER = "/docker-entrypoint-initdb.d"
+"""Both official images run the scripts in this folder once, on an empty volume."""
+
+
+class _Inputs(TypedDict):
+    """The inputs that database servers have in common; each component describes its own."""
+
+    namespace: NotRequired[pulumi.Input[str]]
+    image: NotRequired[pulumi.Input[str]]
+    storage: NotRequired[pulumi.Input[str]]
+    storage_class: NotRequired[pulumi.Input[str] | None]
+    retention: NotRequired[RetentionArgs]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of database server: what differs from the others."""
+
+    app: str
+    """Name of the program, as label and as name of the port."""
+    port: int
+    image: str
+    """Image that is used where the caller names none."""
+    driver: str
+    """Dialect and Python driver in SQLAlchemy's URI."""
+    superuser: str
+    """The superuser's name in the name of its password."""
+    superuser_variable: str
+    """Variable in which the image reads the superuser's password."""
+    user_variable: str
+    """Variable in which the image, or ``first_start``, reads the password of ``USER``."""
+    first_start: Mapping[str, str]
+    """Scripts of ``FIRST_START_FOLDER``, by file name."""
+    pod: Callable[
+        [pulumi.Input[str], pulumi.Input[str], pulumi.Input[str]], k8s.core.v1.PodSpecArgs
+    ]
+    """Returns the pod for an image, the Secret with the passwords and the ConfigMap with the
+    scripts."""
+    driver_options: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Options of the URI."""
+
+
+class Server(NamedTuple):
+    """A database server that was asked for."""
+
+    host: pulumi.Output[str]
+    """DNS name of its Service."""
+    credentials: Credentials
+
+
+def database_server(name: str, args: _Inputs, kind: Kind, opts: pulumi.ResourceOptions) -> Server:
+    """Make a server with generated passwords, its network policies and its credentials."""
+    namespace = args.get("namespace", NAMESPACE)
+    retention = args.get("retention", {})
+    common = labels(name, kind.app, "backend-store")
+
+    password = generated_password(f"{name}-password", 32, retention, opts)
+    superuser_password = generated_password(
+        f"{name}-{kind.superuser}-password", 32, retention, opts
+    )
+    secret = k8s.core.v1.Secret(
+        f"{name}-server",
+        metadata=metadata(f"{name}-server", namespace, common),
+        string_data={kind.superuser_variable: superuser_password, kind.user_variable: password},
+        opts=opts,
+    )
+    first_start = k8s.core.v1.ConfigMap(
+        f"{name}-first-start",
+        metadata=metadata(f"{name}-first-start", namespace, common),
+        data=kind.first_start,
+        opts=opts,
+    )
+    protected = server_policies(
+        name,
+        namespace=namespace,
+        labels=common,
+        applies_to=selector(name, kind.app),
+        port=kind.port,
+        opts=opts,
+    )
+    server = data_server(
+        name,
+        app=kind.app,
+        namespace=namespace,
+        labels=common,
+        ports={kind.app: kind.port},
+        pod=kind.pod(
+            args.get("image", kind.image), secret.metadata.name, first_start.metadata.name
+        ),
+        restarts_with=fingerprint(superuser_password, password),
+        storage=args.get("storage", DATABASE_STORAGE),
+        storage_class=args.get("storage_class"),
+        retention=retention,
+        opts=protected,
+    )
+    host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))
+    credentials = _credentials(
+        name, kind, namespace=namespace, password=password, host=host, opts=opts
+    )
+    return Server(host, credentials)
+
+
+def _credentials(
+    name: str,
+    kind: Kind,
+    *,
+    namespace: pulumi.Input[str],
+    password: pulumi.Output[str],
+    host: pulumi.Output[str],
+    opts: pulumi.ResourceOptions,
+) -> Credentials:
+    """Make the Secret ``<name>-credentials`` with the URIs that MLflow reads."""
+
+    def uri(database: str) -> pulumi.Output[str]:
+        return pulumi.Output.all(password, host).apply(
+            lambda known: database_uri(
+                kind.driver,
+                user=USER,
+                password=known[0],
+                host=known[1],
+                port=kind.port,
+                database=database,
+                **kind.driver_options,
+            )
+        )
+
+    secret = k8s.core.v1.Secret(
+        f"{name}-credentials",
+        metadata=metadata(
+            f"{name}-credentials", namespace, labels(name, kind.app, "backend-store")
+        ),
+        string_data={
+            "MLFLOW_BACKEND_STORE_URI": uri(DATABASE),
+            "MLFLOW_AUTH_DATABASE_URI": uri(AUTH_DATABASE),
+        },
+        opts=opts,
+    )
+    return {
+        "secret": secret.metadata.name,
+        "fingerprint": fingerprint(password, host),
+        "client_labels": client_labels(name),
+    }
+
+
+def server_volumes(
+    first_start: pulumi.Input[str], *, folder: str, socket: str
+) -> tuple[list[k8s.core.v1.VolumeMountArgs], list[k8s.core.v1.VolumeArgs]]:
+    """Return the mounts and volumes of a database's pod.
+
+    ``folder`` receives the data, and ``socket`` is the folder of the server's Unix socket.
+    """
+    mounts = [
+        k8s.core.v1.VolumeMountArgs(name=DATA_VOLUME, mount_path=folder),
+        k8s.core.v1.VolumeMountArgs(name="socket", mount_path=socket),
+        k8s.core.v1.VolumeMountArgs(name="first-start", mount_path=FIRST_START_FOLDER),
+    ]
+    volumes = [
+        k8s.core.v1.VolumeArgs(name="socket", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs()),
+        k8s.core.v1.VolumeArgs(
+            name="first-start", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=first_start)
+        ),
+    ]
+    return mounts, volumes

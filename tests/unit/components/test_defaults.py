@@ -1,0 +1,129 @@
+"""The components' own defaults: those of Pulumi.yaml, and enough for ten lines of a stranger."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from components import (
+    S3,
+    ClientWorkspace,
+    ExistingHdfs,
+    ExternalDatabase,
+    Hdfs,
+    Minio,
+    Mysql,
+    Postgres,
+    StackNamespace,
+    TrackingServer,
+)
+from components.contracts import ArtifactStore, BackendStore
+from tests.unit.recorder import ROOT, Recorded, record, run_stack
+
+INGRESS: Any = {"class_name": "nginx"}
+"""Pulumi.yaml is for minikube, whose class has this name; components use the cluster's default."""
+
+
+def in_namespace(
+    database: Callable[[Any], BackendStore], artifacts: Callable[[Any], ArtifactStore]
+) -> Recorded:
+    """Make a server, and a workspace, of components with no more inputs than they require."""
+
+    def program() -> None:
+        place = StackNamespace("mlflow")
+        here: Any = {"namespace": place.namespace}
+        tracking = TrackingServer(
+            "mlflow",
+            {
+                **here,
+                "backend_store": database(here),
+                "artifact_store": artifacts(here),
+                "users": ["workspace"],
+                "ingress": INGRESS,
+            },
+        )
+        ClientWorkspace("workspace", {**here, "tracking_server": tracking, "ingress": INGRESS})
+
+    return record(program)
+
+
+URI = "postgresql+psycopg2://ml:chosen-by-a-person@db.example:5432/mlflow"
+HDFS = "hdfs://namenode.example:8020/mlflow"
+
+
+@pytest.mark.parametrize(
+    ("database", "artifacts", "settings"),
+    [
+        (
+            lambda here: Postgres("postgres", here),
+            lambda here: Minio("minio", {**here, "ingress": INGRESS}),
+            {},
+        ),
+        (
+            lambda here: Mysql("mysql", here),
+            lambda here: Hdfs("hdfs", here),
+            {"backendStore": "mysql", "artifactStore": "hdfs"},
+        ),
+        (
+            lambda here: ExternalDatabase("external", {**here, "uri": URI, "auth_uri": URI}),
+            lambda here: S3("s3", {**here, "bucket": "bucket", "secret": "key"}),
+            {
+                **{"backendStore": "external", "databaseUri": URI, "authDatabaseUri": URI},
+                **{"artifactStore": "s3", "s3Bucket": "bucket", "s3Secret": "key"},
+            },
+        ),
+        (
+            lambda here: Postgres("postgres", here),
+            lambda here: ExistingHdfs("existing-hdfs", {**here, "uri": HDFS}),
+            {"artifactStore": "existing-hdfs", "hdfsUri": HDFS},
+        ),
+    ],
+    ids=["postgres and minio", "mysql and hdfs", "external and s3", "existing hdfs"],
+)
+def test_defaults_are_those_of_pulumi_yaml(
+    database: Callable[[Any], BackendStore],
+    artifacts: Callable[[Any], ArtifactStore],
+    settings: dict[str, Any],
+) -> None:
+    found = in_namespace(database, artifacts).kubernetes()
+    encrypted = [key for key in ("databaseUri", "authDatabaseUri") if key in settings]
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    defaults = {key: one["default"] for key, one in declared.items()}
+    changed = {**defaults, "clientWorkspace": True, **settings}
+    expected = run_stack(*encrypted, **changed).kubernetes()
+    assert found == expected
+
+
+def test_ten_lines_are_enough() -> None:
+    def program() -> None:
+        database = Postgres("db")
+        artifacts = Minio("store")
+        TrackingServer("mlflow", {"backend_store": database, "artifact_store": artifacts})
+
+    found = record(program).kubernetes()
+    assert {"StatefulSet db-server", "StatefulSet store-server"} <= found.keys()
+    assert {one["metadata"]["namespace"] for one in found.values()} == {"default"}
+
+
+def test_two_namespaces_stand_in_one_program() -> None:
+    def program() -> None:
+        for name in ("red", "blue"):
+            place = StackNamespace(name)
+            database = Postgres(f"{name}-db", {"namespace": place.namespace})
+            artifacts = Minio(f"{name}-store", {"namespace": place.namespace})
+            TrackingServer(
+                f"{name}-mlflow",
+                {
+                    "namespace": place.namespace,
+                    "backend_store": database,
+                    "artifact_store": artifacts,
+                },
+            )
+
+    found = record(program).kubernetes()
+    assert len(found) == 2 * len([name for name in found if " red-" in name])
+    for name, inputs in found.items():
+        expected = "red" if " red-" in name else "blue"
+        where = inputs["metadata"]["name" if "Namespace " in name else "namespace"]
+        assert where == expected, name

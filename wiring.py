@@ -1,0 +1,353 @@
+"""The way from settings to components: for each component, one function returns its inputs."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pulumi
+import pulumi_kubernetes as k8s
+import yaml
+
+from components import (
+    S3,
+    ArtifactStore,
+    BackendStore,
+    ClientWorkspaceArgs,
+    EgressArgs,
+    ExistingHdfs,
+    ExistingHdfsArgs,
+    ExternalDatabase,
+    ExternalDatabaseArgs,
+    Hdfs,
+    HdfsArgs,
+    IngressArgs,
+    LocalCertificate,
+    LocalCertificateArgs,
+    Minio,
+    MinioArgs,
+    Mysql,
+    MysqlArgs,
+    Postgres,
+    PostgresArgs,
+    S3Args,
+    StackNamespace,
+    StackNamespaceArgs,
+    TrackingServer,
+    TrackingServerArgs,
+)
+from settings import Settings
+
+_WORKSPACE_USER = "workspace"
+"""MLflow user of the workspace."""
+
+
+def kubectl(settings: Settings) -> str:
+    """Return the kubectl command, with its options, that reaches the stack's cluster."""
+    return f"kubectl --context={settings.context}" if settings.context else "kubectl"
+
+
+def kubeconfig_contexts() -> list[str]:
+    """Return the contexts of the kubeconfig that kubectl and the provider read.
+
+    The list is empty where there is no kubeconfig, or where a file of it cannot be read: kubectl
+    and the provider report that themselves.
+    """
+    files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    found: list[str] = []
+    for file in filter(Path.is_file, map(Path, filter(None, files.split(os.pathsep)))):
+        try:
+            found += [context["name"] for context in yaml.safe_load(file.read_text())["contexts"]]
+        except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+            return []
+    return found
+
+
+def cluster(settings: Settings) -> k8s.ProviderArgs:
+    """Return the inputs of the provider of all objects in the namespace.
+
+    Raises:
+        pulumi.RunError: if the kubeconfig lacks the context. The provider would notice that only
+            when it changes an object, and the state would name the wrong context by then.
+    """
+    # The default provider, which makes the namespace, reads these two settings itself.
+    name, kubeconfig = settings.context, settings.kubeconfig
+    known = [] if kubeconfig else kubeconfig_contexts()
+    if known and name and name not in known:
+        raise pulumi.RunError(
+            f"kubernetes:context: {name!r}; accepted: a context of the kubeconfig, "
+            + " or ".join(map(repr, known))
+        )
+    # In the stack's own namespace, an object that a killed `up` had made is taken over:
+    # server-side apply does that, before provider 4.29 always, since then when upserting. In
+    # another namespace, an object of the same name may belong to others. Without server-side apply,
+    # every release of the provider creates objects, which fails where one exists.
+    own = settings.create_namespace
+    return k8s.ProviderArgs(
+        context=name,
+        kubeconfig=kubeconfig,
+        enable_server_side_apply=own,
+        upsert_existing_objects=own,
+        # Changed Secrets are updated in place, and the pods that read them restart.
+        enable_secret_mutable=True,
+        enable_config_map_mutable=True,
+    )
+
+
+def stack_namespace(settings: Settings) -> StackNamespaceArgs:
+    """Return the inputs of the namespace."""
+    return {
+        "name": settings.namespace,
+        "create": settings.create_namespace,
+        "protect": settings.protect_data,
+    }
+
+
+def this_year() -> int:
+    """Return the year in UTC: certificates are renewed once a year."""
+    return datetime.now(UTC).year
+
+
+def local_certificate(settings: Settings, place: StackNamespace) -> LocalCertificateArgs:
+    """Return the inputs of the certificate that the stack makes for its own host names."""
+    return {
+        "namespace": place.namespace,
+        "retention": place.retention,
+        "hosts": list(settings.hosts.values()),
+        "scope": settings.possible_hosts,
+        "year": this_year(),
+    }
+
+
+def ingress(settings: Settings, certificate: LocalCertificate | None) -> IngressArgs:
+    """Return how host names are published."""
+    return {
+        "class_name": settings.ingress_class,
+        "annotations": settings.ingress_annotations,
+        "wait_seconds": settings.ingress_wait_seconds,
+        "gateway": settings.gateway,
+        "tls": settings.tls != "none",
+        "tls_secret": certificate.secret if certificate else settings.tls_secret,
+        "tls_issuer": settings.tls_issuer,
+        "namespace": settings.ingress_namespace,
+    }
+
+
+def backend_store(
+    settings: Settings, place: StackNamespace, opts: pulumi.ResourceOptions
+) -> BackendStore:
+    """Make the chosen backend store, under the name that ``mlflow:backendStore`` gives."""
+    name = settings.backend_store
+    match name:
+        case "postgres":
+            return Postgres(name, postgres(settings, place), opts)
+        case "mysql":
+            return Mysql(name, mysql(settings, place), opts)
+        case "external":
+            return ExternalDatabase(name, external_database(settings, place), opts)
+
+
+def postgres(settings: Settings, place: StackNamespace) -> PostgresArgs:
+    """Return the inputs of the PostgreSQL server."""
+    return {
+        "namespace": place.namespace,
+        "retention": place.retention,
+        "image": settings.postgres_image,
+        "storage": settings.database_storage,
+        "storage_class": settings.storage_class,
+    }
+
+
+def mysql(settings: Settings, place: StackNamespace) -> MysqlArgs:
+    """Return the inputs of the MySQL server."""
+    return {
+        "namespace": place.namespace,
+        "retention": place.retention,
+        "image": settings.mysql_image,
+        "storage": settings.database_storage,
+        "storage_class": settings.storage_class,
+    }
+
+
+def external_database(settings: Settings, place: StackNamespace) -> ExternalDatabaseArgs:
+    """Return the inputs of the database outside the stack."""
+    return {
+        "namespace": place.namespace,
+        "retention": place.retention,
+        "server_image": settings.server_image,
+        "uri": settings.database_uri,
+        "auth_uri": settings.auth_database_uri,
+        "secret": settings.database_secret,
+        "auth": settings.auth == "basic",
+        "ca": settings.database_ca,
+        "connections": settings.database_connections,
+        "networks": settings.external_networks,
+    }
+
+
+def artifact_store(
+    settings: Settings,
+    place: StackNamespace,
+    published: IngressArgs,
+    opts: pulumi.ResourceOptions,
+) -> ArtifactStore:
+    """Make the chosen artifact store, under the name that ``mlflow:artifactStore`` gives."""
+    name = settings.artifact_store
+    match name:
+        case "minio":
+            return Minio(name, minio(settings, place, published), opts)
+        case "hdfs":
+            return Hdfs(name, hdfs(settings, place), opts)
+        case "s3":
+            return S3(name, s3(settings, place), opts)
+        case "existing-hdfs":
+            return ExistingHdfs(name, existing_hdfs(settings, place), opts)
+
+
+def minio(settings: Settings, place: StackNamespace, published: IngressArgs) -> MinioArgs:
+    """Return the inputs of the MinIO server."""
+    return {
+        "namespace": place.namespace,
+        "retention": place.retention,
+        "image": settings.minio_image,
+        "server_image": settings.server_image,
+        "storage": settings.artifact_storage,
+        "storage_class": settings.storage_class,
+        "host": settings.artifact_host,
+        "console_host": settings.artifact_console_host,
+        "ingress": published,
+        "client_namespaces": _client_namespaces_of_the_store(settings),
+    }
+
+
+def hdfs(settings: Settings, place: StackNamespace) -> HdfsArgs:
+    """Return the inputs of the HDFS in the cluster."""
+    return {
+        "namespace": place.namespace,
+        "retention": place.retention,
+        "image": settings.hdfs_image,
+        "server_image": settings.server_image,
+        "storage": settings.artifact_storage,
+        "storage_class": settings.storage_class,
+        "data_nodes": settings.hdfs_data_nodes,
+        "replication": settings.hdfs_replication,
+        "client_namespaces": _client_namespaces_of_the_store(settings),
+    }
+
+
+def s3(settings: Settings, place: StackNamespace) -> S3Args:
+    """Return the inputs of the bucket outside the stack."""
+    return {
+        "namespace": place.namespace,
+        "retention": place.retention,
+        "server_image": settings.server_image,
+        # settings.load refuses artifactStore: s3 without a bucket.
+        "bucket": settings.s3_bucket or "",
+        "prefix": settings.s3_prefix,
+        "endpoint": settings.s3_endpoint,
+        "region": settings.s3_region,
+        "access_key_id": settings.s3_access_key_id,
+        "secret_access_key": settings.s3_secret_access_key,
+        "secret": settings.s3_secret,
+        "service_account": settings.s3_service_account,
+        "ca": settings.s3_ca,
+        "networks": settings.external_networks,
+    }
+
+
+def existing_hdfs(settings: Settings, place: StackNamespace) -> ExistingHdfsArgs:
+    """Return the inputs of the HDFS outside the stack."""
+    return {
+        "namespace": place.namespace,
+        "retention": place.retention,
+        "server_image": settings.server_image,
+        # settings.load refuses artifactStore: existing-hdfs without an address.
+        "uri": settings.hdfs_uri or "",
+        "user": settings.hdfs_user,
+        "configuration": settings.hdfs_configuration,
+        "host_aliases": settings.hdfs_host_aliases,
+        "kerberos_secret": settings.hdfs_kerberos_secret,
+        "networks": settings.external_networks,
+    }
+
+
+def _client_namespaces_of_the_store(settings: Settings) -> list[str]:
+    """Return the namespaces whose pods reach the artifact store without the tracking server."""
+    return settings.client_namespaces if settings.artifact_access == "direct" else []
+
+
+def tracking_server(
+    settings: Settings,
+    place: StackNamespace,
+    database: BackendStore,
+    artifacts: ArtifactStore,
+    published: IngressArgs,
+) -> TrackingServerArgs:
+    """Return the inputs of the tracking server."""
+    return {
+        "namespace": place.namespace,
+        "retention": place.retention,
+        "image": settings.server_image,
+        "host": settings.hosts["trackingHost"],
+        "path": settings.tracking_path,
+        "backend_store": database,
+        "artifact_store": artifacts,
+        "direct_artifact_access": settings.artifact_access == "direct",
+        "replicas": settings.replicas,
+        "autoscaled": settings.autoscaled,
+        "workers": settings.workers,
+        "memory": settings.server_memory,
+        "auth": settings.auth == "basic",
+        "users": [_WORKSPACE_USER] if settings.client_workspace else [],
+        "job_execution": settings.job_execution,
+        "egress": _egress(settings),
+        "allowed_hosts": settings.allowed_hosts,
+        "ingress": published,
+        "client_namespaces": settings.client_namespaces,
+        "gc_schedule": settings.gc_schedule,
+        "gc_older_than": settings.gc_older_than,
+    }
+
+
+def _egress(settings: Settings) -> EgressArgs:
+    """Return the servers that the tracking server may call, beside its backends."""
+    return {
+        "ways": settings.egress,
+        "https_proxy": settings.https_proxy,
+        "http_proxy": settings.http_proxy,
+        "no_proxy": [*settings.no_proxy, *_bucket_hosts(settings)],
+        "ca": settings.egress_ca,
+    }
+
+
+def _bucket_hosts(settings: Settings) -> list[str]:
+    """Return the hosts of a bucket outside the stack: no proxy is used for them."""
+    if settings.artifact_store != "s3":
+        return []
+    if settings.s3_endpoint:
+        return [urlsplit(settings.s3_endpoint).hostname or ""]
+    regional = f"s3.{settings.s3_region}.amazonaws.com"
+    return [regional, f".{regional}", f"sts.{settings.s3_region}.amazonaws.com"]
+
+
+def client_workspace(
+    settings: Settings,
+    place: StackNamespace,
+    tracking: TrackingServer,
+    artifacts: ArtifactStore,
+    published: IngressArgs,
+) -> ClientWorkspaceArgs:
+    """Return the inputs of the workspace."""
+    return {
+        "namespace": place.namespace,
+        "retention": place.retention,
+        "image": settings.workspace_image,
+        "tracking_server": tracking,
+        "user": _WORKSPACE_USER,
+        "artifact_store": artifacts if settings.artifact_access == "direct" else None,
+        "host": settings.workspace_host,
+        "storage": settings.workspace_storage,
+        "storage_class": settings.storage_class,
+        "memory": settings.workspace_memory,
+        "ingress": published,
+    }
