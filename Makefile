@@ -59,8 +59,12 @@ test-long: $(DEV) ## Run the tests that take too long for `make test`
 	@$(RUN) commands.test -m long tests
 
 # The targets test-unit and test-long are more specific, so that make prefers them.
-test-%: $(DEV) ## Run one folder of tests: test-e2e, -hdfs, -lab, -plugins, -rendered, -scan; MARK=store picks some
+test-%: $(DEV) ## Run one folder of tests: test-e2e, -hdfs, -lab, -library, -plugins, -rendered, -scan; MARK=store picks some
 	@$(RUN) commands.test $(if $(MARK),-m "$(MARK) and not long") tests/$*
+
+.PHONY: reference
+reference: $(VENV) ## Write docs/reference.md from the docstrings of the components
+	@$(RUN) commands.reference
 
 .PHONY: bench
 bench: $(DEV) ## Measure times and memory, and print them as a table

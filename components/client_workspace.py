@@ -6,15 +6,15 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from ._defaults import NAMESPACE, WORKSPACE_IMAGE, WORKSPACE_STORAGE
-from ._kubernetes.arguments import known_keys
+from ._kubernetes.arguments import applied, known_keys
 from ._kubernetes.data_server import DATA_VOLUME, data_server
 from ._kubernetes.labels import labels, metadata, selector
 from ._kubernetes.network_policies import DNS, INTERNET, after, policy
-from ._kubernetes.pods import Credentials, http_probe, resources, restricted_pod
+from ._kubernetes.pods import Credentials, fingerprints, http_probe, resources, restricted_pod
 from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publish
 from ._kubernetes.retention import RetentionArgs, generated_password
 from ._kubernetes.uris import fingerprint, service_host
-from .contracts import ArtifactStore, Tracking
+from .contracts import ArtifactStoreInput, TrackingInput, output_of
 
 PORT = 8888
 HOST = "mlflow-workspace.local"
@@ -27,12 +27,13 @@ TOKEN_FOLDER = "/etc/jupyter-token"  # noqa: S105 (a folder)
 class ClientWorkspaceArgs(TypedDict):
     """Inputs of :class:`ClientWorkspace`."""
 
-    tracking_server: Tracking
+    tracking_server: TrackingInput
     """The tracking server to which the workspace logs. Required: it is what a workspace is for."""
     user: NotRequired[str]
     """Who the workspace is to the tracking server: one of its ``users``. Defaults to the name of
-    the component. A server without login needs none."""
-    artifact_store: NotRequired[ArtifactStore | None]
+    the component. A server without login needs none. A program in another language has to name
+    the user of a server with login."""
+    artifact_store: NotRequired[ArtifactStoreInput | None]
     """Artifact store that the workspace reaches itself. Defaults to none: the tracking server
     reaches it."""
     namespace: NotRequired[pulumi.Input[str]]
@@ -67,9 +68,12 @@ class ClientWorkspace(pulumi.ComponentResource):
     ) -> None:
         known_keys(name, args, ClientWorkspaceArgs)
         backends = _backends(name, args)
-        kept = {**args, "tracking_server": args["tracking_server"].tracking_uri_in_cluster}
+        kept: dict[str, object] = {
+            **args,
+            "tracking_server": output_of(args["tracking_server"], "tracking_uri_in_cluster"),
+        }
         if store := args.get("artifact_store"):
-            kept["artifact_store"] = store.credentials
+            kept["artifact_store"] = output_of(store, "credentials")
         super().__init__("mlflow-k8s:index:ClientWorkspace", name, kept, opts)
         child = pulumi.ResourceOptions(parent=self)
         namespace, retention = args.get("namespace", NAMESPACE), args.get("retention", {})
@@ -97,10 +101,13 @@ class ClientWorkspace(pulumi.ComponentResource):
             name,
             app="jupyterlab",
             namespace=namespace,
-            labels={**common, **args["tracking_server"].client_labels},
+            labels=applied(
+                output_of(args["tracking_server"], "client_labels"),
+                lambda known: {**common, **known},
+            ),
             ports={"http": PORT},
             pod=_pod(name, args, secret.metadata.name, backends),
-            restarts_with=fingerprint(self.token, *(one["fingerprint"] for one in backends)),
+            restarts_with=fingerprint(self.token, *fingerprints(backends)),
             backends=backends,
             storage=args.get("storage", WORKSPACE_STORAGE),
             storage_class=args.get("storage_class"),
@@ -122,35 +129,38 @@ class ClientWorkspace(pulumi.ComponentResource):
         self.register_outputs({"url": self.url, "token": self.token})
 
 
-def _backends(name: str, args: ClientWorkspaceArgs) -> list[Credentials]:
+def _backends(name: str, args: ClientWorkspaceArgs) -> list[pulumi.Input[Credentials]]:
     """Return what the workspace reaches: its login, and the store where it reaches that itself.
 
     Raises:
-        pulumi.RunError: if the tracking server has logins, but none for the workspace's user.
+        pulumi.RunError: if the tracking server has a login, and the workspace's user none there.
     """
-    server, user, store = (
-        args["tracking_server"],
-        args.get("user", name),
-        args.get("artifact_store"),
-    )
-    if server.auth and user not in server.logins:
-        accepted = " or ".join(map(repr, server.logins)) or "none, for it has no users"
+    server, store = args["tracking_server"], args.get("artifact_store")
+    user = args.get("user", name)
+    auth, logins = output_of(server, "auth"), output_of(server, "logins")
+    stores = [output_of(store, "credentials")] if store else []
+    if isinstance(logins, pulumi.Output):
+        # Whether there is a login is known only during the `up`: the input `user` says so.
+        return [logins[user], *stores] if "user" in args else stores
+    if not (auth or logins):
+        return stores
+    if user not in logins:
+        accepted = " or ".join(map(repr, logins)) or "none, for it has no users"
         raise pulumi.RunError(
             f"{name}.user: {user!r}; accepted: one of the tracking server's users: {accepted}"
         )
-    login = [server.logins[user]] if server.auth else []
-    return [*login, *([store.credentials] if store else [])]
+    return [logins[user], *stores]
 
 
 def _pod(
     name: str,
     args: ClientWorkspaceArgs,
     token: pulumi.Input[str],
-    backends: list[Credentials],
+    backends: list[pulumi.Input[Credentials]],
 ) -> k8s.core.v1.PodSpecArgs:
     """Return the pod of the workspace."""
     environment: dict[str, pulumi.Input[str]] = {
-        "MLFLOW_TRACKING_URI": args["tracking_server"].tracking_uri_in_cluster,
+        "MLFLOW_TRACKING_URI": output_of(args["tracking_server"], "tracking_uri_in_cluster"),
         # From a file, because every notebook and terminal inherits the environment: one `%env` in
         # a notebook that is logged would give the token away.
         "JUPYTER_TOKEN_FILE": f"{TOKEN_FOLDER}/token",

@@ -1,6 +1,11 @@
-"""What components read of each other: the attributes that an input by reference must have."""
+"""What components read of each other, and how an input refers to a component.
 
-from typing import Protocol
+A Python program passes the component. A program in another language passes a structure of the
+component's outputs, which is known only during the ``up``.
+"""
+
+from collections.abc import Awaitable, Mapping
+from typing import Any, NotRequired, Protocol, TypedDict, cast
 
 import pulumi
 
@@ -8,13 +13,31 @@ from ._kubernetes.pods import Credentials
 
 
 class BackendStore(Protocol):
-    """A backend store: a component of ``backend_stores``, or any object with these attributes."""
+    """A backend store: a component of ``backend_stores``, or an object with these attributes."""
 
     credentials: Credentials
     """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and, where there are users,
     ``MLFLOW_AUTH_DATABASE_URI``; known once the store takes queries."""
     connections: int
     """How many connections MLflow may hold at once."""
+
+
+class BackendStoreOutputs(TypedDict):
+    """Outputs of a backend store."""
+
+    credentials: pulumi.Input[Credentials]
+    """The store's output ``credentials``. Required because nothing else reaches the store."""
+    connections: pulumi.Input[int]
+    """The store's output ``connections``. Required because pools are sized by it."""
+
+
+BackendStoreInput = (
+    BackendStore
+    | BackendStoreOutputs
+    | Awaitable[BackendStoreOutputs]
+    | pulumi.Output[BackendStoreOutputs]
+)
+"""Type of an input that refers to a backend store."""
 
 
 class ArtifactStore(Protocol):
@@ -31,6 +54,26 @@ class ArtifactStore(Protocol):
     """The environment of a client that reaches the store itself; secret where a key is in it."""
 
 
+class ArtifactStoreOutputs(TypedDict):
+    """Outputs of an artifact store."""
+
+    credentials: pulumi.Input[Credentials]
+    """The store's output ``credentials``. Required because nothing else reaches the store."""
+    artifact_root: NotRequired[pulumi.Input[str]]
+    """The store's output ``artifact_root``. Defaults to none: clients do not reach the store."""
+    client_env: NotRequired[pulumi.Input[dict[str, str]]]
+    """The store's output ``client_env``. Defaults to nothing."""
+
+
+ArtifactStoreInput = (
+    ArtifactStore
+    | ArtifactStoreOutputs
+    | Awaitable[ArtifactStoreOutputs]
+    | pulumi.Output[ArtifactStoreOutputs]
+)
+"""Type of an input that refers to an artifact store."""
+
+
 class Tracking(Protocol):
     """A tracking server: :class:`TrackingServer`, or an object with these attributes."""
 
@@ -42,3 +85,34 @@ class Tracking(Protocol):
     """Whether clients need a user's name and password."""
     logins: dict[str, Credentials]
     """A Secret with the login of each of its users but the admin; none where there is no login."""
+
+
+class TrackingOutputs(TypedDict):
+    """Outputs of a tracking server."""
+
+    tracking_uri_in_cluster: pulumi.Input[str]
+    """The server's output ``tracking_uri_in_cluster``. Required: a client needs it."""
+    client_labels: pulumi.Input[dict[str, str]]
+    """The server's output ``client_labels``. Required because network policies deny
+    other pods."""
+    logins: pulumi.Input[dict[str, Credentials]]
+    """The server's output ``logins``. Required: it is empty where there is no login."""
+
+
+TrackingInput = (
+    Tracking | TrackingOutputs | Awaitable[TrackingOutputs] | pulumi.Output[TrackingOutputs]
+)
+"""Type of an input that refers to a tracking server."""
+
+
+def output_of(component: object, name: str) -> Any:
+    """Return the output ``name`` of a component, of its outputs, or of an Output of either.
+
+    The type of the input that refers to the component promises that there is such an output.
+    """
+    if isinstance(component, (pulumi.Output, Awaitable)):
+        given = cast("pulumi.Input[object]", component)
+        return pulumi.Output.all(given).apply(lambda known: output_of(known[0], name))
+    if isinstance(component, Mapping):
+        return cast("Mapping[str, Any]", component).get(name)
+    return getattr(component, name, None)

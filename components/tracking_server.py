@@ -15,7 +15,7 @@ from ._egress import (
     egress_environment,
     ways_out,
 )
-from ._kubernetes.arguments import known_keys, recorded
+from ._kubernetes.arguments import applied, known_keys, recorded
 from ._kubernetes.availability import apart, one_away_at_most
 from ._kubernetes.labels import labels, metadata, selector
 from ._kubernetes.network_policies import Path, after, client_labels, namespaces, server_policies
@@ -34,7 +34,7 @@ from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publi
 from ._kubernetes.retention import RetentionArgs
 from ._kubernetes.uris import service_host
 from ._login import ADMIN, Login
-from .contracts import ArtifactStore, BackendStore
+from .contracts import ArtifactStoreInput, BackendStoreInput, output_of
 
 PORT = 5000
 HOST = "mlflow-server.local"
@@ -51,9 +51,9 @@ GC_SECONDS = 6 * 3600
 class TrackingServerArgs(TypedDict):
     """Inputs of :class:`TrackingServer`."""
 
-    backend_store: BackendStore
+    backend_store: BackendStoreInput
     """Where runs are kept: a component of ``backend_stores``. Required: it is their only place."""
-    artifact_store: ArtifactStore
+    artifact_store: ArtifactStoreInput
     """Where artifacts are kept: a component of ``artifact_stores``. Required: it is their only
     place."""
     direct_artifact_access: NotRequired[bool]
@@ -211,9 +211,9 @@ class _Server:
     image: pulumi.Input[str]
     host: str
     path: str
-    database: Credentials
-    connections: int
-    artifacts: Credentials
+    database: pulumi.Input[Credentials]
+    connections: pulumi.Input[int]
+    artifacts: pulumi.Input[Credentials]
     artifact_root: pulumi.Input[str] | None
     """Where clients write artifacts themselves; None where the server does it."""
     client_env: pulumi.Input[dict[str, str]]
@@ -252,11 +252,11 @@ class _Server:
             image=args.get("image", SERVER_IMAGE),
             host=args.get("host", HOST),
             path=args.get("path", ""),
-            database=database.credentials,
-            connections=database.connections,
-            artifacts=artifacts.credentials,
-            artifact_root=artifacts.artifact_root if direct else None,
-            client_env=artifacts.client_env if direct else {},
+            database=output_of(database, "credentials"),
+            connections=output_of(database, "connections"),
+            artifacts=output_of(artifacts, "credentials"),
+            artifact_root=output_of(artifacts, "artifact_root") if direct else None,
+            client_env=output_of(artifacts, "client_env") if direct else {},
             replicas=args.get("replicas", 1),
             autoscaled=args.get("autoscaled", False),
             workers=args.get("workers", 2),
@@ -305,14 +305,14 @@ def _recorded(args: TrackingServerArgs) -> dict[str, object]:
     """
     return {
         **args,
-        "backend_store": args["backend_store"].credentials,
-        "artifact_store": args["artifact_store"].credentials,
+        "backend_store": output_of(args["backend_store"], "credentials"),
+        "artifact_store": output_of(args["artifact_store"], "credentials"),
         "egress": recorded(args.get("egress", {}), "https_proxy", "http_proxy"),
     }
 
 
 def _migration(
-    server: _Server, backends: list[Credentials], opts: pulumi.ResourceOptions
+    server: _Server, backends: list[pulumi.Input[Credentials]], opts: pulumi.ResourceOptions
 ) -> pulumi.Resource:
     """Make the Job that creates or upgrades the tables, before any server starts.
 
@@ -369,7 +369,7 @@ def _policies(server: _Server, opts: pulumi.ResourceOptions) -> pulumi.ResourceO
 
 
 def _deployment(
-    server: _Server, backends: list[Credentials], opts: pulumi.ResourceOptions
+    server: _Server, backends: list[pulumi.Input[Credentials]], opts: pulumi.ResourceOptions
 ) -> k8s.apps.v1.Deployment:
     """Make the Deployment of the server's pods, which reach ``backends``."""
     return k8s.apps.v1.Deployment(
@@ -451,9 +451,12 @@ def _strategy(server: _Server) -> k8s.apps.v1.DeploymentStrategyArgs:
     )
 
 
-def _pod(server: _Server, backends: list[Credentials]) -> k8s.core.v1.PodSpecArgs:
+def _pod(server: _Server, backends: list[pulumi.Input[Credentials]]) -> k8s.core.v1.PodSpecArgs:
     """Return the pod of the server."""
-    pool = pool_size(server.connections, server.replicas, server.workers, auth=server.auth)
+    pool = applied(
+        server.connections,
+        lambda known: str(pool_size(int(known), server.replicas, server.workers, auth=server.auth)),
+    )
     hosts = pulumi.Output.from_input(server.namespace).apply(
         lambda ns: ",".join(allowed_hosts(server.name, ns, server.host, server.allowed_hosts))
     )
@@ -463,7 +466,7 @@ def _pod(server: _Server, backends: list[Credentials]) -> k8s.core.v1.PodSpecArg
             allowed_origins(server.host, server.ingress)
         ),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": str(server.job_execution).lower(),
-        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(pool),
+        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": pool,
         # MLflow reads 0 as "not set", which means 10 (mlflow/store/db/utils.py).
         "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "1",
         # By default uvicorn closes an idle connection after 5 s. nginx keeps one for 60 s, Traefik

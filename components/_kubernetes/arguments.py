@@ -1,9 +1,13 @@
 """Component inputs: checks that no type checker can make, and what of them Pulumi keeps."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar, cast
 
 import pulumi
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 def known_keys(component: str, args: Mapping[str, object], declared: type) -> None:
@@ -32,3 +36,11 @@ def recorded(args: Mapping[str, object], *secrets: str) -> dict[str, object]:
         key: pulumi.Output.secret(value) if key in secrets and value is not None else value
         for key, value in args.items()
     }
+
+
+def applied(value: pulumi.Input[T], function: Callable[[T], U]) -> pulumi.Input[U]:
+    """Return ``function(value)``: at once for a plain value, so that an error comes at once."""
+    if isinstance(value, (pulumi.Output, Awaitable)):
+        given = cast("pulumi.Input[Any]", value)
+        return pulumi.Output.all(given).apply(lambda known: function(known[0]))
+    return function(value)

@@ -28,7 +28,7 @@ def one_away_at_most(
     replicas: int,
     *,
     namespace: pulumi.Input[str],
-    labels: dict[str, str],
+    labels: pulumi.Input[dict[str, str]],
     picked: dict[str, str],
     opts: pulumi.ResourceOptions,
 ) -> None:

@@ -33,7 +33,7 @@ def labels(name: str, app: str, role: str) -> dict[str, str]:
 def metadata(
     name: str,
     namespace: pulumi.Input[str],
-    labels: dict[str, str],
+    labels: pulumi.Input[dict[str, str]],
     annotations: Mapping[str, str] | None = None,
 ) -> k8s.meta.v1.ObjectMetaArgs:
     """Return the metadata of an object with a fixed name.

@@ -1,7 +1,7 @@
 """What every pod of the stack has in common: the restricted security profile, and Python Jobs."""
 
-from collections.abc import Mapping, Sequence
-from typing import NotRequired, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NotRequired, TypedDict, TypeVar
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -41,12 +41,28 @@ class Credentials(TypedDict):
     """Labels of the pods that may reach the backend through the network. Defaults to none."""
 
 
+T = TypeVar("T")
+
+
+def of_backends(
+    backends: Sequence[pulumi.Input[Credentials]], build: Callable[[Sequence[Credentials]], T]
+) -> pulumi.Input[T]:
+    """Return what ``build`` makes of these backends: at once where Python passes them.
+
+    In a program of another language, the credentials of a component are an Output as a whole.
+    """
+    known: list[Credentials] = [one for one in backends if isinstance(one, dict)]
+    if len(known) == len(backends):
+        return build(known)
+    return pulumi.Output.all(*backends).apply(build)
+
+
 def restricted_pod(
     container: k8s.core.v1.ContainerArgs,
     *,
     user: int,
     first: k8s.core.v1.ContainerArgs | None = None,
-    backends: Sequence[Credentials] = (),
+    backends: Sequence[pulumi.Input[Credentials]] = (),
     mounts: list[k8s.core.v1.VolumeMountArgs] | None = None,
     volumes: list[k8s.core.v1.VolumeArgs] | None = None,
     grace_seconds: int = 30,
@@ -60,18 +76,8 @@ def restricted_pod(
     folder that programs expect to write to; and it has no token for the Kubernetes API.
     ``backends`` are those that it reaches: it gets their environment, files and host names.
     """
-    mounts, volumes = [*(mounts or [])], [*(volumes or [])]
     if backends and not container.env_from:
-        container.env_from = secrets_env(*_secrets(backends))
-    if files := [name for backend in backends for name in backend.get("files", [])]:
-        mounts.append(k8s.core.v1.VolumeMountArgs(name="files", mount_path=FILES, read_only=True))
-        volumes.append(_files("files", files))
-    aliases = {
-        address: names
-        for backend in backends
-        for address, names in backend.get("host_aliases", {}).items()
-    }
-    accounts = [name for backend in backends if (name := backend.get("service_account"))]
+        container.env_from = secrets_env(backends)
     before = [first] if first else []
     for each in (*before, container):
         each.security_context = k8s.core.v1.SecurityContextArgs(
@@ -79,14 +85,10 @@ def restricted_pod(
             read_only_root_filesystem=True,
             capabilities=k8s.core.v1.CapabilitiesArgs(drop=["ALL"]),
         )
-        each.volume_mounts = [
-            *mounts,
-            k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp"),  # noqa: S108 (in the pod)
-        ]
-    scratch = k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())
+        each.volume_mounts = of_backends(backends, lambda known: _mounts(known, mounts or []))
     return k8s.core.v1.PodSpecArgs(
         # A cloud that knows pods by it gives them a token of its own, on a volume of its own.
-        service_account_name=accounts[0] if accounts else None,
+        service_account_name=of_backends(backends, _service_account),
         automount_service_account_token=False,
         # A Service called mlflow would give each pod MLFLOW_PORT=tcp://..., which the server reads
         # as its --port and dies of; MINIO_PORT and others bite likewise.
@@ -104,13 +106,49 @@ def restricted_pod(
         restart_policy=restart_policy,
         init_containers=before or None,
         containers=[container],
-        volumes=[*volumes, scratch],
-        host_aliases=[
-            k8s.core.v1.HostAliasArgs(ip=address, hostnames=names)
-            for address, names in aliases.items()
-        ]
-        or None,
+        volumes=of_backends(backends, lambda known: _volumes(known, volumes or [])),
+        host_aliases=of_backends(backends, _host_aliases),
     )
+
+
+def _mounts(
+    backends: Sequence[Credentials], own: list[k8s.core.v1.VolumeMountArgs]
+) -> list[k8s.core.v1.VolumeMountArgs]:
+    """Return a container's mounts: its own, the files of its backends, and ``/tmp``."""
+    mount = k8s.core.v1.VolumeMountArgs
+    files = [mount(name="files", mount_path=FILES, read_only=True)] if _files(backends) else []
+    return [*own, *files, mount(name="tmp", mount_path="/tmp")]  # noqa: S108 (in the pod)
+
+
+def _volumes(
+    backends: Sequence[Credentials], own: list[k8s.core.v1.VolumeArgs]
+) -> list[k8s.core.v1.VolumeArgs]:
+    """Return a pod's volumes, in the order of ``_mounts``."""
+    files = [_folder("files", secrets)] if (secrets := _files(backends)) else []
+    scratch = k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())
+    return [*own, *files, scratch]
+
+
+def _service_account(backends: Sequence[Credentials]) -> str | None:
+    """Return the service account that one of the backends lets in."""
+    accounts = [name for backend in backends if (name := backend.get("service_account"))]
+    return accounts[0] if accounts else None
+
+
+def _host_aliases(backends: Sequence[Credentials]) -> list[k8s.core.v1.HostAliasArgs] | None:
+    """Return the host names that DNS does not know."""
+    aliases = {
+        address: names
+        for backend in backends
+        for address, names in backend.get("host_aliases", {}).items()
+    }
+    return [
+        k8s.core.v1.HostAliasArgs(ip=address, hostnames=names) for address, names in aliases.items()
+    ] or None
+
+
+def _files(backends: Sequence[Credentials]) -> list[pulumi.Input[str]]:
+    return [name for backend in backends for name in backend.get("files", [])]
 
 
 def _secrets(backends: Sequence[Credentials]) -> list[pulumi.Input[str]]:
@@ -121,7 +159,7 @@ def _secrets(backends: Sequence[Credentials]) -> list[pulumi.Input[str]]:
     ]
 
 
-def _files(name: str, secrets: list[pulumi.Input[str]]) -> k8s.core.v1.VolumeArgs:
+def _folder(name: str, secrets: list[pulumi.Input[str]]) -> k8s.core.v1.VolumeArgs:
     """Return one folder with the keys of all these Secrets as files."""
     return k8s.core.v1.VolumeArgs(
         name=name,
@@ -136,20 +174,35 @@ def _files(name: str, secrets: list[pulumi.Input[str]]) -> k8s.core.v1.VolumeArg
     )
 
 
-def restarts_with(*backends: Credentials) -> dict[str, pulumi.Input[str]]:
+def fingerprints(backends: Sequence[pulumi.Input[Credentials]]) -> list[pulumi.Input[str]]:
+    """Return the fingerprint of each backend's Secrets."""
+    return [
+        backend["fingerprint"]
+        if isinstance(backend, dict)
+        else pulumi.Output.all(backend).apply(lambda known: str(known[0]["fingerprint"]))
+        for backend in backends
+    ]
+
+
+def restarts_with(*backends: pulumi.Input[Credentials]) -> dict[str, pulumi.Input[str]]:
     """Return the annotation that makes pods restart when one of their backends' Secrets changes."""
-    fingerprints = [backend["fingerprint"] for backend in backends]
-    return {
-        "mlflow-kubernetes/secrets": (
-            fingerprints[0] if len(fingerprints) == 1 else fingerprint(*fingerprints)
-        )
-    }
+    found = fingerprints(backends)
+    return {"mlflow-kubernetes/secrets": found[0] if len(found) == 1 else fingerprint(*found)}
 
 
-def pod_labels(labels: Mapping[str, str], backends: Sequence[Credentials]) -> dict[str, str]:
+def pod_labels(
+    labels: pulumi.Input[dict[str, str]], backends: Sequence[pulumi.Input[Credentials]]
+) -> pulumi.Input[dict[str, str]]:
     """Return the labels of a pod that reaches these backends."""
-    worn = [backend.get("client_labels", {}) for backend in backends]
-    return {**labels, **{key: value for one in worn for key, value in one.items()}}
+
+    def of_clients(known: Sequence[Credentials]) -> dict[str, str]:
+        found = [backend.get("client_labels", {}) for backend in known]
+        return {key: value for one in found for key, value in one.items()}
+
+    worn = of_backends(backends, of_clients)
+    if isinstance(labels, dict) and isinstance(worn, dict):
+        return {**labels, **worn}
+    return pulumi.Output.all(labels, worn).apply(lambda both: {**both[0], **both[1]})
 
 
 def secret_env(name: str, secret: pulumi.Input[str], key: str) -> k8s.core.v1.EnvVarArgs:
@@ -163,15 +216,23 @@ def secret_env(name: str, secret: pulumi.Input[str], key: str) -> k8s.core.v1.En
 
 
 def secrets_env(
-    *secrets: pulumi.Input[str], optional: bool | None = None
-) -> list[k8s.core.v1.EnvFromSourceArgs]:
-    """Return whole Secrets as environment: their keys are the names that programs read."""
-    return [
-        k8s.core.v1.EnvFromSourceArgs(
-            secret_ref=k8s.core.v1.SecretEnvSourceArgs(name=secret, optional=optional)
-        )
-        for secret in secrets
-    ]
+    backends: Sequence[pulumi.Input[Credentials]], *, optional: bool | None = None
+) -> pulumi.Input[list[k8s.core.v1.EnvFromSourceArgs]]:
+    """Return the backends' whole Secrets as environment: their keys are what programs read."""
+
+    def sources(known: Sequence[Credentials]) -> list[k8s.core.v1.EnvFromSourceArgs]:
+        return [secret_source(name, optional=optional) for name in _secrets(known)]
+
+    return of_backends(backends, sources)
+
+
+def secret_source(
+    secret: pulumi.Input[str], *, optional: bool | None = None
+) -> k8s.core.v1.EnvFromSourceArgs:
+    """Return a whole Secret as environment."""
+    return k8s.core.v1.EnvFromSourceArgs(
+        secret_ref=k8s.core.v1.SecretEnvSourceArgs(name=secret, optional=optional)
+    )
 
 
 def resources(
@@ -229,7 +290,7 @@ def python_job(
     namespace: pulumi.Input[str],
     labels: dict[str, str],
     image: pulumi.Input[str],
-    backends: Sequence[Credentials],
+    backends: Sequence[pulumi.Input[Credentials]],
     seconds: int,
     retries: int = 2,
     environment: Mapping[str, pulumi.Input[str]] | None = None,
@@ -272,7 +333,7 @@ def python_template(
     arguments: Sequence[pulumi.Input[str]] = (),
     labels: dict[str, str],
     image: pulumi.Input[str],
-    backends: Sequence[Credentials],
+    backends: Sequence[pulumi.Input[Credentials]],
     seconds: int,
     environment: Mapping[str, pulumi.Input[str]] | None = None,
 ) -> k8s.core.v1.PodTemplateSpecArgs:
@@ -282,7 +343,9 @@ def python_template(
     """
     variables: dict[str, pulumi.Input[str]] = {
         "TIMEOUT_SECONDS": str(seconds),
-        "SECRETS_READ": pulumi.Output.all(*_secrets(backends)).apply(" and ".join),
+        "SECRETS_READ": pulumi.Output.all(of_backends(backends, _secrets)).apply(
+            lambda known: " and ".join(known[0])
+        ),
         "HOME": "/tmp",  # noqa: S108 (in the pod)
         **(environment or {}),
     }
@@ -293,7 +356,7 @@ def python_template(
         args=[*arguments] or None,
         env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()],
         # One that is missing is told by the program, in a line; the pod would wait without a word.
-        env_from=secrets_env(*_secrets(backends), optional=True),
+        env_from=secrets_env(backends, optional=True),
         resources=resources("100m", "256Mi", most_cpu="2", most_memory="512Mi"),
         # The reason of a failure is the last line of its log; this copies it into the pod's status.
         termination_message_policy="FallbackToLogsOnError",

@@ -17,7 +17,7 @@ from .._kubernetes.pods import (
     python_job,
     resources,
     restricted_pod,
-    secrets_env,
+    secret_source,
 )
 from .._kubernetes.publishing import IngressArgs, from_ingress, public_url, publish
 from .._kubernetes.retention import RetentionArgs, generated_password
@@ -239,7 +239,7 @@ def _pod(
             k8s.core.v1.EnvVarArgs(name="MINIO_UPDATE", value="off"),
             k8s.core.v1.EnvVarArgs(name="HOME", value="/tmp"),  # noqa: S108 (in the pod)
         ],
-        env_from=secrets_env(root_secret),
+        env_from=[secret_source(root_secret)],
         ports=[
             k8s.core.v1.ContainerPortArgs(name="s3", container_port=API_PORT),
             k8s.core.v1.ContainerPortArgs(name="console", container_port=CONSOLE_PORT),

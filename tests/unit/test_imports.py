@@ -46,7 +46,7 @@ for name in sys.argv[2:]:
 """
 
 
-def _imported(file: Path) -> set[str]:
+def imported(file: Path) -> set[str]:
     """Return the packages that a module imports, wherever in it."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
@@ -71,7 +71,7 @@ def test_no_test_module_imports_another() -> None:
 
 
 def test_the_lab_is_imported_by_one_module_alone() -> None:
-    assert [name for name in PRODUCT if "lab" in _imported(CLONE / name)] == [DOOR]
+    assert [name for name in PRODUCT if "lab" in imported(CLONE / name)] == [DOOR]
 
 
 def test_the_lab_imports_nothing_of_what_uses_it() -> None:
@@ -87,9 +87,9 @@ def test_the_lab_imports_nothing_of_what_uses_it() -> None:
         "harness",
     }
     found = {
-        path.name: imported
+        path.name: of_others
         for path in CLONE.glob("lab/**/*.py")
-        if (imported := _imported(path) & ours)
+        if (of_others := imported(path) & ours)
     }
     assert found == {}
 

@@ -1,25 +1,35 @@
 """What all components promise alike, and the pure builders below them."""
 
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+from unittest import mock
+
 import pulumi
 import pytest
 
 import components
 from components import (
     S3,
+    ClientWorkspace,
     Credentials,
     ExistingHdfs,
     ExternalDatabase,
     Hdfs,
+    LocalCertificate,
     Minio,
     MinioArgs,
     Mysql,
     MysqlArgs,
     Postgres,
     PostgresArgs,
+    S3Args,
+    StackNamespace,
+    TrackingServer,
 )
 from components._kubernetes.uris import database_uri
 from components.tracking_server import allowed_hosts, pool_size
-from tests.unit.recorder import Recorded, record
+from tests.unit.recorder import CERTIFICATE, Recorded, record
 
 POSTGRES: PostgresArgs = {"namespace": "ns", "image": "postgres:18.6", "storage": "1Gi"}
 MYSQL: MysqlArgs = {"namespace": "ns", "image": "mysql:9.7.1", "storage": "1Gi"}
@@ -33,23 +43,23 @@ MINIO: MinioArgs = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "ClientWorkspace",
-        "ExternalDatabase",
-        "LocalCertificate",
-        "Minio",
-        "Mysql",
-        "Postgres",
-        "S3",
-        "TrackingServer",
-    ],
-)
-def test_token_and_docstrings_follow_the_class(name: str) -> None:
-    component = getattr(components, name)
+COMPONENTS = [
+    one
+    for one in vars(components).values()
+    if isinstance(one, type) and issubclass(one, pulumi.ComponentResource)
+]
+
+
+def test_every_component_is_known_here() -> None:
+    assert len(COMPONENTS) == 11
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_token_and_docstrings_follow_the_class(
+    component: type[pulumi.ComponentResource],
+) -> None:
     source = component.__init__.__code__.co_consts
-    assert f"mlflow-k8s:index:{name}" in source
+    assert f"mlflow-k8s:index:{component.__name__}" in source
     assert component.__doc__
 
 
@@ -90,6 +100,99 @@ def test_server_and_stores_agree_on_what_a_backend_publishes() -> None:
         assert store.__annotations__["credentials"] is Credentials
     for artifacts in (Minio, Hdfs, S3, ExistingHdfs):
         assert artifacts.__annotations__["credentials"] is Credentials
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["one Output", "an Output for each output"])
+def test_outputs_of_a_component_stand_for_the_component(whole: bool) -> None:
+    """As in a program of another language, where each input by reference is an Output."""
+
+    def outputs(component: object, *names: str) -> Any:
+        found = {name: pulumi.Output.from_input(getattr(component, name)) for name in names}
+        return pulumi.Output.from_input(found) if whole else found
+
+    def program(by: Callable[..., Any], user: dict[str, Any]) -> Recorded:
+        def run() -> None:
+            store = Postgres("db", POSTGRES)
+            bucket: S3Args = {"namespace": "ns", "bucket": "b", "ca": CERTIFICATE}
+            artifacts = S3("s3", {**bucket, "service_account": "mlflow"})
+            facts = ("credentials", "artifact_root", "client_env")
+            tracking = TrackingServer(
+                "mlflow",
+                {
+                    "namespace": "ns",
+                    "backend_store": by(store, "credentials", "connections"),
+                    "artifact_store": by(artifacts, *facts),
+                    "direct_artifact_access": True,
+                    "users": ["workspace"],
+                },
+            )
+            names = ("tracking_uri_in_cluster", "client_labels", "logins")
+            ClientWorkspace(
+                "workspace",
+                {
+                    "namespace": "ns",
+                    "tracking_server": by(tracking, *names),
+                    "artifact_store": by(artifacts, *facts),
+                    **user,
+                },
+            )
+
+        return record(run)
+
+    by_reference = program(lambda component, *_: component, {}).kubernetes()
+    assert program(outputs, {"user": "workspace"}).kubernetes() == by_reference
+
+
+def test_a_workspace_needs_a_login_where_the_server_has_one() -> None:
+    def program() -> None:
+        stores = {"backend_store": Postgres("db"), "artifact_store": Minio("store")}
+        tracking = TrackingServer("mlflow", {**stores, "users": ["ann"]})  # type: ignore[typeddict-item]
+        ClientWorkspace("lab", {"tracking_server": tracking})
+
+    says = r"^lab\.user: 'lab'; accepted: one of the tracking server's users: 'ann'$"
+    with pytest.raises(pulumi.RunError, match=says):
+        record(program)
+
+
+def outputs_of(component: type[pulumi.ComponentResource]) -> set[str]:
+    own = inspect.get_annotations(component)
+    return {name for name in own if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_the_registered_outputs_are_the_declared_ones(
+    component: type[pulumi.ComponentResource],
+) -> None:
+    registered: dict[str, set[str]] = {}
+
+    def note(self: pulumi.ComponentResource, outputs: Mapping[str, object]) -> None:
+        registered[type(self).__name__] = {*outputs}
+        for name, value in outputs.items():
+            assert getattr(self, name) is value
+
+    def program() -> None:
+        place = StackNamespace("place")
+        stores = [Postgres("db"), Minio("store")]
+        tracking = TrackingServer(
+            "mlflow",
+            {"backend_store": stores[0], "artifact_store": stores[1], "users": ["lab"]},  # type: ignore[typeddict-item]
+        )
+        ClientWorkspace("lab", {"tracking_server": tracking})
+        Mysql("mysql")
+        Hdfs("hdfs", {"retention": place.retention})
+        S3("s3", {"bucket": "bucket"})
+        ExistingHdfs("existing", {"uri": "hdfs://namenode.example:8020/mlflow"})
+        ExternalDatabase("external", {"secret": "their-database"})
+        LocalCertificate("ingress", {"hosts": ["mlflow.example"]})
+
+    with mock.patch.object(pulumi.ComponentResource, "register_outputs", note):
+        record(program)
+    assert registered[component.__name__] == outputs_of(component)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_constructor_reads_as_a_recipe(component: type[pulumi.ComponentResource]) -> None:
+    assert len(inspect.getsource(component.__init__).splitlines()) < 80
 
 
 def test_user_parts_of_a_uri_are_quoted() -> None:
