@@ -16,7 +16,7 @@ from tests.e2e.stack import Stack, basic_login
 from tests.e2e.test_6_healing import delete_pod
 from tests.e2e.waiting import wait_until
 
-# With another worker a password that was changed is good for so long (images/mlflow, auth.py).
+# With another worker a password that was changed is good for so long (login/basic_auth.py).
 CACHE_SECONDS = 30
 NOTHING = {
     "find": "nothing",

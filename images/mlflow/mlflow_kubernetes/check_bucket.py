@@ -22,7 +22,14 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from mlflow_kubernetes._environment import fail, limit, one_line, required, secrets_read, wait
+from mlflow_kubernetes.support.environment import (
+    fail,
+    limit,
+    one_line,
+    required,
+    secrets_read,
+    wait,
+)
 
 _CONTENT = b"left by a check of mlflow_kubernetes; safe to remove"
 

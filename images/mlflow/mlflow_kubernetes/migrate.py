@@ -21,10 +21,11 @@ from alembic.util import CommandError
 from sqlalchemy.engine import CursorResult, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from mlflow_kubernetes import _database, _schemas, auth
-from mlflow_kubernetes._database import reason
-from mlflow_kubernetes._environment import fail
-from mlflow_kubernetes._schemas import Schema
+from mlflow_kubernetes.login import basic_auth
+from mlflow_kubernetes.support import database, schemas
+from mlflow_kubernetes.support.database import reason
+from mlflow_kubernetes.support.environment import fail
+from mlflow_kubernetes.support.schemas import Schema
 
 _LOCK = {
     "postgresql": "SELECT pg_advisory_lock(hashtext('mlflow_kubernetes.migrate'))",
@@ -36,17 +37,17 @@ def main() -> None:
     """Wait for each database, then migrate it."""
     # Their readers are MLflow's developers, and the log of a Job is for its user.
     warnings.simplefilter("ignore")
-    _bring_up_to_date(_database.engine(_database.URI), _schemas.RUNS)
+    _bring_up_to_date(database.engine(database.URI), schemas.RUNS)
     if passwords := os.environ.get("USERS"):
-        _bring_up_to_date(_database.engine(auth.URI), _schemas.users())
+        _bring_up_to_date(database.engine(basic_auth.URI), schemas.users())
         from mlflow_kubernetes import users  # noqa: PLC0415 (seconds, and all of a server)
 
         users.make(json.loads(passwords))
 
 
 def _bring_up_to_date(engine: Engine, schema: Schema) -> None:
-    where = _database.place(engine)
-    _database.wait_for(engine)
+    where = database.place(engine)
+    database.wait_for(engine)
     try:
         with _alone(engine):
             before, after = _migrate(engine, where, schema)

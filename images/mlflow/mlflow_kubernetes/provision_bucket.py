@@ -14,7 +14,7 @@ from minio.error import InvalidResponseError, MinioAdminException, S3Error, Serv
 from urllib3 import PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError
 
-from mlflow_kubernetes._environment import fail, one_line, required, wait
+from mlflow_kubernetes.support.environment import fail, one_line, required, wait
 
 _PROBE = ".mlflow-kubernetes-probe"
 

@@ -11,8 +11,8 @@ from hdfs_native import Client
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE, ErrorCode
 
-from mlflow_kubernetes._environment import fail, required, wait
-from mlflow_kubernetes.hdfs import SETTINGS, HdfsArtifactRepository, told
+from mlflow_kubernetes.artifacts.hdfs import SETTINGS, HdfsArtifactRepository, told
+from mlflow_kubernetes.support.environment import fail, required, wait
 
 _PROBE = ".mlflow-kubernetes-probe"
 

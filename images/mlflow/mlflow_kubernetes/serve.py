@@ -2,7 +2,7 @@
 
 MLflow starts uvicorn as a child, and uvicorn starts each worker as a new interpreter: every one of
 them, and MLflow's own process, imports the same 160 MB again. Here MLflow becomes uvicorn instead
-of waiting for it, and uvicorn forks its workers after the import (workers.py).
+of waiting for it, and uvicorn forks its workers after the import (server/workers.py).
 The command line and the environment stay those of `mlflow server`, but for the address of the
 database of users, for which MLflow has no variable.
 """
@@ -14,25 +14,27 @@ from typing import Any
 from mlflow import cli, server
 from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
 
-from mlflow_kubernetes import auth, patience, trust
+from mlflow_kubernetes.login import basic_auth
+from mlflow_kubernetes.server import trust
+from mlflow_kubernetes.support import database_timeouts
 
 _start_child = server._exec_cmd
 
 
 def main() -> None:
     """Check and prepare as MLflow does, then serve."""
-    patience.install()
+    database_timeouts.install()
     server._exec_cmd = _start
     trust.install()
     arguments = sys.argv[1:]
     if "--app-name=basic-auth" in arguments:
-        auth.configure()
+        basic_auth.configure()
     cli.cli(["server", *arguments], prog_name="mlflow")
 
 
 def _start(command: list[str], *, extra_env: dict[str, str], **options: Any) -> Any:
     if command[1:3] == ["-m", "uvicorn"]:
-        command = [sys.executable, "-m", "mlflow_kubernetes.workers", *command[3:]]
+        command = [sys.executable, "-m", "mlflow_kubernetes.server.workers", *command[3:]]
         # Otherwise MLflow's process stays, to start the job runners once the server runs.
         if not MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get():
             os.execve(command[0], command, {**os.environ, **extra_env})  # noqa: S606 (no shell)

@@ -1,10 +1,11 @@
-"""Artifacts are kept where the server says, and never in its own files.
+"""Artifacts are kept in the artifact store, in the folder that the server chooses.
 
-MLflow lets whoever may make an experiment choose where its artifacts go. A local path would be the
-server's: what is written there fills its disk, and is gone with the pod. One that leads upwards
-would be in a store, and out of the folder that is MLflow's there. And one in the folder of another
-experiment would be read and written there with the server's key, past the permissions of whoever
-owns that.
+MLflow lets every user who may make an experiment choose the location of its artifacts:
+
+- A local path is a path in the server's pod: files there fill the pod's disk and are lost with it.
+- A path with `..` can lead out of MLflow's folder in the store.
+- A location in the folder of another experiment is read and written with the server's key, past the
+  permissions of that experiment.
 """
 
 import os
@@ -15,14 +16,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.server import handlers
 from mlflow.utils.uri import is_local_uri
 
-from mlflow_kubernetes import auth
+from mlflow_kubernetes.login import basic_auth
 
 _ROOT = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
 _validate: Any = handlers._validate_storage_location_uri
 
 
 def install() -> None:
-    """Refuse what MLflow accepts."""
+    """Refuse artifact locations outside of the folder that the server chooses."""
     handlers._validate_storage_location_uri = _validate_in_a_store
 
 
@@ -44,8 +45,8 @@ def _validate_in_a_store(value: str, field_name: str) -> str:
 
 
 def _chosen_by_the_server() -> bool:
-    # Clients that go to the store themselves have its key: no permission of MLflow's holds there.
-    return auth.configured() and _ROOT not in os.environ
+    # Clients with direct access have the store's key, so that MLflow's permissions do not hold.
+    return basic_auth.configured() and _ROOT not in os.environ
 
 
 def _accepted() -> str:

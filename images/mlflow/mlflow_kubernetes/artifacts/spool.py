@@ -8,7 +8,7 @@ import asyncio
 import tempfile
 from typing import IO
 
-from mlflow_kubernetes.streams import piece
+from mlflow_kubernetes.artifacts.streams import piece
 
 _IN_MEMORY = 1024 * 1024
 

@@ -1,8 +1,8 @@
 """uvicorn, with workers that are forked after the import of what they serve.
 
-Whoever forked them holds a copy of each page that a worker has written to since, and be it only to
-count a reference: 80 MiB of its own, for nothing. So it becomes a small program (supervise.py)
-that knows their numbers.
+The process that forks the workers would keep a copy of each page of memory that a worker writes to,
+even if the worker only counts a reference: 80 MiB in all. Because this process needs none of that
+memory, it replaces itself by a small program (supervise.py), which gets the workers' process ids.
 """
 
 import gc
@@ -12,30 +12,48 @@ import socket
 import sys
 from typing import Any
 
-import psycopg2  # noqa: F401 (like boto3 in s3.py: MLflow would import it in each worker)
+import psycopg2  # noqa: F401 (before the fork: MLflow would import it in each worker)
 import uvicorn
 from sqlalchemy import orm
 
-from mlflow_kubernetes import (
-    auth,
+from mlflow_kubernetes.login import basic_auth
+from mlflow_kubernetes.patches import (
+    artifact_names,
     bad_input,
     bridge,
     downloads,
     egress,
-    granted,
+    hosts,
     locations,
+    login,
     memory,
-    names,
-    patience,
+    model_files,
     traces,
     uploads,
     webhooks,
 )
-from mlflow_kubernetes.supervise import SOCKET
+from mlflow_kubernetes.server.supervise import SOCKET
+from mlflow_kubernetes.support import database_timeouts
 
-# MLflow imports these when a request first needs them. Two threads that did so at once were seen to
-# wait for each other for good, one for a module, one for the lock of MLflow's import hooks
-# (mlflow/utils/import_hooks). All together take 7 MiB, which the workers share.
+_PATCHES = (
+    memory,
+    artifact_names,
+    downloads,
+    uploads,
+    bridge,
+    database_timeouts,
+    locations,
+    bad_input,
+    traces,
+    model_files,
+    egress,
+    webhooks,
+    hosts,
+)
+_PATCHES_OF_LOGIN = (login, traces, model_files)
+# MLflow imports these modules when a request first needs them. Two threads that import at the same
+# time can wait for each other for ever: one for a module, one for the lock of MLflow's import hooks
+# (mlflow/utils/import_hooks). Imported here, the modules take 7 MiB, which the workers share.
 _LATE = (
     "mlflow.demo",
     "mlflow.server.graphql.graphql_schema_extensions",
@@ -65,9 +83,9 @@ class Workers:
         listening = self._sockets[0].fileno()
         os.set_inheritable(listening, True)
         os.environ[SOCKET] = str(listening)
-        # -S: it needs nothing that is installed.
-        program = [sys.executable, "-S", "-m", "mlflow_kubernetes.supervise", ",".join(workers)]
-        os.execv(program[0], [*program, *sys.argv[1:]])  # noqa: S606 (no shell)
+        # -S: the supervisor needs no installed package.
+        program = [sys.executable, "-S", "-m", "mlflow_kubernetes.server.supervise"]
+        os.execv(program[0], [*program, ",".join(workers), *sys.argv[1:]])  # noqa: S606 (no shell)
 
 
 def _listen(config: uvicorn.Config) -> socket.socket:
@@ -82,23 +100,13 @@ _bind: Any = uvicorn.Config.bind_socket
 
 def main() -> None:
     """Take the arguments of uvicorn's own command."""
-    memory.install()
-    names.install()
-    downloads.install()
-    uploads.install()
-    bridge.install()
-    patience.install()
-    locations.install()
-    bad_input.install()
-    traces.install()
-    granted.install()
-    egress.install()
-    webhooks.install()
+    for patch in _PATCHES:
+        patch.install()
     for module in (sys.argv[-1].partition(":")[0], *_LATE):
         importlib.import_module(module)
-    auth.close()
-    traces.close()
-    granted.open_models()
+    if basic_auth.configured():
+        for patch in _PATCHES_OF_LOGIN:
+            patch.install_with_login()
     orm.configure_mappers()
     # A collection would write to all that was imported, and each worker would get its own copy.
     gc.collect()
@@ -107,7 +115,7 @@ def main() -> None:
     command: Any = importlib.import_module("uvicorn.main")
     command.Multiprocess = Workers
     uvicorn.Config.bind_socket = _listen  # type: ignore[method-assign]
-    arguments = [*sys.argv[1:-1], "--factory", "mlflow_kubernetes.application:create"]
+    arguments = [*sys.argv[1:-1], "--factory", "mlflow_kubernetes.server.application:create"]
     command.main(arguments, prog_name="uvicorn")
 
 

@@ -31,8 +31,8 @@ from mlflow.store.artifact.artifact_repo import (
 )
 from mlflow.store.artifact.s3_artifact_repo import BOTO_TO_MLFLOW_ERROR, S3ArtifactRepository
 
-from mlflow_kubernetes.spool import Spool
-from mlflow_kubernetes.streams import Artifact, StreamDownloadMixin, piece, transfer
+from mlflow_kubernetes.artifacts.spool import Spool
+from mlflow_kubernetes.artifacts.streams import Artifact, StreamDownloadMixin, piece, transfer
 
 # In /tmp twice per upload under way. S3 takes 10,000 parts: 160 GB.
 PART_SIZE = 16 * 1024 * 1024

@@ -31,8 +31,8 @@ from sqlalchemy.pool import QueuePool
 from starlette.responses import Response as NativeResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mlflow_kubernetes._database import reason
-from mlflow_kubernetes._environment import one_line
+from mlflow_kubernetes.support.database import reason
+from mlflow_kubernetes.support.environment import one_line
 
 _logger = logging.getLogger(__name__)
 # PostgreSQL keeps no NUL, MySQL does; half a surrogate pair is no text to either.

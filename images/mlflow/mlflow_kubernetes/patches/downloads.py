@@ -32,8 +32,9 @@ from mlflow.utils.mime_type_utils import _guess_mime_type
 from starlette.types import Message, Send
 from werkzeug.http import http_date
 
-from mlflow_kubernetes import conditions, methods
-from mlflow_kubernetes.streams import Artifact, StreamDownloadMixin, transfer
+from mlflow_kubernetes.artifacts import conditions
+from mlflow_kubernetes.artifacts.streams import Artifact, StreamDownloadMixin, transfer
+from mlflow_kubernetes.server import methods
 
 T = TypeVar("T")
 

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _start() -> int:
-    command = [sys.executable, "-m", "mlflow_kubernetes.workers", *sys.argv[2:]]
+    command = [sys.executable, "-m", "mlflow_kubernetes.server.workers", *sys.argv[2:]]
     return os.posix_spawn(command[0], command, os.environ, setsigmask=())
 
 

@@ -1,11 +1,11 @@
-"""Traces stay in the experiment that they began in, and are put to nobody else's runs.
+"""A trace stays in its first experiment, and no user adds spans to a run of another user.
 
-MLflow takes a trace, or spans, under an id that there is already, for a writer that comes again;
-and moves the trace to the experiment that is named this time, whoever owns the first. Spans that
-come by OpenTelemetry may name a run, too, and whose that is it does not ask.
+When a client sends a trace or spans with an id that exists, MLflow moves the existing trace to the
+experiment that the client names, whoever owns the first experiment. Spans that arrive by
+OpenTelemetry may also name a run, and MLflow does not check the sender's permission for that run.
 
-The answer's body says what is wrong with spans by OpenTelemetry, and what is accepted: MLflow says
-"Permission denied" where an experiment's name is in the place of its id.
+MLflow answers "Permission denied" when a client sends the name of an experiment in the place of its
+id. The answer here says what is wrong, and what is accepted.
 """
 
 import asyncio
@@ -21,8 +21,6 @@ from mlflow.store.tracking.dbmodels.models import SqlTraceInfo
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from starlette.requests import Request
 
-from mlflow_kubernetes import auth
-
 _RUN = "x-mlflow-run-id"
 _EXPERIMENT = "x-mlflow-experiment-id"
 _start_trace: Any = SqlAlchemyStore.start_trace
@@ -30,10 +28,10 @@ _log_spans: Any = SqlAlchemyStore.log_spans
 
 
 def install() -> None:
-    """Refuse what MLflow accepts."""
+    """Refuse a trace that is in another experiment, and an experiment's name in its id's place."""
     SqlAlchemyStore.start_trace = _start_where_it_is
     SqlAlchemyStore.log_spans = _log_where_it_is
-    # In effect for applications that are made after it.
+    # FastAPI reads the router when MLflow makes its application, which is later.
     router = otel_api.otel_router
     router.routes.clear()
     router.add_api_route(
@@ -41,10 +39,8 @@ def install() -> None:
     )
 
 
-def close() -> None:
-    """Ask also for the run that spans are put to, in applications made after it."""
-    if not auth.configured():
-        return
+def install_with_login() -> None:
+    """Check the permission for the run that spans name; in effect for applications made later."""
     server: Any = importlib.import_module("mlflow.server.auth")
     validator_of = server._get_otel_validator
 

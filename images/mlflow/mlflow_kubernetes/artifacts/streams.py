@@ -35,7 +35,7 @@ class Artifact:
 
 
 class StreamDownloadMixin(ABC):
-    """Artifact repositories that give an artifact in pieces; downloads.py serves them.
+    """Artifact repositories that give an artifact in pieces; patches/downloads.py serves them.
 
     Every method raises MlflowException where there is no such file, before the first piece.
     """

@@ -5,7 +5,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
-from mlflow_kubernetes._environment import fail, one_line, required, wait
+from mlflow_kubernetes.support.environment import fail, one_line, required, wait
 
 URI = "MLFLOW_BACKEND_STORE_URI"
 """Names the address of the database in which runs are kept."""

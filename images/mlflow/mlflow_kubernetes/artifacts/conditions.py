@@ -10,7 +10,7 @@ from werkzeug.http import (
     parse_range_header,
 )
 
-from mlflow_kubernetes.streams import Artifact
+from mlflow_kubernetes.artifacts.streams import Artifact
 
 PRECONDITIONS = (
     "if-match",

@@ -9,18 +9,11 @@ import os
 from http import HTTPStatus
 
 from mlflow.environment_variables import MLFLOW_SERVER_ALLOWED_HOSTS
-from mlflow.server import fastapi_security, security
 from mlflow.server.security_utils import INVALID_HOST_MSG
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlflow_kubernetes._allowed import Allowed
-
-
-def install() -> None:
-    """Leave the check of hosts to :class:`Hosts`, which a request passes before MLflow's two."""
-    for module in (security, fastapi_security):
-        module.is_allowed_host_header = lambda *_: True
+from mlflow_kubernetes.server.allowed_hosts import Allowed
 
 
 class Hosts:

@@ -6,15 +6,15 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from mlflow_kubernetes import auth, gate, hosts
-from mlflow_kubernetes.aside import Aside
-from mlflow_kubernetes.bad_input import BadInput
-from mlflow_kubernetes.below import Below
-from mlflow_kubernetes.corrected import Corrected
-from mlflow_kubernetes.gate import Gate
-from mlflow_kubernetes.hosts import Hosts
-from mlflow_kubernetes.probes import Probes
-from mlflow_kubernetes.refusals import Explained
+from mlflow_kubernetes.login import basic_auth
+from mlflow_kubernetes.login.gate import Gate
+from mlflow_kubernetes.patches.bad_input import BadInput
+from mlflow_kubernetes.server.aside import Aside
+from mlflow_kubernetes.server.below import Below
+from mlflow_kubernetes.server.corrected import Corrected
+from mlflow_kubernetes.server.hosts import Hosts
+from mlflow_kubernetes.server.probes import Probes
+from mlflow_kubernetes.server.refusals import Explained
 
 
 def create() -> ASGIApp:
@@ -22,13 +22,11 @@ def create() -> ASGIApp:
 
     A request passes them from the last to the first.
     """
-    hosts.install()
     module, _, name = sys.argv[-1].partition(":")
     found: Any = getattr(importlib.import_module(module), name)
     mlflow = found() if "--factory" in sys.argv else found
     mlflow.add_middleware(BadInput)
     app: ASGIApp = Aside(mlflow, mlflow.routes)
-    if auth.configured():
-        gate.install()
+    if basic_auth.configured():
         app = Gate(Explained(app))
     return Below(Probes(Hosts(Corrected(app))))

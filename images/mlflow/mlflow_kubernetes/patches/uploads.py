@@ -6,8 +6,9 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.server import artifact_router as mlflow_router
 from starlette.requests import ClientDisconnect
 
-from mlflow_kubernetes import conditions, downloads, names
-from mlflow_kubernetes.streams import Artifact, StreamDownloadMixin
+from mlflow_kubernetes.artifacts import conditions
+from mlflow_kubernetes.artifacts.streams import Artifact, StreamDownloadMixin
+from mlflow_kubernetes.patches import artifact_names, downloads
 
 
 def install() -> None:
@@ -23,7 +24,7 @@ async def _upload(artifact_path: str, request: Request) -> Response:
             raise MlflowException.invalid_parameter_value(
                 "Content-Range: an artifact is stored whole"
             )
-        names.refuse_a_part(artifact_path, headers)
+        artifact_names.refuse_a_part(artifact_path, headers)
         if any(name in headers for name in conditions.PRECONDITIONS):
             found = await _find(artifact_path)
             if status := conditions.failed(headers, found, reads=False):

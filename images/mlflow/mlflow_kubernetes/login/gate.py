@@ -23,9 +23,10 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlflow_kubernetes import probes, refusals
+from mlflow_kubernetes.server import probes, refusals
 
-_USER = "mlflow_kubernetes.user"
+USER = "mlflow_kubernetes.user"
+"""Key of the request's scope under which the user is, as MLflow's database has that user."""
 # A hash takes all of a processor, which those who are known need.
 _THREADS_OF_STRANGERS = 1
 _THREADS_OF_KNOWN = 2
@@ -33,7 +34,7 @@ _THREADS_OF_KNOWN = 2
 _MOST = 64
 _MOST_OF_A_NAME = 16
 _KNOWN = 1000
-# Longer than a lock in the database is waited for (patience.py).
+# Longer than a lock in the database is waited for (support/database_timeouts.py).
 _PATIENCE_SECONDS = 30.0
 
 
@@ -44,12 +45,6 @@ class Login(NamedTuple):
     password: str
     gateway: bool
     """Whether it goes to the AI gateway, which MLflow's own jobs ask with a key of theirs."""
-
-
-def install() -> None:
-    """Have MLflow take over who was let in; in effect for requests that pass a :class:`Gate`."""
-    server: Any = importlib.import_module("mlflow.server.auth")
-    server._authenticate_fastapi_request = lambda request: request.scope.get(_USER)
 
 
 class Gate:
@@ -74,7 +69,7 @@ class Gate:
             if isinstance(user, Response):
                 app = user
             else:
-                scope[_USER] = user
+                scope[USER] = user
         await app(scope, receive, send)
 
     async def _who(self, login: Login | None) -> Any:

@@ -36,7 +36,7 @@ from mlflow.store.artifact.artifact_repo import (
     verify_artifact_path,
 )
 
-from mlflow_kubernetes.streams import Artifact, StreamDownloadMixin, piece, transfer
+from mlflow_kubernetes.artifacts.streams import Artifact, StreamDownloadMixin, piece, transfer
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)

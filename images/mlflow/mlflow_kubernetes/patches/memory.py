@@ -11,7 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.http import h11_impl
 
-from mlflow_kubernetes import streams
+from mlflow_kubernetes.artifacts import streams
 
 # What is read of an upload before the application asks for it. With uvicorn's 64 KiB it stops at
 # each read, and goes on at the next.

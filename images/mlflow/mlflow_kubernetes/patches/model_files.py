@@ -22,8 +22,6 @@ from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.uri import append_to_uri_path
 from sqlalchemy import func
 
-from mlflow_kubernetes import auth
-
 _READ = "read"
 _PROXY = "mlflow-artifacts:/"
 _find: Any = SqlAlchemyStore.get_model_version_download_uri
@@ -34,10 +32,8 @@ def install() -> None:
     SqlAlchemyStore.get_model_version_download_uri = _find_files
 
 
-def open_models() -> None:
-    """Let readers of a registered model read its files through the proxy, in this process."""
-    if not auth.configured():
-        return
+def install_with_login() -> None:
+    """Let readers of a registered model read its files through the artifact proxy."""
     server: Any = importlib.import_module("mlflow.server.auth")
     by_flask = server._authorize_flask_artifact_proxy
     by_fastapi = server._authorize_fastapi_artifact_proxy

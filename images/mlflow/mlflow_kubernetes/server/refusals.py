@@ -2,7 +2,8 @@
 
 MLflow answers a missing permission with two words, whatever was asked, and a source that
 `MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX` excludes without the sources that are left.
-Both follow from how this product sets MLflow up (auth.py, components/tracking_server.py).
+Both follow from how this product sets MLflow up (login/basic_auth.py,
+components/tracking_server.py).
 """
 
 import json

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
-from mlflow_kubernetes.paths import storable
+from mlflow_kubernetes.artifacts.paths import storable
 
 
 class CheckedArtifactsRepository(MlflowArtifactsRepository):

@@ -3,7 +3,8 @@
 from mlflow.exceptions import MlflowException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlflow_kubernetes import downloads, methods, names
+from mlflow_kubernetes.patches import artifact_names, downloads
+from mlflow_kubernetes.server import methods
 
 
 class Corrected:
@@ -17,7 +18,7 @@ class Corrected:
         app = self._app
         if scope["type"] == "http":
             try:
-                scope = methods.as_get(names.whole(scope))
+                scope = methods.as_get(artifact_names.whole(scope))
             except MlflowException as error:
                 app = downloads.refusal(error)
         await app(scope, receive, send)

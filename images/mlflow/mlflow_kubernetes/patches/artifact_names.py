@@ -17,7 +17,7 @@ from mlflow.utils.mime_type_utils import _guess_mime_type, get_text_extensions
 from mlflow.version import VERSION
 from starlette.types import Scope
 
-from mlflow_kubernetes.paths import refused, storable
+from mlflow_kubernetes.artifacts.paths import refused, storable
 
 _PROXY = b"api/2.0/mlflow-artifacts/artifacts/"
 _UNKNOWN = "application/octet-stream"

@@ -18,8 +18,9 @@ from sqlalchemy.pool import NullPool
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlflow_kubernetes import _database, auth, patience
-from mlflow_kubernetes._environment import required
+from mlflow_kubernetes.login import basic_auth
+from mlflow_kubernetes.support import database, database_timeouts
+from mlflow_kubernetes.support.environment import required
 
 # The kubelet waits 5 s.
 _PATIENCE_SECONDS = 3.0
@@ -66,9 +67,9 @@ class Databases:
     """
 
     def __init__(self) -> None:
-        tables = {_database.URI: "experiments"}
-        if auth.configured():
-            tables[auth.URI] = "users"
+        tables = {database.URI: "experiments"}
+        if basic_auth.configured():
+            tables[basic_auth.URI] = "users"
         self._tables: Mapping[Engine, str] = {
             sqlalchemy.create_engine(required(variable), poolclass=NullPool): table
             for variable, table in tables.items()
@@ -101,9 +102,9 @@ class Databases:
 
 def _use(engine: Engine, table: str) -> bool:
     try:
-        with patience.within(_PATIENCE_SECONDS), engine.connect() as connection:
+        with database_timeouts.within(_PATIENCE_SECONDS), engine.connect() as connection:
             connection.exec_driver_sql(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 (our table)
     except Exception as error:
-        _logger.error("not ready: %s: %s", _database.place(engine), _database.reason(error))
+        _logger.error("not ready: %s: %s", database.place(engine), database.reason(error))
         return False
     return True

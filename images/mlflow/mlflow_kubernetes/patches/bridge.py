@@ -17,9 +17,10 @@ from mlflow.server import handlers
 from starlette.middleware.wsgi import WSGIResponder, build_environ
 from starlette.types import Receive, Scope, Send
 
-from mlflow_kubernetes import downloads, methods
-from mlflow_kubernetes.paths import storable
-from mlflow_kubernetes.spool import Spool
+from mlflow_kubernetes.artifacts.paths import storable
+from mlflow_kubernetes.artifacts.spool import Spool
+from mlflow_kubernetes.patches import downloads
+from mlflow_kubernetes.server import methods
 
 # Pieces of an answer that wait for its reader; an answer of one piece waits for nobody.
 _AHEAD = 2
