@@ -1,7 +1,7 @@
-"""What MLflow's client logs through a server, under no name that is lost on the way.
+"""Files that MLflow's client logs through a server, under names that arrive unchanged.
 
-The client sends a name in a URL as it is: the server never sees what follows a `#`, nor that an `A`
-was a `%41`, and stores one file over another.
+The client puts a name into a URL without quoting. The server does not get the text behind a `#`,
+and reads `%41` as `A`, so that one file would be stored in the place of another.
 """
 
 import posixpath

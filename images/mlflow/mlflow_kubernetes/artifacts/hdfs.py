@@ -1,8 +1,8 @@
 """Artifacts in HDFS without Java, for `hdfs` and `viewfs`.
 
-MLflow's own repository asks for a JVM, libhdfs and pyarrow, shows uploads that are under way, and
-keeps every proxied one in /tmp. This one speaks HDFS's protocol through hdfs-native.
-HADOOP_USER_NAME, HADOOP_CONF_DIR, KRB5_CLIENT_KTNAME and KRB5CCNAME are read by what it stands on.
+MLflow's own repository needs a JVM, libhdfs and pyarrow, lists uploads that are not complete, and
+keeps every upload through the server in /tmp. This repository uses hdfs-native. The libraries below
+it read HADOOP_USER_NAME, HADOOP_CONF_DIR, KRB5_CLIENT_KTNAME and KRB5CCNAME.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from hdfs_native import Client, FileReader, FileStatus, FileWriter, WriteOptions
+from hdfs_native import Client, FileReader, FileStatus, WriteOptions
 from mlflow.entities import FileInfo
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import (
@@ -260,7 +260,8 @@ class _Upload:
             posixpath.dirname(target), f"{UNFINISHED}{uuid.uuid4().hex}"
         )
         self._client = client
-        self._writer: FileWriter | None = None
+        # A FileWriter, once open() was called.
+        self._writer: Any = None
 
     def open(self) -> None:
         """Begin beside the target, which stays as it is."""

@@ -1,8 +1,8 @@
-"""Paths that an artifact can be stored under: those that MLflow reads as they are.
+"""Paths under which an artifact can be stored: those that MLflow does not change.
 
-MLflow decodes a path until nothing is left to decode, so that `a%41` is `aA` to it; it takes a `#`
-for an attack (mlflow/mlflow#22165); and its Python client puts a path into URLs unquoted, where it
-ends at a `#` or a `?`.
+MLflow decodes a path until nothing is left to decode, so that `a%41` becomes `aA`. MLflow refuses a
+`#` as an attack (mlflow/mlflow#22165). MLflow's Python client puts a path into URLs without
+quoting, so that the path ends at a `#` or a `?`.
 """
 
 import re

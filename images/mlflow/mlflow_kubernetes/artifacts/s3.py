@@ -1,9 +1,8 @@
-"""Artifacts in S3, reached through the tracking server alone.
+"""Artifacts in S3, which clients reach through the tracking server alone.
 
-MLflow's own S3 repository tells clients that the server can presign, and hands them URLs of the
-store's address: a name that only pods know, which a client outside retries for minutes.
-This one does the same work and offers no URL.
-It also takes uploads and gives downloads in pieces, so that a large one is never kept in /tmp.
+MLflow's own S3 repository offers clients presigned URLs. Such a URL has the store's address, which
+only pods can resolve, so that a client outside of the cluster retries for minutes. This repository
+offers no URL. It stores and reads artifacts in pieces, so that no large artifact is kept in /tmp.
 """
 
 import asyncio

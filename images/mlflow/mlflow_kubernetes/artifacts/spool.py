@@ -1,7 +1,7 @@
-"""Bytes that wait in /tmp for their turn, or in memory where they are few.
+"""Bytes that wait for their turn: in memory if they are few, or else in /tmp.
 
-A part of an upload waits until its client has sent all of it, which may take hours. In memory, the
-parts of a few dozen slow clients fill what a server has.
+A part of an upload waits until the client has sent all of it, which may take hours. The parts of a
+few dozen slow clients would fill a server's memory.
 """
 
 import asyncio

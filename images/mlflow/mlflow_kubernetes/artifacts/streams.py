@@ -1,4 +1,4 @@
-"""Artifacts that pass through a server in pieces, and how much of one is in memory at once."""
+"""Artifacts that pass through a server in pieces, and the memory that the pieces take."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator

@@ -1,18 +1,16 @@
-"""How MLflow's own login (basic-auth) is set up: from the environment alone, in a file of its own.
+"""The settings of MLflow's own login (basic-auth), from the environment alone.
 
-MLflow reads the address of its users' database from a file, and nothing else. The one that is
-written here lies in memory, for the address has a password in it.
+MLflow reads the address of the database of users from a file and from nowhere else. This module
+writes the file in memory, because the address has a password in it.
 """
 
 import configparser
 import os
 import tempfile
 
+from mlflow_kubernetes import contract
 from mlflow_kubernetes.support.environment import required
 
-URI = "MLFLOW_AUTH_DATABASE_URI"
-"""Names the address of the users' database; not a variable of MLflow's."""
-ADMIN = "admin"
 _FILE = "MLFLOW_AUTH_CONFIG_PATH"
 _MEMORY = "/dev/shm"  # noqa: S108 (the pod's own)
 # A password is checked once in this time, not in each request, which costs some 50 ms by design
@@ -26,8 +24,8 @@ def configure() -> None:
     config = configparser.ConfigParser()
     config["mlflow"] = {
         # MLflow reads % as the begin of a reference.
-        "database_uri": required(URI).replace("%", "%%"),
-        "admin_username": ADMIN,
+        "database_uri": required(contract.AUTH_DATABASE_URI).replace("%", "%%"),
+        "admin_username": contract.ADMIN,
         # What somebody made is theirs, until they or an admin let others in.
         "default_permission": "NO_PERMISSIONS",
         "auth_cache_ttl_seconds": str(_CACHE_SECONDS),

@@ -1,9 +1,9 @@
-"""Everybody's name and password, checked before anything else is done for a request.
+"""Every request's name and password are checked before anything else is done for the request.
 
-MLflow checks them in its event loop for artifacts and native routes, and reads the whole of a
-request first for all others. Here the database of users and the hash of a password, some 50 ms by
-design, are waited for in a few threads of their own: strangers who try passwords keep nobody
-waiting who is known, and nothing of what they send is read.
+MLflow checks passwords in its event loop for artifacts and native routes. For all other routes,
+MLflow first reads the whole request. Here a few threads wait for the database of users and for the
+hash of a password, which takes some 50 ms by design. So strangers who try passwords do not delay
+users who are known, and nothing of a stranger's request is read.
 """
 
 import asyncio

@@ -1,8 +1,9 @@
-"""Names of artifacts: kept as they are, or refused with the reason, and never taken for others.
+"""Names of artifacts are kept as they are, or refused with the reason.
 
-MLflow's server decodes a path until nothing is left to decode, so that `a%41` is `aA` to it. Its
-Python client does so with the names in a listing, and sends names in a URL as they are: what
-follows a `?` arrives as a query, and what follows a `#` does not arrive at all.
+MLflow's server decodes a path until nothing is left to decode, so that it stores `a%41` as `aA`.
+MLflow's Python client decodes the names in a listing in the same way, and sends names in a URL
+without quoting: the server gets the text behind a `?` as a query, and does not get the text behind
+a `#`.
 """
 
 import posixpath

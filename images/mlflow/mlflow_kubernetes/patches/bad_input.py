@@ -1,6 +1,7 @@
-"""Bad input is refused as such, in one line, on every database alike, and without SQL.
+"""Bad input is refused with one line, in the same way on every database, and without SQL.
 
-MLflow answers 500 to much of it, which its clients repeat for minutes until a training dies.
+MLflow answers 500 to much bad input. Its clients repeat such a request for minutes, and then the
+training fails.
 """
 
 import errno

@@ -1,8 +1,11 @@
 """The way from ASGI to Flask, which serves most of MLflow's API and its pages.
 
-MLflow's bridge keeps every body in memory several times over before it asks who sent it, reads
-nothing of one without a length, takes one that was broken off for a whole one, and keeps what a
-slow reader has not taken yet of an answer.
+MLflow's own bridge
+
+- keeps several copies of each request's body in memory before it asks who sent the request;
+- reads nothing of a body without a length;
+- takes a body that broke off for a whole one;
+- keeps in memory what a slow reader has not yet taken of an answer.
 """
 
 import asyncio

@@ -1,10 +1,10 @@
-"""Downloads that pass through the server in pieces: those of clients, and those of MLflow's pages.
+"""Downloads by clients and by MLflow's pages pass through the server in pieces.
 
-MLflow's own handlers fetch a whole artifact into /tmp before its first byte leaves the server, and
-offer repositories nothing to prevent it. These ask those that can (streams.py) for pieces, and tell
-the client the size, so that a download that breaks off is never taken for a whole one. What a page
-asks for is found by MLflow's handler, in Flask, and sent past it: a slow reader would hold one of
-Flask's threads.
+MLflow's own handlers fetch a whole artifact into /tmp before they send its first byte, and give
+repositories no way to prevent that. The handlers here ask a repository for pieces, if it can give
+them (artifacts/streams.py). They send the size first, so that no client takes a download that broke
+off for a whole one. MLflow's handler in Flask finds the artifact that a page asks for. The answer
+is sent outside of Flask, because a slow reader would hold one of Flask's threads.
 """
 
 import asyncio

@@ -1,9 +1,10 @@
-"""Calls of MLflow to other servers: which of them the network lets out, and how long one may take.
+"""Calls of MLflow to other servers: which ones the network lets out, and how long a call takes.
 
-A network policy drops packets without an answer. MLflow would wait for a closed server: up to 300 s
-in a call of the AI gateway, some two minutes in a test of a webhook. And MLflow refuses every
-private address, in a cluster also those that its operator opened. So a closed server is refused at
-once here, an open one is accepted, and a server that takes no connection is given up after seconds.
+A network policy drops packets without an answer. MLflow waits for a closed server: up to 300 s in a
+call of the AI gateway, and some two minutes in a test of a webhook. MLflow also refuses every
+private address, even those that the operator of the cluster has opened. Here a call to a closed
+server is refused at once, a call to an open server is accepted, and a server that accepts no
+connection is given up after seconds.
 """
 
 import asyncio
@@ -29,9 +30,8 @@ from mlflow.webhooks import ssrf as webhook_ssrf
 from requests.utils import should_bypass_proxies
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-WAYS = "MLFLOW_KUBERNETES_EGRESS"
-"""Names what is open, as a JSON list of networks, names of namespaces, and `internet`. Without the
-variable nothing is known of the network, and MLflow's own rules stay."""
+from mlflow_kubernetes import contract
+
 # A first packet without an answer is sent again after 1 and 3 s, and given up after 7 s.
 _SYN_RETRIES = 2
 _DNS_SECONDS = 5
@@ -50,7 +50,7 @@ def install() -> None:
     aiohttp.ClientSession.__init__.__kwdefaults__["trust_env"] = True
     gateway_ssrf.build_ssrf_guarded_connector = _connector
     gateway._aiohttp_post = _post_or_tell
-    if WAYS not in os.environ:
+    if contract.EGRESS not in os.environ:
         return
     validation._validate_hostname_resolves_to_public_ips = _validate_name
     delivery._validate_webhook_url = _validate_open_webhook
@@ -62,7 +62,7 @@ def install() -> None:
 def closed(host: str, address: str) -> str | None:
     """Return why the server does not call ``host``, which has this address; None if it may."""
     ip = _ip(address)
-    ways = json.loads(os.environ[WAYS])
+    ways = json.loads(os.environ[contract.EGRESS])
     if any(ip in ipaddress.ip_network(way) for way in ways if "/" in way):
         return None
     if ip.is_global:
@@ -191,7 +191,7 @@ class _OpenResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[Any]:
         # Nothing is open: no need to wait for DNS, which may be as closed.
-        if not json.loads(os.environ[WAYS]):
+        if not json.loads(os.environ[contract.EGRESS]):
             raise gateway_ssrf.GatewaySSRFProtectionError(f"{host} is not called: {_CLOSED}")
         async with asyncio.timeout(_DNS_SECONDS):
             found = await self._resolver.resolve(host, port, family)
@@ -205,7 +205,7 @@ class _OpenResolver(AbstractResolver):
 
 
 def _connector() -> aiohttp.TCPConnector:
-    resolver = _OpenResolver() if WAYS in os.environ else None
+    resolver = _OpenResolver() if contract.EGRESS in os.environ else None
     return aiohttp.TCPConnector(resolver=resolver, socket_factory=_impatient)
 
 

@@ -16,9 +16,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.server import handlers
 from mlflow.utils.uri import is_local_uri
 
+from mlflow_kubernetes import contract
 from mlflow_kubernetes.login import basic_auth
 
-_ROOT = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
 _validate: Any = handlers._validate_storage_location_uri
 
 
@@ -46,12 +46,13 @@ def _validate_in_a_store(value: str, field_name: str) -> str:
 
 def _chosen_by_the_server() -> bool:
     # Clients with direct access have the store's key, so that MLflow's permissions do not hold.
-    return basic_auth.configured() and _ROOT not in os.environ
+    return basic_auth.configured() and contract.ARTIFACT_ROOT not in os.environ
 
 
 def _accepted() -> str:
     """Return what a client can say instead."""
     if _chosen_by_the_server():
         return "accepted: no value"
-    store = os.environ.get(_ROOT) or os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", "the store")
+    names = (contract.ARTIFACT_ROOT, contract.ARTIFACTS_DESTINATION)
+    store = next(filter(None, map(os.environ.get, names)), "the store")
     return f"accepted: no value, or an address in {store}"

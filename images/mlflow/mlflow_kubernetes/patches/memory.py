@@ -1,8 +1,8 @@
-"""What transfers take of a worker's memory follows their number, and goes back to the system.
+"""A worker's memory for transfers follows their number, and goes back to the system.
 
-The C library keeps what is freed between blocks that are in use: hundreds of MiB after many
-transfers at once. With MALLOC_MMAP_THRESHOLD_ it would map each large block by itself, which the
-system clears each time: uploads would take far more of a processor.
+The C library keeps freed memory between blocks that are in use: hundreds of MiB after many
+transfers at once. With MALLOC_MMAP_THRESHOLD_ the C library would map each large block by itself.
+Because the system clears each mapped block, uploads would then take far more processor time.
 """
 
 import ctypes

@@ -1,35 +1,25 @@
-"""What READ on a registered model carries: the files of its versions.
+"""Whoever may read a registered model may read the files of its versions.
 
-MLflow lets whoever may read a registered model ask where a version's files are, and see each of
-them on its page. But its client downloads them through the artifact proxy, which asks for READ on
-the experiment that they were logged in: `load_model` would be refused to everybody who is let in to
-the model alone. MLflow's own check of a new version says that a registered model is a boundary of
-access to its artifacts, and whoever makes a version must be able to read what it is made of
-(`validate_can_create_model_version`).
+MLflow shows the place of a version's files to every user with READ on the registered model. But
+MLflow's client downloads the files by the artifact proxy, which asks for READ on the experiment
+that has the files, so that `load_model` fails for such a user. MLflow's own check of a new version
+treats a registered model as a boundary of access: whoever makes a version must be able to read its
+files (`validate_can_create_model_version`). So the files may be read with READ on the model.
 """
 
 import importlib
 from collections.abc import Iterator
 from typing import Any
 
-from mlflow.entities import LoggedModel
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.exceptions import MlflowException
 from mlflow.server import handlers
-from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
-from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.uri import append_to_uri_path
 from sqlalchemy import func
 
 _READ = "read"
 _PROXY = "mlflow-artifacts:/"
-_find: Any = SqlAlchemyStore.get_model_version_download_uri
-
-
-def install() -> None:
-    """Tell clients where files are, and not in which run: they might not be let in to the run."""
-    SqlAlchemyStore.get_model_version_download_uri = _find_files
 
 
 def install_with_login() -> None:
@@ -52,33 +42,6 @@ def install_with_login() -> None:
 
     server._authorize_flask_artifact_proxy = flask
     server._authorize_fastapi_artifact_proxy = fastapi
-
-
-def _find_files(store: SqlAlchemyStore, name: str, version: str) -> str:
-    """Return where a version's files are: for `runs:/<run>/<path>`, where that is."""
-    uri = str(_find(store, name, version))
-    if not RunsArtifactRepository.is_runs_uri(uri):
-        return uri
-    run_id, path = RunsArtifactRepository.parse_runs_uri(uri)
-    tracking = handlers._get_tracking_store()
-    run = tracking.get_run(run_id).info
-    first, *rest = (path or "").split("/", 1)
-    # As MLflow's client does: a model that was logged with the run wins over the run's own files.
-    for model in _models_of(tracking, run.experiment_id, run_id):
-        if model.name == first:
-            return append_to_uri_path(model.artifact_location, *rest)
-    return append_to_uri_path(run.artifact_uri, *([path] if path else []))
-
-
-def _models_of(tracking: Any, experiment_id: str, run_id: str) -> Iterator[LoggedModel]:
-    token = None
-    while True:
-        found = tracking.search_logged_models(
-            [experiment_id], filter_string=f"source_run_id = '{run_id}'", page_token=token
-        )
-        yield from found
-        if not (token := found.token):
-            return
 
 
 def _carried(server: Any, username: str, path: str | None) -> bool:

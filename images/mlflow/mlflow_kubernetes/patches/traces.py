@@ -1,36 +1,27 @@
-"""A trace stays in its first experiment, and no user adds spans to a run of another user.
+"""Spans that arrive by OpenTelemetry: no user adds spans to a run of another user.
 
-When a client sends a trace or spans with an id that exists, MLflow moves the existing trace to the
-experiment that the client names, whoever owns the first experiment. Spans that arrive by
-OpenTelemetry may also name a run, and MLflow does not check the sender's permission for that run.
-
-MLflow answers "Permission denied" when a client sends the name of an experiment in the place of its
-id. The answer here says what is wrong, and what is accepted.
+Spans may name a run, and MLflow does not check the sender's permission for that run. MLflow answers
+"Permission denied" when a client sends the name of an experiment in the place of its id. The answer
+here says what is wrong, and what is accepted.
 """
 
 import asyncio
 import importlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import Depends, HTTPException
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from mlflow.server import otel_api
-from mlflow.store.tracking.dbmodels.models import SqlTraceInfo
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from starlette.requests import Request
 
 _RUN = "x-mlflow-run-id"
 _EXPERIMENT = "x-mlflow-experiment-id"
-_start_trace: Any = SqlAlchemyStore.start_trace
-_log_spans: Any = SqlAlchemyStore.log_spans
 
 
 def install() -> None:
-    """Refuse a trace that is in another experiment, and an experiment's name in its id's place."""
-    SqlAlchemyStore.start_trace = _start_where_it_is
-    SqlAlchemyStore.log_spans = _log_where_it_is
+    """Refuse spans that do not name their experiment by its id."""
     # FastAPI reads the router when MLflow makes its application, which is later.
     router = otel_api.otel_router
     router.routes.clear()
@@ -84,36 +75,3 @@ def _no_id(experiment: str | None) -> str | None:
 def _may_update(server: Any, username: str, run: str) -> bool:
     found = server._run_requirement(run, "update")
     return found is not None and bool(server.authorize(username, *found))
-
-
-def _start_where_it_is(store: SqlAlchemyStore, trace_info: Any) -> Any:
-    _refuse_others(store, trace_info.experiment_id, [trace_info.trace_id])
-    return _start_trace(store, trace_info)
-
-
-def _log_where_it_is(
-    store: SqlAlchemyStore, location: str, spans: list[Any], tracking_uri: str | None = None
-) -> Any:
-    _refuse_others(store, location, {span.trace_id for span in spans})
-    try:
-        return _log_spans(store, location, spans, tracking_uri)
-    except Exception:
-        store.get_experiment(location)  # raises that there is none, where that is the reason
-        raise
-
-
-def _refuse_others(store: SqlAlchemyStore, experiment: str, traces: Iterable[str]) -> None:
-    named = int(experiment) if str(experiment).isdecimal() else -1  # which there never is
-    with store.ManagedSessionMaker(read_only=True) as session:
-        other = (
-            session.query(SqlTraceInfo.request_id)
-            .filter(SqlTraceInfo.request_id.in_(traces))
-            .filter(SqlTraceInfo.experiment_id != named)
-            .first()
-        )
-    if other:
-        message = (
-            f"Trace {other[0]} is in another experiment, and stays there; accepted: a trace of "
-            "this experiment, or an id that no trace has"
-        )
-        raise MlflowException(message, error_code=PERMISSION_DENIED)

@@ -1,8 +1,9 @@
-"""Webhooks whose secret cannot be read: listed like the others, and not delivered.
+"""A webhook whose secret cannot be decrypted is listed like the others, and is not delivered.
 
-A secret is encrypted with the server's key. A server of a release before the key was generated had
-one of its own in each process, and a database that was moved comes from a server with another key.
-MLflow answers 500 to whoever lists webhooks, because of one such secret.
+MLflow encrypts the secrets of webhooks with the server's key. Secrets in the database can have
+another key: servers of a release before the key was generated used one key in each process, and a
+database that was moved has the key of its former server. Because of one such secret, MLflow answers
+500 to every list of webhooks.
 """
 
 from typing import Any

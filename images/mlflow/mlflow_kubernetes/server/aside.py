@@ -1,8 +1,8 @@
-"""What may wait for a database does so in a thread of its own, never in the worker's event loop.
+"""Requests that may wait for a database run in threads, never in the worker's event loop.
 
-MLflow's native routes (OpenTelemetry, the AI gateway, jobs, MCP servers) are coroutines that ask
-the database as they go: while it does not answer, the worker would answer nobody, its probes
-included.
+MLflow's native routes (OpenTelemetry, the AI gateway, jobs, MCP servers) are coroutines that call
+the database directly. While the database does not answer, the worker would answer no request, the
+probes included.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""The server below a path of its host name, such as `/mlflow`, which a proxy in front leaves in.
+"""The server below a path of its host name, such as `/mlflow`, which a proxy does not remove.
 
-`mlflow server --static-prefix` would move everything there, and take it away from where pods and
-probes ask; and artifacts would pass through /tmp. Here every path is right with the prefix and
-without it. MLflow's pages ask for all they need relatively.
+`mlflow server --static-prefix` would move every path below the prefix, so that pods and probes
+would have to know the prefix, and artifacts would pass through /tmp. Here the server accepts every
+path with the prefix and without it. MLflow's pages use relative addresses.
 """
 
 import os
@@ -10,7 +10,7 @@ import os
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_VARIABLE = "PUBLIC_PATH"
+from mlflow_kubernetes import contract
 
 
 class Below:
@@ -18,7 +18,7 @@ class Below:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._prefix = os.environ.get(_VARIABLE, "")
+        self._prefix = os.environ.get(contract.PUBLIC_PATH, "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""

@@ -1,4 +1,4 @@
-"""Requests as they were meant, before MLflow sees them: HEAD, and the names of artifacts."""
+"""Requests are corrected before MLflow sees them: HEAD, and the names of artifacts."""
 
 from mlflow.exceptions import MlflowException
 from starlette.types import ASGIApp, Receive, Scope, Send

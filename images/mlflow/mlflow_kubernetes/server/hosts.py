@@ -1,8 +1,8 @@
-"""Under which names and addresses the server answers, against DNS rebinding.
+"""The names and addresses under which the server answers, against DNS rebinding.
 
-MLflow compares a Host header with patterns of letters, in which `10.*` is also the name
-`10.evil.example`, which its owner can point here. Here a network is a network: an address belongs
-to it, and a name never does.
+MLflow compares a Host header with patterns of letters. The pattern `10.*` matches the name
+`10.evil.example` as well, and the owner of that name can point it at this server. Here an address
+is compared with networks, and a name with names.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""HEAD and OPTIONS, for which MLflow has no rights: it refuses them to everybody but an admin.
+"""HEAD and OPTIONS, for which MLflow has no permissions: it refuses both to all but admins.
 
-HEAD is GET (RFC 9110, 9.3.2) for all that comes after corrected.py; the server sends no content for
-it. OPTIONS is answered from the routes (patches/bridge.py).
+HEAD is handled as GET (RFC 9110, 9.3.2) by everything behind corrected.py, and uvicorn sends no
+content for HEAD. OPTIONS is answered from the routes (patches/bridge.py).
 """
 
 from starlette.types import Scope

@@ -1,7 +1,7 @@
-"""`/health` and `/health/ready`: what the kubelet asks, answered by nothing that can hang.
+"""`/health` and `/health/ready`, which the kubelet asks, in code that cannot hang.
 
-MLflow's own `/health` never looks at the databases, and what does asks for a password, which a
-probe would carry in the pod's description, for all to read who may list pods.
+MLflow's own `/health` never asks the databases. Every other path that asks them needs a password,
+and a password in a probe could be read by everybody who may list pods.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mlflow_kubernetes import contract
 from mlflow_kubernetes.login import basic_auth
 from mlflow_kubernetes.support import database, database_timeouts
 from mlflow_kubernetes.support.environment import required
@@ -67,9 +68,9 @@ class Databases:
     """
 
     def __init__(self) -> None:
-        tables = {database.URI: "experiments"}
+        tables = {contract.BACKEND_STORE_URI: "experiments"}
         if basic_auth.configured():
-            tables[basic_auth.URI] = "users"
+            tables[contract.AUTH_DATABASE_URI] = "users"
         self._tables: Mapping[Engine, str] = {
             sqlalchemy.create_engine(required(variable), poolclass=NullPool): table
             for variable, table in tables.items()

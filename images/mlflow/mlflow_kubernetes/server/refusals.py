@@ -1,8 +1,8 @@
 """Refusals that say what is accepted, where MLflow's own answer does not.
 
-MLflow answers a missing permission with two words, whatever was asked, and a source that
-`MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX` excludes without the sources that are left.
-Both follow from how this product sets MLflow up (login/basic_auth.py,
+MLflow answers a missing permission with two words, whatever the request was. It refuses a source
+that `MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX` excludes without naming the accepted
+sources. Both refusals follow from settings of this product (login/basic_auth.py,
 components/tracking_server.py).
 """
 

@@ -6,13 +6,12 @@ import tempfile
 
 import certifi
 
-CA = "MLFLOW_KUBERNETES_EGRESS_CA"
-"""Names a file with certificates, as PEM."""
+from mlflow_kubernetes import contract
 
 
 def install() -> None:
-    """Have this process, and those that it starts or becomes, trust the certificates in `CA`."""
-    if not (added := os.environ.get(CA)):
+    """Have this process and its later programs trust the certificates of EGRESS_CA."""
+    if not (added := os.environ.get(contract.EGRESS_CA)):
         return
     descriptor, path = tempfile.mkstemp(prefix="mlflow-ca-", suffix=".pem")
     with os.fdopen(descriptor, "wb") as bundle:

@@ -16,41 +16,12 @@ import psycopg2  # noqa: F401 (before the fork: MLflow would import it in each w
 import uvicorn
 from sqlalchemy import orm
 
+from mlflow_kubernetes import stores
 from mlflow_kubernetes.login import basic_auth
-from mlflow_kubernetes.patches import (
-    artifact_names,
-    bad_input,
-    bridge,
-    downloads,
-    egress,
-    hosts,
-    locations,
-    login,
-    memory,
-    model_files,
-    traces,
-    uploads,
-    webhooks,
-)
+from mlflow_kubernetes.patches import registry
 from mlflow_kubernetes.server.supervise import SOCKET
-from mlflow_kubernetes.support import database_timeouts
+from mlflow_kubernetes.support.environment import fail
 
-_PATCHES = (
-    memory,
-    artifact_names,
-    downloads,
-    uploads,
-    bridge,
-    database_timeouts,
-    locations,
-    bad_input,
-    traces,
-    model_files,
-    egress,
-    webhooks,
-    hosts,
-)
-_PATCHES_OF_LOGIN = (login, traces, model_files)
 # MLflow imports these modules when a request first needs them. Two threads that import at the same
 # time can wait for each other for ever: one for a module, one for the lock of MLflow's import hooks
 # (mlflow/utils/import_hooks). Imported here, the modules take 7 MiB, which the workers share.
@@ -88,25 +59,25 @@ class Workers:
         os.execv(program[0], [*program, ",".join(workers), *sys.argv[1:]])  # noqa: S606 (no shell)
 
 
-def _listen(config: uvicorn.Config) -> socket.socket:
-    """Return the socket that is shared with the workers that run, or a new one."""
-    if SOCKET in os.environ:
-        return socket.socket(fileno=int(os.environ[SOCKET]))
-    return _bind(config)
-
-
-_bind: Any = uvicorn.Config.bind_socket
+def _shared_socket() -> socket.socket | None:
+    """Return the socket of the workers that run already, or None for the first ones."""
+    return socket.socket(fileno=int(os.environ[SOCKET])) if SOCKET in os.environ else None
 
 
 def main() -> None:
     """Take the arguments of uvicorn's own command."""
-    for patch in _PATCHES:
-        patch.install()
+    if problem := registry.check(login=basic_auth.configured()):
+        fail(problem)
+    # A patch whose target is missing cannot even be imported.
+    from mlflow_kubernetes.patches import installation  # noqa: PLC0415
+
+    installation.install()
     for module in (sys.argv[-1].partition(":")[0], *_LATE):
         importlib.import_module(module)
+    if problem := stores.problem():
+        fail(problem)
     if basic_auth.configured():
-        for patch in _PATCHES_OF_LOGIN:
-            patch.install_with_login()
+        installation.install_with_login()
     orm.configure_mappers()
     # A collection would write to all that was imported, and each worker would get its own copy.
     gc.collect()
@@ -114,7 +85,8 @@ def main() -> None:
     # By name: the package has a function called main in the module's place.
     command: Any = importlib.import_module("uvicorn.main")
     command.Multiprocess = Workers
-    uvicorn.Config.bind_socket = _listen  # type: ignore[method-assign]
+    bind: Any = uvicorn.Config.bind_socket
+    uvicorn.Config.bind_socket = lambda config: _shared_socket() or bind(config)  # type: ignore[method-assign]
     arguments = [*sys.argv[1:-1], "--factory", "mlflow_kubernetes.server.application:create"]
     command.main(arguments, prog_name="uvicorn")
 

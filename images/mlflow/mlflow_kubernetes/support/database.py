@@ -1,4 +1,4 @@
-"""The database as the jobs of this package meet it: its address, waiting for it, its own words."""
+"""The database in the programs of this package: its address, waiting for it, its messages."""
 
 import sqlalchemy
 from sqlalchemy.engine import Engine
@@ -7,8 +7,6 @@ from sqlalchemy.pool import NullPool
 
 from mlflow_kubernetes.support.environment import fail, one_line, required, wait
 
-URI = "MLFLOW_BACKEND_STORE_URI"
-"""Names the address of the database in which runs are kept."""
 # A server that says one of these is up, and will say it again.
 _FINAL = (
     *("password authentication failed", "no pg_hba.conf entry", "permission denied"),

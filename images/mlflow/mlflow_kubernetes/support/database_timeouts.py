@@ -1,7 +1,7 @@
 """Time limits for databases that do not answer, in every process that installs them.
 
-MLflow sets none: a statement waits for ever for a lock, for a server that was stopped, or for a
-peer that was cut off without a reset, and holds one of the worker's threads as long.
+MLflow sets no limit: a statement waits for ever for a lock, for a server that was stopped, or for a
+peer that was cut off without a reset. One of the worker's threads waits as long.
 """
 
 import select

@@ -1,4 +1,4 @@
-"""What the jobs of this package read from their environment, and how they end."""
+"""How the programs of this package read their environment, wait for servers, and end."""
 
 import os
 import sys
@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 from typing import NoReturn
+
+from mlflow_kubernetes import contract
 
 _BEYOND_SECONDS = 5
 
@@ -20,12 +22,12 @@ def required(name: str) -> str:
 
 def secrets_read() -> str:
     """Return the Secrets that the environment comes from; one of them may not exist."""
-    return f"Secret {os.environ.get('SECRETS_READ', 'of the job')}"
+    return f"Secret {os.environ.get(contract.SECRETS_READ, 'of the job')}"
 
 
 def timeout() -> float:
     """Return for how many seconds the job waits for its server."""
-    value = os.environ.get("TIMEOUT_SECONDS", "120")
+    value = os.environ.get(contract.TIMEOUT_SECONDS, "120")
     if not value.isascii() or not value.isdigit() or value == "0":
         fail(f"TIMEOUT_SECONDS is {value!r}: expected a whole number of seconds, 1 or more")
     return float(value)

@@ -27,18 +27,22 @@ class Schema(NamedTuple):
     """The rows that migrations and servers make by themselves, as a condition by table."""
 
 
-RUNS = Schema(
-    version_table="alembic_version",
-    config=utils._get_alembic_config,
-    make=utils._initialize_tables,
-    upgrade=utils._upgrade_db,
-    tables=Base.metadata.tables.keys() | InitialBase.metadata.tables.keys() | {"alembic_version"},
-    no_data={
-        "alembic_version": "true",
-        "experiments": "(experiment_id = 0 AND name = 'Default')",
-        "workspaces": "name = 'default'",
-    },
-)
+def runs() -> Schema:
+    """Return the schema of experiments, runs and models."""
+    return Schema(
+        version_table="alembic_version",
+        config=utils._get_alembic_config,
+        make=utils._initialize_tables,
+        upgrade=utils._upgrade_db,
+        tables=Base.metadata.tables.keys()
+        | InitialBase.metadata.tables.keys()
+        | {"alembic_version"},
+        no_data={
+            "alembic_version": "true",
+            "experiments": "(experiment_id = 0 AND name = 'Default')",
+            "workspaces": "name = 'default'",
+        },
+    )
 
 
 def users() -> Schema:
