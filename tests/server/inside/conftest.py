@@ -16,10 +16,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import mlflow_kubernetes
 import pytest
 
 PASSWORDS = {name: secrets.token_hex(16) for name in ("admin", "alice", "bob")}
 _KEY = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+# The package is installed where MLflow is, and MLflow would use its stores.
+_WITHOUT_PLUGINS = """
+import importlib.metadata as metadata
+
+every = metadata.entry_points
+
+
+def entry_points(**which):
+    found = every(**which)
+    return metadata.EntryPoints(x for x in found if not x.value.startswith("mlflow_kubernetes"))
+
+
+metadata.entry_points = entry_points
+"""
 
 
 class Server:
@@ -62,8 +78,12 @@ class Server:
             if self.login:
                 self._make_users()
             module = ["mlflow_kubernetes.serve"]
+            # As in the image: the supervisor runs without the folder of installed packages.
+            self._environment["PYTHONPATH"] = str(Path(mlflow_kubernetes.__file__).parents[1])
         else:
             module = ["mlflow", "server"]
+            (self._folder / "sitecustomize.py").write_text(_WITHOUT_PLUGINS)
+            self._environment["PYTHONPATH"] = str(self._folder)
             if self.login:
                 config = self._folder / "auth.ini"
                 config.write_text(
@@ -74,7 +94,9 @@ class Server:
                     f"admin_password = {PASSWORDS['admin']}\n"
                 )
                 self._environment["MLFLOW_AUTH_CONFIG_PATH"] = str(config)
-        options = ["--host=127.0.0.1", f"--port={self.port}", "--workers=1"]
+        # Several, for one is served without a supervisor.
+        workers = 2 if self._ours else 1
+        options = ["--host=127.0.0.1", f"--port={self.port}", f"--workers={workers}"]
         options += ["--app-name=basic-auth"] if self.login else []
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.model_registry.dbmodels.models import EncryptedString
 from mlflow.utils import validation
 from mlflow.webhooks import delivery
+from mlflow_kubernetes import contract
 from mlflow_kubernetes.patches import egress, memory, webhooks
 from sqlalchemy.dialects import sqlite
 from uvicorn.protocols.http import h11_impl
@@ -67,7 +68,7 @@ def test_a_private_address_that_is_open_may_be_called(monkeypatch: pytest.Monkey
         (egress.webhook_ssrf._SSRFProtectedHTTPSConnection, "_new_conn"),
     )
     with restored(*parts):
-        monkeypatch.setenv(egress.WAYS, json.dumps(["10.0.0.0/8"]))
+        monkeypatch.setenv(contract.EGRESS, json.dumps(["10.0.0.0/8"]))
         egress.install()
         validation._validate_hostname_resolves_to_public_ips(PRIVATE, "URL")
         with pytest.raises(MlflowException, match=r"no setting of mlflow:egress opens a way to it"):
