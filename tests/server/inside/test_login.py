@@ -65,15 +65,16 @@ def test_readers_of_a_model_read_its_files(
         for name in ("model/file", "other"):
             assert server.ask("PUT", f"{ARTIFACTS}/{folder}/{name}", b"x", "alice")[0] == 200
         source = {"source": f"{run['artifact_uri']}/model", "run_id": run["run_id"]}
+        grant = {"resource_type": "registered_model", "resource_id": "shared"}
         for path, asked in (
-            ("registered-models/create", {"name": "shared"}),
-            ("model-versions/create", {"name": "shared", **source}),
+            ("2.0/mlflow/registered-models/create", {"name": "shared"}),
+            ("2.0/mlflow/model-versions/create", {"name": "shared", **source}),
             (
-                "registered-models/permissions/create",
-                {"name": "shared", "username": "bob", "permission": "READ"},
+                "3.0/mlflow/users/permissions/grant",
+                {"username": "bob", "permission": "READ", **grant},
             ),
         ):
-            status, said = server.ask("POST", f"/api/2.0/mlflow/{path}", asked, "alice")
+            status, said = server.ask("POST", f"/api/{path}", asked, "alice")
             assert status == 200, (path, said)
         names = ("model/file", "other")
         return [server.ask("GET", f"{ARTIFACTS}/{folder}/{name}", None, "bob")[0] for name in names]

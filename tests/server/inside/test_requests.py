@@ -28,7 +28,7 @@ def test_a_name_is_not_taken_for_an_address(ours: Server, mlflow: Server) -> Non
 
 
 def test_bad_input_is_refused_as_such(ours: Server, mlflow: Server) -> None:
-    asked = {"experiment_id": "a name"}
+    asked = {"experiment_id": "9" * 30}
     assert mlflow.ask("POST", "/api/2.0/mlflow/runs/create", asked)[0] == 500
     status, said = ours.ask("POST", "/api/2.0/mlflow/runs/create", asked)
     assert (status, said["error_code"]) == (400, "INVALID_PARAMETER_VALUE")

@@ -78,6 +78,14 @@ def test_the_workspace_reaches_hdfs_by_the_servers_own_code_and_has_no_more_of_i
     assert sorted(re.findall(r"^!(mlflow/.*\.py)$", ignored, re.M)) == files
 
 
+def test_every_folder_of_the_servers_package_is_let_into_its_build() -> None:
+    """By its name: Docker skips a folder that only a wildcard names."""
+    package = SERVER / "mlflow_kubernetes"
+    folders = {file.parent.relative_to(SERVER).as_posix() for file in package.rglob("*.py")}
+    ignored = (SERVER / ".dockerignore").read_text()
+    assert set(re.findall(r"^!(mlflow_kubernetes.*)/\*\.py$", ignored, re.M)) == folders
+
+
 def _file(module: str) -> Path:
     path = SERVER / module.replace(".", "/")
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
