@@ -59,7 +59,7 @@ test-long: $(DEV) ## Run the tests that take too long for `make test`
 	@$(RUN) commands.test -m long tests
 
 # The targets test-unit and test-long are more specific, so that make prefers them.
-test-%: $(DEV) ## Run one folder of tests: test-e2e, -hdfs, -lab, -library, -plugins, -rendered, -scan; MARK=store picks some
+test-%: $(DEV) ## Run one folder of tests: test-e2e, -hdfs, -lab, -library, -plugins, -rendered, -scan, -server; MARK=store picks some
 	@$(RUN) commands.test $(if $(MARK),-m "$(MARK) and not long") tests/$*
 
 .PHONY: reference

@@ -14,7 +14,7 @@ from ._kubernetes.retention import RetentionArgs, generated_password
 from ._kubernetes.uris import fingerprint
 
 ADMIN = "admin"
-"""The user who may do anything (images/mlflow/mlflow_kubernetes/auth.py)."""
+"""The user who may do anything (images/mlflow/mlflow_kubernetes/login/basic_auth.py)."""
 
 
 class Login:

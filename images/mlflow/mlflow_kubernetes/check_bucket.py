@@ -1,6 +1,7 @@
-"""Say whether MLflow can keep artifacts in a bucket that somebody else runs.
+"""Check whether MLflow can keep artifacts in a bucket that exists already.
 
-Does there, on one object of its own, what the server does with artifacts, and removes it again.
+The check does with one object of its own what the server does with artifacts, and removes the
+object again.
 """
 
 import os
@@ -22,15 +23,23 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from mlflow_kubernetes._environment import fail, limit, one_line, required, secrets_read, wait
+from mlflow_kubernetes import contract
+from mlflow_kubernetes.support.environment import (
+    fail,
+    limit,
+    one_line,
+    required,
+    secrets_read,
+    wait,
+)
 
 _CONTENT = b"left by a check of mlflow_kubernetes; safe to remove"
 
 
 def main() -> None:
     """Wait for the store, then try the bucket."""
-    destination = urlsplit(required("MLFLOW_ARTIFACTS_DESTINATION"))
-    endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL")
+    destination = urlsplit(required(contract.ARTIFACTS_DESTINATION))
+    endpoint = os.environ.get(contract.S3_ENDPOINT_URL)
     where = f"bucket {destination.netloc} at {endpoint or 'Amazon S3'}"
     name = f".mlflow-kubernetes-check-{secrets.token_hex(4)}"
     key = f"{destination.path}/{name}".lstrip("/")
@@ -41,7 +50,7 @@ def main() -> None:
 
 def _client(endpoint: str | None) -> Any:
     """Return a client as MLflow makes it, but for its patience."""
-    style = os.environ.get("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "auto")
+    style = os.environ.get(contract.S3_ADDRESSING_STYLE, "auto")
     return boto3.client(
         "s3",
         endpoint_url=endpoint,

@@ -1,6 +1,6 @@
-"""Say whether MLflow can live in a database that somebody else runs, before anything relies on it.
+"""Check whether MLflow can use a database that exists already, before anything relies on it.
 
-Tries there what migrations and servers do, on tables of its own, and takes all of it back.
+The check does with tables of its own what migrations and servers do, and takes all of it back.
 """
 
 import os
@@ -10,8 +10,9 @@ from contextlib import suppress
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from mlflow_kubernetes import _database, auth
-from mlflow_kubernetes._environment import fail, limit, required
+from mlflow_kubernetes import contract
+from mlflow_kubernetes.support import database
+from mlflow_kubernetes.support.environment import fail, limit, required
 
 # Nobody else's table has this name, and no statement holds anything that somebody typed.
 _TABLE = f"mlflow_kubernetes_check_{secrets.token_hex(4)}"
@@ -45,30 +46,31 @@ _CONNECTIONS = {"postgresql": "SHOW max_connections", "mysql": "SELECT @@max_con
 
 def main() -> None:
     """Wait for the databases of runs and, if there is one, of users; try each of them."""
-    _try(_database.engine(_database.URI))
-    if os.environ.get("AUTHENTICATION"):
-        _try(_database.engine(auth.URI))
+    _try(database.engine(contract.BACKEND_STORE_URI))
+    if os.environ.get(contract.AUTHENTICATION):
+        _try(database.engine(contract.AUTH_DATABASE_URI))
 
 
 def _try(engine: Engine) -> None:
-    where = _database.place(engine)
+    where = database.place(engine)
     kind = engine.dialect.name
     if kind not in _CONNECTIONS:
         fail(f"{where} is {kind}: expected {' or '.join(_CONNECTIONS)}")
-    if authority := os.environ.get("DATABASE_CA"):
+    if authority := os.environ.get(contract.DATABASE_CA):
         _refuse_unverified(engine, where, authority)
     alarm = limit(where)
-    _database.wait_for(engine)
+    database.wait_for(engine)
     try:
         with engine.connect() as connection:
             said = connection.exec_driver_sql(_CONNECTIONS[kind]).scalar_one()
-            if int(required("CONNECTIONS")) > int(said):
-                fail(f"{where} allows {said} connections, not {required('CONNECTIONS')}")
+            wanted = required(contract.CONNECTIONS)
+            if int(wanted) > int(said):
+                fail(f"{where} allows {said} connections, not {wanted}")
             steps = {**_STEPS, **(_MYSQL_STEPS if kind == "mysql" else {}), **_UNDO}
             for action, statement in steps.items():
                 _do(connection, where, action, statement)
     except SQLAlchemyError as error:
-        fail(f"{where} fails: {_database.reason(error)}")
+        fail(f"{where} fails: {database.reason(error)}")
     alarm.cancel()
     print(f"{where}: MLflow may make, use and drop tables there")
 
@@ -97,7 +99,7 @@ def _do(connection: Connection, where: str, action: str, statement: str) -> None
         connection.rollback()
         with suppress(SQLAlchemyError):
             connection.exec_driver_sql(f"DROP TABLE IF EXISTS {_OTHER}, {_TABLE}")
-        fail(f"{where} does not let MLflow's user {action}: {_database.reason(error)}")
+        fail(f"{where} does not let MLflow's user {action}: {database.reason(error)}")
 
 
 if __name__ == "__main__":

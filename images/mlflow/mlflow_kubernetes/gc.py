@@ -27,8 +27,10 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.time import get_current_time_millis
 from sqlalchemy.exc import SQLAlchemyError
 
-from mlflow_kubernetes import _database
-from mlflow_kubernetes._environment import fail, one_line, required
+from mlflow_kubernetes import contract
+from mlflow_kubernetes.patches import registry
+from mlflow_kubernetes.support import database
+from mlflow_kubernetes.support.environment import fail, one_line, required
 
 _PROXIED = re.compile(r"mlflow-artifacts:|https?://.*?/mlflow-artifacts/artifacts")
 _AGE = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
@@ -228,7 +230,7 @@ def seconds(age: str) -> float:
 
 
 def _reason(error: Exception) -> str:
-    return _database.reason(error) if isinstance(error, SQLAlchemyError) else one_line(error)
+    return database.reason(error) if isinstance(error, SQLAlchemyError) else one_line(error)
 
 
 def _named(names: Iterable[str], deleted: Collection[_Experiment]) -> list[_Experiment]:
@@ -245,8 +247,9 @@ def _named(names: Iterable[str], deleted: Collection[_Experiment]) -> list[_Expe
 
 
 def _collect(latest: int, names: Collection[str]) -> _Collector:
-    destination = required("MLFLOW_ARTIFACTS_DESTINATION")
-    collector = _Collector(SqlAlchemyStore(required(_database.URI), destination), destination)
+    destination = required(contract.ARTIFACTS_DESTINATION)
+    store = SqlAlchemyStore(required(contract.BACKEND_STORE_URI), destination)
+    collector = _Collector(store, destination)
     chosen = collector.deleted_experiments(latest)
     if names:
         chosen = _named(names, chosen)
@@ -267,7 +270,9 @@ def main() -> None:
         latest = get_current_time_millis() - int(seconds(arguments.older_than) * 1000)
     except ValueError:
         fail(f"--older-than {arguments.older_than}: expected an age such as 30d, 12h or 1d12h")
-    _database.wait_for(_database.engine(_database.URI))
+    if problem := registry.check(["gc"]):
+        fail(problem)
+    database.wait_for(database.engine(contract.BACKEND_STORE_URI))
     try:
         collector = _collect(latest, arguments.experiment)
     except (MlflowException, SQLAlchemyError) as error:

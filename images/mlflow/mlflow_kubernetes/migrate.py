@@ -1,9 +1,9 @@
-"""Bring the databases' tables to what this MLflow expects, before any server starts.
+"""Bring the tables of the databases to what this MLflow expects, before any server starts.
 
-Does what `mlflow db upgrade` does, on an address that never shows in a list of processes.
-The servers themselves migrate only an empty database, and two of them doing so at once fail.
-Where people have to log in, it does the same for the database of users, and makes those of the
-stack.
+The program does what `mlflow db upgrade` does, but the address of the database never shows in a
+list of processes. Servers migrate only an empty database by themselves, and two servers that do so
+at once fail. If the server has a login, the program migrates the database of users as well, and
+makes the stack's own users.
 """
 
 import json
@@ -21,10 +21,12 @@ from alembic.util import CommandError
 from sqlalchemy.engine import CursorResult, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from mlflow_kubernetes import _database, _schemas, auth
-from mlflow_kubernetes._database import reason
-from mlflow_kubernetes._environment import fail
-from mlflow_kubernetes._schemas import Schema
+from mlflow_kubernetes import contract
+from mlflow_kubernetes.patches import registry
+from mlflow_kubernetes.support import database, schemas
+from mlflow_kubernetes.support.database import reason
+from mlflow_kubernetes.support.environment import fail
+from mlflow_kubernetes.support.schemas import Schema
 
 _LOCK = {
     "postgresql": "SELECT pg_advisory_lock(hashtext('mlflow_kubernetes.migrate'))",
@@ -36,17 +38,19 @@ def main() -> None:
     """Wait for each database, then migrate it."""
     # Their readers are MLflow's developers, and the log of a Job is for its user.
     warnings.simplefilter("ignore")
-    _bring_up_to_date(_database.engine(_database.URI), _schemas.RUNS)
-    if passwords := os.environ.get("USERS"):
-        _bring_up_to_date(_database.engine(auth.URI), _schemas.users())
+    if problem := registry.check(["support.schemas"], login=contract.USERS in os.environ):
+        fail(problem)
+    _bring_up_to_date(database.engine(contract.BACKEND_STORE_URI), schemas.runs())
+    if passwords := os.environ.get(contract.USERS):
+        _bring_up_to_date(database.engine(contract.AUTH_DATABASE_URI), schemas.users())
         from mlflow_kubernetes import users  # noqa: PLC0415 (seconds, and all of a server)
 
         users.make(json.loads(passwords))
 
 
 def _bring_up_to_date(engine: Engine, schema: Schema) -> None:
-    where = _database.place(engine)
-    _database.wait_for(engine)
+    where = database.place(engine)
+    database.wait_for(engine)
     try:
         with _alone(engine):
             before, after = _migrate(engine, where, schema)

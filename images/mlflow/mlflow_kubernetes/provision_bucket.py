@@ -1,6 +1,6 @@
-"""Make the artifact bucket in MinIO, and a key that reaches this bucket and nothing else.
+"""Make the artifact bucket in MinIO, and a key for this bucket alone.
 
-All of it can be done again: a second run changes nothing, or repairs what is missing.
+A second run changes nothing, or repairs what is missing.
 """
 
 import io
@@ -14,23 +14,24 @@ from minio.error import InvalidResponseError, MinioAdminException, S3Error, Serv
 from urllib3 import PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError
 
-from mlflow_kubernetes._environment import fail, one_line, required, wait
+from mlflow_kubernetes import contract
+from mlflow_kubernetes.support.environment import fail, one_line, required, wait
 
 _PROBE = ".mlflow-kubernetes-probe"
 
 
 def main() -> None:
     """Provision as soon as the server answers."""
-    endpoint = required("MLFLOW_S3_ENDPOINT_URL")
+    endpoint = required(contract.S3_ENDPOINT_URL)
     if not endpoint.startswith(("http://", "https://")):
         fail(f"MLFLOW_S3_ENDPOINT_URL is {endpoint!r}: expected http://<host> or https://<host>")
     # What MLflow itself reads: s3://<bucket>.
-    destination = required("MLFLOW_ARTIFACTS_DESTINATION")
+    destination = required(contract.ARTIFACTS_DESTINATION)
     bucket = urlsplit(destination).netloc
     if not destination.startswith("s3://") or not bucket:
         fail(f"MLFLOW_ARTIFACTS_DESTINATION is {destination!r}: expected s3://<bucket>")
-    root = StaticProvider(required("MINIO_ROOT_USER"), required("MINIO_ROOT_PASSWORD"))
-    limited = StaticProvider(required("AWS_ACCESS_KEY_ID"), required("AWS_SECRET_ACCESS_KEY"))
+    root = StaticProvider(required(contract.MINIO_USER), required(contract.MINIO_PASSWORD))
+    limited = StaticProvider(required(contract.S3_KEY), required(contract.S3_SECRET))
     wait(f"bucket {bucket} at {endpoint}", lambda: _problem(endpoint, bucket, root, limited))
     print(f"bucket {bucket} at {endpoint}: there, and its key reads and writes it")
 

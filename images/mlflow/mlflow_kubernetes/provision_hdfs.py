@@ -1,6 +1,6 @@
-"""Make the artifacts' folder in HDFS, where that is ours to do, and prove that its user may use it.
+"""Make the artifacts' folder in HDFS, if the stack owns the HDFS, and prove that it can be used.
 
-All of it can be done again: a second run changes nothing, or repairs what is missing.
+A second run changes nothing, or repairs what is missing.
 """
 
 import io
@@ -11,25 +11,26 @@ from hdfs_native import Client
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE, ErrorCode
 
-from mlflow_kubernetes._environment import fail, required, wait
-from mlflow_kubernetes.hdfs import SETTINGS, HdfsArtifactRepository, told
+from mlflow_kubernetes import contract
+from mlflow_kubernetes.artifacts.hdfs import SETTINGS, HdfsArtifactRepository, told
+from mlflow_kubernetes.support.environment import fail, required, wait
 
 _PROBE = ".mlflow-kubernetes-probe"
 
 
 def main() -> None:
     """Provision as soon as the NameNode answers, and is out of safe mode."""
-    root = required("MLFLOW_ARTIFACTS_DESTINATION")
-    user = required("HADOOP_USER_NAME")
+    root = required(contract.ARTIFACTS_DESTINATION)
+    user = required(contract.HADOOP_USER)
     folder = urlsplit(root).path
     if not root.startswith(("hdfs://", "viewfs://")) or not folder.strip("/"):
         fail(f"MLFLOW_ARTIFACTS_DESTINATION is {root!r}: expected hdfs://<host>:<port>/<folder>")
-    if superuser := os.environ.get("HDFS_SUPERUSER"):
+    if superuser := os.environ.get(contract.HDFS_SUPERUSER):
         # The only way to say who one is; a client reads it when it connects.
-        os.environ["HADOOP_USER_NAME"] = superuser
+        os.environ[contract.HADOOP_USER] = superuser
         client = Client(root.removesuffix(folder), SETTINGS)
         wait(root, lambda: _made(client, folder, user))
-        os.environ["HADOOP_USER_NAME"] = user
+        os.environ[contract.HADOOP_USER] = user
     wait(root, lambda: _proved(HdfsArtifactRepository(root), root, user))
     print(f"{root}: there, and {user} reads and writes it")
 

@@ -25,11 +25,12 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: E402
 from mlflow.utils.server_cli_utils import resolve_default_artifact_root  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
-from mlflow_kubernetes import _database, auth, patience  # noqa: E402
-from mlflow_kubernetes._environment import fail, one_line, required  # noqa: E402
+from mlflow_kubernetes import contract  # noqa: E402
+from mlflow_kubernetes.support import database, database_timeouts  # noqa: E402
+from mlflow_kubernetes.support.environment import fail, one_line, required  # noqa: E402
 
 # Whose passwords the stack keeps, and gives to clients by itself.
-_STACKS_OWN = (auth.ADMIN, "workspace")
+_STACKS_OWN = (contract.ADMIN, contract.WORKSPACE)
 _LETTERS = string.ascii_letters + string.digits
 _MANAGE = "MANAGE"
 
@@ -39,15 +40,15 @@ def make(passwords: Mapping[str, str]) -> None:
 
     Each other user gets an experiment of their own.
     """
-    store.init_db(required(auth.URI))
+    store.init_db(required(contract.AUTH_DATABASE_URI))
     for name, password in passwords.items():
         if not store.has_user(name):
-            store.create_user(name, password, is_admin=name == auth.ADMIN)
+            store.create_user(name, password, is_admin=name == contract.ADMIN)
             print(f"user {name} made", flush=True)
         elif not store.authenticate_user(name, password):
             store.update_user(name, password=password)
             print(f"user {name} has the stack's password again", flush=True)
-        if name == auth.ADMIN:
+        if name == contract.ADMIN:
             store.update_user(name, is_admin=True)
         elif (experiment := own_experiment(name)) != name:
             # The environment of the user's clients says otherwise (components/_login.py).
@@ -66,10 +67,8 @@ def own_experiment(user: str) -> str:
     where that experiment is deleted or somebody else's. A user who was removed and made again does
     not get the former user's experiment, for MLflow removes permissions with their user.
     """
-    root = resolve_default_artifact_root(
-        True, os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT", ""), ""
-    )
-    tracking = SqlAlchemyStore(required(_database.URI), root)
+    root = resolve_default_artifact_root(True, os.environ.get(contract.ARTIFACT_ROOT, ""), "")
+    tracking = SqlAlchemyStore(required(contract.BACKEND_STORE_URI), root)
     managed = {
         one.experiment_id
         for one in store.list_experiment_permissions(user)
@@ -108,18 +107,18 @@ def main() -> None:
         fail(f"user {name} is the stack's own; expected a name other than {', '.join(_STACKS_OWN)}")
     password = "".join(secrets.choice(_LETTERS) for _ in range(24))
     # MLflow would ask for more than a minute, and log each time.
-    for variable in (auth.URI, _database.URI):
-        _database.ask(_database.engine(variable))
-    patience.install()
+    for variable in (contract.AUTH_DATABASE_URI, contract.BACKEND_STORE_URI):
+        database.ask(database.engine(variable))
+    database_timeouts.install()
     try:
-        store.init_db(required(auth.URI))
+        store.init_db(required(contract.AUTH_DATABASE_URI))
         if known := store.has_user(name):
             store.update_user(name, password=password)
         else:
             store.create_user(name, password)
         experiment = own_experiment(name)
     except SQLAlchemyError as error:
-        fail(f"a database of the server fails: {_database.reason(error)}")
+        fail(f"a database of the server fails: {database.reason(error)}")
     except MlflowException as error:
         fail(one_line(error.message))
     print(f"user {name} {'has a new password' if known else 'made'}", file=sys.stderr)

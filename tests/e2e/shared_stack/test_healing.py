@@ -59,7 +59,9 @@ def test_a_worker_that_dies_is_replaced_and_the_other_one_serves(stack: Stack) -
     def workers() -> set[int]:
         found = pod_processes.visible_of_pod(stack.kubectl.pod("mlflow"))
         return {
-            one for one in found if "mlflow_kubernetes.workers" in pod_processes.command_line(one)
+            one
+            for one in found
+            if "mlflow_kubernetes.server.workers" in pod_processes.command_line(one)
         }
 
     pod = stack.kubectl.pod("mlflow")

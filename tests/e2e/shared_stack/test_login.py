@@ -18,7 +18,7 @@ from tests.e2e.support.users import add_user
 
 pytestmark = pytest.mark.login
 
-# With another worker a password that was changed is good for so long (images/mlflow, auth.py).
+# With another worker a password that was changed is good for so long (login/basic_auth.py).
 CACHE_SECONDS = 30
 NOTHING = {
     "find": "nothing",

@@ -9,7 +9,7 @@ import mlflow  # noqa: F401 (it imports the repository, which cannot be imported
 import pytest
 from cluster import Hdfs
 from hdfs_native import Client
-from mlflow_kubernetes.hdfs import HdfsArtifactRepository
+from mlflow_kubernetes.artifacts.hdfs import HdfsArtifactRepository
 
 
 @pytest.fixture(scope="session")

@@ -117,7 +117,7 @@ def run(center: Center, keytab: Path, hdfs: Hdfs, code: str) -> str:
 _USE = """
 import io
 from mlflow.exceptions import MlflowException
-from mlflow_kubernetes.hdfs import HdfsArtifactRepository
+from mlflow_kubernetes.artifacts.hdfs import HdfsArtifactRepository
 repository = HdfsArtifactRepository("{url}/artifacts")
 try:
     repository.log_artifact_from_stream(io.BytesIO(b"secured"), "file")

@@ -15,8 +15,8 @@ import pytest
 from cluster import Hdfs, wait_until
 from conftest import Look
 from mlflow.exceptions import MlflowException
-from mlflow_kubernetes import hdfs as module
-from mlflow_kubernetes.hdfs import UNFINISHED, HdfsArtifactRepository
+from mlflow_kubernetes.artifacts import hdfs as module
+from mlflow_kubernetes.artifacts.hdfs import UNFINISHED, HdfsArtifactRepository
 
 # What a file can be called in a run, and what URLs, globs and shells would trip over.
 NAMES = ["two words", "ünï-çødé 模型", "100%", "%20", "a#b", "a?b&c=d", 'it\'s "q"', "*", "[x]{y}"]
@@ -320,7 +320,7 @@ def test_an_upload_that_is_killed_shows_nothing(
     put(repository, "old", b"old")
     code = f"""
 import mlflow, sys
-from mlflow_kubernetes.hdfs import HdfsArtifactRepository
+from mlflow_kubernetes.artifacts.hdfs import HdfsArtifactRepository
 class Slow:
     def read(self, size):
         print("asked", flush=True)
@@ -376,7 +376,7 @@ def test_a_user_without_rights_is_told_so(
         f"""
 import io
 from mlflow.exceptions import MlflowException
-from mlflow_kubernetes.hdfs import HdfsArtifactRepository
+from mlflow_kubernetes.artifacts.hdfs import HdfsArtifactRepository
 try:
     HdfsArtifactRepository({repository.artifact_uri!r}).{call}
 except MlflowException as error:
@@ -526,7 +526,7 @@ def test_memory_does_not_grow_with_the_size(
     """A gibibyte takes no more than 64 MiB, in a process of its own."""
     code = f"""
 import asyncio, os
-from mlflow_kubernetes.hdfs import HdfsArtifactRepository
+from mlflow_kubernetes.artifacts.hdfs import HdfsArtifactRepository
 repository = HdfsArtifactRepository({repository.artifact_uri!r})
 block = os.urandom(65536)
 async def chunks(count):

@@ -20,7 +20,7 @@ from cluster import Hdfs, wait_until
 from conftest import Look
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from mlflow_kubernetes.hdfs import HdfsArtifactRepository
+from mlflow_kubernetes.artifacts.hdfs import HdfsArtifactRepository
 
 SIZE = 256 * 1024 * 1024
 _BLOCK = os.urandom(1024 * 1024)

@@ -9,7 +9,7 @@ from components.tracking_server import allowed_hosts
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "images" / "mlflow"))
 
-from mlflow_kubernetes._allowed import Allowed
+from mlflow_kubernetes.server.allowed_hosts import Allowed
 
 PRIVATE = ["10.1.22.255", "172.16.0.1", "172.31.0.255", "192.168.49.2", "127.0.0.1"]
 PRIVATE += ["[::1]", "[fd12::3]", "[::ffff:10.1.2.3]"]

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "images" / "mlflow"))
 
-from mlflow_kubernetes import _environment as environment
+from mlflow_kubernetes.support import environment
 
 
 def failure(capsys: pytest.CaptureFixture[str]) -> str:
@@ -82,12 +82,12 @@ def test_waiting_too_long_ends_the_job_with_the_last_reason(
 
 def test_a_server_that_never_answers_ends_the_job_in_one_line() -> None:
     script = (
-        "import mlflow_kubernetes._environment as e, time;"
+        "import mlflow_kubernetes.support.environment as e, time;"
         "e._BEYOND_SECONDS = 0; e.limit('it'); time.sleep(60)"
     )
     answer = subprocess.run(
         [sys.executable, "-c", script],
-        env={"PYTHONPATH": str(Path(environment.__file__).parents[1]), "TIMEOUT_SECONDS": "1"},
+        env={"PYTHONPATH": str(Path(environment.__file__).parents[2]), "TIMEOUT_SECONDS": "1"},
         capture_output=True,
         text=True,
         timeout=30,

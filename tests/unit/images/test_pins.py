@@ -59,21 +59,37 @@ def test_the_workspace_reaches_hdfs_by_the_servers_own_code_and_has_no_more_of_i
     ours = registered(CLIENT)
     shared = {scheme: registered(SERVER)[scheme] for scheme in ("hdfs", "viewfs")}
     # What only a client sends.
-    own = {"mlflow-artifacts": "mlflow_kubernetes.checked:CheckedArtifactsRepository"}
+    own = {"mlflow-artifacts": "mlflow_kubernetes.artifacts.checked:CheckedArtifactsRepository"}
     assert ours == shared | own
-    package = SERVER / "mlflow_kubernetes"
-    named = {place.partition(":")[0].rpartition(".")[2] for place in ours.values()}
-    needed, seen = {"__init__"} | named, set[str]()
+    named = {place.partition(":")[0] for place in ours.values()}
+    needed, seen = set(named), set[str]()
     while unseen := needed - seen:
         seen |= unseen
         for module in unseen:
-            text = (package / f"{module}.py").read_text()
-            needed |= set(re.findall(r"^from mlflow_kubernetes\.(\w+) import", text, re.M))
+            text = _file(module).read_text()
+            needed |= set(re.findall(r"^from (mlflow_kubernetes[\w.]*) import", text, re.M))
+            # A package is imported before its modules.
+            needed |= {
+                ".".join(module.split(".")[:depth]) for depth in range(1, module.count(".") + 1)
+            }
+    files = sorted(f"mlflow/{_file(module).relative_to(SERVER)}" for module in needed)
     dockerfile = (CLIENT / "Dockerfile").read_text()
-    copied = re.findall(r"\bmlflow/mlflow_kubernetes/(\w+)\.py", dockerfile)
-    assert sorted(copied) == sorted(needed)
+    assert sorted(re.findall(r"\bmlflow/mlflow_kubernetes/\S+\.py", dockerfile)) == files
     ignored = (CLONE / "images" / ".dockerignore").read_text()
-    assert sorted(re.findall(r"^!mlflow/.*/(\w+)\.py$", ignored, re.M)) == sorted(needed)
+    assert sorted(re.findall(r"^!(mlflow/.*\.py)$", ignored, re.M)) == files
+
+
+def test_every_folder_of_the_servers_package_is_let_into_its_build() -> None:
+    """By its name: Docker skips a folder that only a wildcard names."""
+    package = SERVER / "mlflow_kubernetes"
+    folders = {file.parent.relative_to(SERVER).as_posix() for file in package.rglob("*.py")}
+    ignored = (SERVER / ".dockerignore").read_text()
+    assert set(re.findall(r"^!(mlflow_kubernetes.*)/\*\.py$", ignored, re.M)) == folders
+
+
+def _file(module: str) -> Path:
+    path = SERVER / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def test_the_client_outside_and_the_one_in_the_workspace_are_the_same() -> None:

@@ -9,17 +9,18 @@ from pathlib import Path
 (server,) = [
     process
     for process in Path("/proc").glob("[0-9]*")
-    if b"mlflow_kubernetes.supervise" in (process / "cmdline").read_bytes()
+    if b"mlflow_kubernetes.server.supervise" in (process / "cmdline").read_bytes()
 ]
 variables = (server / "environ").read_text().split("\0")
 os.environ |= dict(one.split("=", 1) for one in variables if one)
 
 from mlflow.server import app as flask  # noqa: E402
 from mlflow.server.auth import create_app  # noqa: E402
-from mlflow_kubernetes import auth, downloads, probes  # noqa: E402
+from mlflow_kubernetes.patches import downloads, login  # noqa: E402
+from mlflow_kubernetes.server import probes  # noqa: E402
 
 downloads.install()
-auth.close()
+login.install_with_login()
 routes: dict[str, set[str]] = {}
 native = create_app()
 found = [

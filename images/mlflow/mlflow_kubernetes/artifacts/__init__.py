@@ -1,0 +1,1 @@
+"""Artifact stores, and artifacts that pass through the server in pieces."""

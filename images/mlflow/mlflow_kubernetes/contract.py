@@ -1,0 +1,59 @@
+"""Names that this package and the components share: what a pod of the server's image is given.
+
+The components cannot import this package, nor the reverse. tests/unit/images/test_contract.py
+compares both sides with this file.
+"""
+
+PROGRAMS = frozenset(
+    {
+        "check_bucket",
+        "check_database",
+        "gc",
+        "migrate",
+        "provision_bucket",
+        "provision_hdfs",
+        "serve",
+        "users",
+    }
+)
+"""The modules that a pod, or an operator in a pod, runs as `python -m mlflow_kubernetes.<name>`."""
+ADMIN = "admin"
+"""The user who may do anything."""
+WORKSPACE = "workspace"
+"""The user of the client workspace."""
+
+# Variables of this package.
+AUTHENTICATION = "AUTHENTICATION"
+"""Is set if the server has a login, so that the database of users is checked as well."""
+AUTH_DATABASE_URI = "MLFLOW_AUTH_DATABASE_URI"
+"""The address of the database of users, for which MLflow has no variable."""
+CONNECTIONS = "CONNECTIONS"
+"""The number of connections that a database has to allow."""
+DATABASE_CA = "DATABASE_CA"
+"""The path of a file with the certificates that a database's own has to be signed by."""
+EGRESS = "MLFLOW_KUBERNETES_EGRESS"
+"""What the network lets out: a JSON list of networks, names of namespaces, and `internet`."""
+EGRESS_CA = "MLFLOW_KUBERNETES_EGRESS_CA"
+"""The path of a file with certificates that outgoing calls trust beside the public ones, as PEM."""
+HDFS_SUPERUSER = "HDFS_SUPERUSER"
+"""The user who makes the artifacts' folder in HDFS; without it, the folder has to exist."""
+PUBLIC_PATH = "PUBLIC_PATH"
+"""The path below which a proxy serves MLflow, such as `/mlflow`."""
+SECRETS_READ = "SECRETS_READ"
+"""The names of the Secrets that a Job reads, for its messages."""
+TIMEOUT_SECONDS = "TIMEOUT_SECONDS"
+"""How long a Job waits for the server that it needs."""
+USERS = "USERS"
+"""The stack's own users with their passwords, as a JSON object."""
+
+# Variables of MLflow, MinIO and Hadoop that this package reads as well.
+ARTIFACTS_DESTINATION = "MLFLOW_ARTIFACTS_DESTINATION"
+ARTIFACT_ROOT = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
+BACKEND_STORE_URI = "MLFLOW_BACKEND_STORE_URI"
+HADOOP_USER = "HADOOP_USER_NAME"
+MINIO_PASSWORD = "MINIO_ROOT_PASSWORD"  # noqa: S105 (a name)
+MINIO_USER = "MINIO_ROOT_USER"
+S3_ADDRESSING_STYLE = "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"
+S3_ENDPOINT_URL = "MLFLOW_S3_ENDPOINT_URL"
+S3_KEY = "AWS_ACCESS_KEY_ID"
+S3_SECRET = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 (a name)

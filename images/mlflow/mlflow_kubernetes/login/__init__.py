@@ -1,0 +1,1 @@
+"""Who may use the server: MLflow's basic-auth, and the check of names and passwords."""

@@ -1,0 +1,1 @@
+"""Every part of MLflow, and of the libraries below it, that this package replaces."""

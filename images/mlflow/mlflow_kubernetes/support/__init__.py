@@ -1,0 +1,1 @@
+"""What all programs of this package share: environment, database, schemas."""

@@ -1,0 +1,75 @@
+"""How the programs of this package read their environment, wait for servers, and end."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+from mlflow_kubernetes import contract
+
+_BEYOND_SECONDS = 5
+
+
+def required(name: str) -> str:
+    """Return a variable that the job cannot do without."""
+    value = os.environ.get(name, "")
+    if not value:
+        fail(f"{name} is not set: there is no such key in {secrets_read()}")
+    return value
+
+
+def secrets_read() -> str:
+    """Return the Secrets that the environment comes from; one of them may not exist."""
+    return f"Secret {os.environ.get(contract.SECRETS_READ, 'of the job')}"
+
+
+def timeout() -> float:
+    """Return for how many seconds the job waits for its server."""
+    value = os.environ.get(contract.TIMEOUT_SECONDS, "120")
+    if not value.isascii() or not value.isdigit() or value == "0":
+        fail(f"TIMEOUT_SECONDS is {value!r}: expected a whole number of seconds, 1 or more")
+    return float(value)
+
+
+def wait(what: str, problem: Callable[[], str | None]) -> None:
+    """Ask until there is no problem left, and end the job when that takes too long."""
+    seconds = timeout()
+    deadline = time.monotonic() + seconds
+    told = None
+    while reason := problem():
+        if time.monotonic() > deadline:
+            fail(f"{what} did not answer within {seconds:.0f} s: {reason}")
+        if reason != told:
+            print(f"waiting for {what}: {reason}", flush=True)
+            told = reason
+        time.sleep(1)
+
+
+def limit(what: str) -> threading.Timer:
+    """End the job when a server takes its connection and then never answers: not all drivers do.
+
+    What is returned can be cancelled.
+    """
+    seconds = timeout() + _BEYOND_SECONDS
+
+    def late() -> None:
+        print(f"error: {what} did not answer within {seconds:.0f} s", file=sys.stderr, flush=True)
+        os._exit(1)  # the driver sits in the main thread, and may not be in Python
+
+    timer = threading.Timer(seconds, late)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def one_line(error: object) -> str:
+    """Fold a message of several lines into one."""
+    return " ".join(str(error).split())
+
+
+def fail(message: str) -> NoReturn:
+    """End the job with one line."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    raise SystemExit(1)

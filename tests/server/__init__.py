@@ -1,0 +1,1 @@
+"""The server package on a real MLflow, in seconds."""

@@ -1,0 +1,3 @@
+"""The tests inside run where MLflow is installed, by test_server.py."""
+
+collect_ignore = ["inside"]

@@ -1,0 +1,63 @@
+"""How the server starts, and that it does not start where a part of MLflow is another."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import Server
+
+
+def command_line(process: int) -> str:
+    return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+def test_no_process_keeps_mlflow_but_the_workers(ours: Server, mlflow: Server) -> None:
+    assert ours.process
+    assert mlflow.process
+    assert "mlflow_kubernetes.server.supervise" in command_line(ours.process.pid)
+    assert "-m mlflow server" in command_line(mlflow.process.pid)
+
+
+def test_readiness_asks_the_database(ours: Server, mlflow: Server) -> None:
+    assert ours.ask("GET", "/health/ready") == (200, "OK")
+    assert mlflow.ask("GET", "/health/ready")[0] == 404
+
+
+def test_a_changed_part_of_mlflow_stops_the_server_with_one_line() -> None:
+    program = (
+        "from mlflow.server import handlers\n"
+        "handlers._validate_storage_location_uri = lambda value, field_name: value\n"
+        "del handlers._send_artifact\n"
+        "from mlflow_kubernetes.server import workers\n"
+        "workers.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "mlflow.server:app"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("error: this image's patches were made for ")
+    assert (
+        "mlflow.server.handlers:_send_artifact is missing, "
+        "mlflow.server.handlers:_validate_storage_location_uri."
+    ) in line
+    assert line.endswith("or follow docs/upgrading-mlflow.md")
+
+
+def test_the_server_does_not_go_on_with_mlflows_own_stores() -> None:
+    program = (
+        "from mlflow_kubernetes import stores\n"
+        "assert stores.problem() is None\n"
+        "from mlflow.tracking import registry\n"
+        "registry.get_entry_points = lambda group: []\n"
+        "print(stores.problem())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.startswith("MLflow opens mysql by mlflow.server.handlers.")
