@@ -9,7 +9,7 @@ from tests.e2e import places
 from tests.e2e.programs import run
 from tests.e2e.stack import Stack
 
-_ADD_USER = block("README.md, Who gets in, 1")
+_ADD_USER = block("README.md, Log in and add users, 1")
 
 
 class Reader:

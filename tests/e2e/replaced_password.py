@@ -5,8 +5,8 @@ from tests.e2e.programs import run
 from tests.e2e.stack import Stack
 
 _TELL = {
-    "postgres": block("docs/troubleshooting.md, Troubleshooting, 1"),
-    "mysql": block("docs/troubleshooting.md, Troubleshooting, 2"),
+    "postgres": block("docs/troubleshooting.md, Replace a password, 1"),
+    "mysql": block("docs/troubleshooting.md, Replace a password, 2"),
 }
 
 

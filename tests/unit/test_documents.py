@@ -1,10 +1,12 @@
-"""The documents' blocks: each is run by a test or left out for a reason, and settings are accepted.
+"""The documents: every block is run or left out for a reason, every link and folder exists.
 
 tests/e2e/test_3_documents.py and test_d_workspace.py run the blocks that take a stack.
 """
 
 import re
 import shlex
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,10 @@ ASKED = {
     "s3Ca": CERTIFICATE,
     "egressCa": CERTIFICATE,
 }
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("[!.]*/**/*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+# Folders that `make` and the tests create beside those of the repository.
+GENERATED = ("__pycache__", "build", "dist", "results")
 SET = re.compile(r"^pulumi config set (?:--secret )?mlflow:(\w+) ?(.*?)--stack minikube", re.M)
 
 
@@ -43,3 +49,51 @@ def test_settings_of_the_documents_are_accepted(name: str) -> None:
     chosen = {key: value[0] if value else ASKED[key] for key, value in found.items()}
     secret = re.findall(r"--secret mlflow:(\w+)", block(name))
     run_stack(*secret, **chosen)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_relative_link_and_anchor_resolves(document: Path) -> None:
+    broken = []
+    for link in LINK.findall(_without_code(document.read_text())):
+        path, _, anchor = link.partition("#")
+        if re.match(r"[a-z]+:", path):
+            continue  # a page of the internet
+        target = (document.parent / path).resolve() if path else document
+        if not target.exists() or (anchor and anchor not in _anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_the_architecture_names_every_folder_and_no_other() -> None:
+    table = (ROOT / "docs/architecture.md").read_text().partition("## What is in each folder")[2]
+    rows = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", table.partition("\n## ")[0], re.M)
+    named = [path.rstrip("/") for row in rows for path in re.findall("`([^`]+)`", row)]
+    missing = [path for path in named if not (ROOT / path).exists()]
+    assert missing == [], "docs/architecture.md names what does not exist"
+    folders = [
+        entry.name
+        for entry in ROOT.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".") and entry.name not in GENERATED
+    ]
+    unnamed = [name for name in folders if not any(path.split("/")[0] == name for path in named)]
+    assert unnamed == [], "docs/architecture.md has no row for a folder"
+
+
+def _without_code(text: str) -> str:
+    """Return a document without its blocks and without code within a line."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S))
+
+
+def _anchors(document: Path) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a document.
+
+    Source: https://docs.github.com/en/get-started/writing-on-github (section links).
+    """
+    text = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.M | re.S)
+    seen: Counter[str] = Counter()
+    anchors = set()
+    for heading in re.findall(r"^#+ +(.+?) *$", text, re.M):
+        anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        anchors.add(f"{anchor}-{seen[anchor]}" if seen[anchor] else anchor)
+        seen[anchor] += 1
+    return anchors
