@@ -17,10 +17,10 @@ RUN = {
     "README.md, Work in the cluster, 1": "tests/e2e/test_d_workspace.py",
     "README.md, Change a setting, 1": "tests/unit/test_documents.py",
     "docs/settings.md, An autoscaler, 1": "tests/unit/test_documents.py",
-    "docs/settings.md, Room for what is new, 1": "tests/unit/test_documents.py",
-    "docs/settings.md, A database that somebody else runs, 1": "tests/unit/test_documents.py",
-    "docs/settings.md, A bucket that somebody else runs, 1": "tests/unit/test_documents.py",
-    "docs/settings.md, An HDFS that somebody else runs, 1": "tests/unit/test_documents.py",
+    "docs/settings.md, Remove deleted data for good, 1": "tests/unit/test_documents.py",
+    "docs/settings.md, An existing database, 1": "tests/unit/test_documents.py",
+    "docs/settings.md, An existing bucket, 1": "tests/unit/test_documents.py",
+    "docs/settings.md, An existing HDFS, 1": "tests/unit/test_documents.py",
     "docs/settings.md, HTTPS, 1": "tests/unit/test_documents.py",
     "docs/settings.md, A Gateway instead of Ingresses, 1": "tests/unit/test_documents.py",
     "docs/settings.md, Webhooks, model providers and proxies, 1": "tests/unit/test_documents.py",
@@ -44,7 +44,7 @@ NOT_RUN = {
     "docs/upgrading.md, Upgrade this project, 1": "changes the clone",
     "lab/README.md, The lab, 1": "the lab that it starts is where the tests run",
     "docs/ingress.md, Traefik in the place of ingress-nginx, 1": "arguments, which the lab's has",
-    "docs/settings.md, A database that somebody else runs, 2": "takes the block above it",
+    "docs/settings.md, An existing database, 2": "takes the block above it",
     "docs/moving-data.md, 1. A second stack, 1": "a second stack by `make up`: minutes",
 }
 """Why no test runs a block, by the block's name."""
