@@ -10,11 +10,11 @@ ROOT = Path(__file__).parents[1]
 _FENCE = "```"
 
 RUN = {
-    "README.md, Point a client at it, 1": "tests/e2e/test_3_documents.py",
-    "README.md, Point a client at it, 2": "tests/e2e/test_3_documents.py",
-    "README.md, Log in and add users, 1": "tests/e2e/readers.py",
-    "README.md, Traces from any OpenTelemetry exporter, 1": "tests/e2e/exporters.py",
-    "README.md, Work in the cluster, 1": "tests/e2e/test_d_workspace.py",
+    "README.md, Point a client at it, 1": "tests/e2e/shared_stack/test_documents.py",
+    "README.md, Point a client at it, 2": "tests/e2e/shared_stack/test_documents.py",
+    "README.md, Log in and add users, 1": "tests/e2e/support/document_reader.py",
+    "README.md, Traces from any OpenTelemetry exporter, 1": "tests/e2e/support/otlp_exporter.py",
+    "README.md, Work in the cluster, 1": "tests/e2e/own_stack/test_workspace.py",
     "README.md, Change a setting, 1": "tests/unit/test_documents.py",
     "docs/settings.md, An autoscaler, 1": "tests/unit/test_documents.py",
     "docs/settings.md, Remove deleted data for good, 1": "tests/unit/test_documents.py",
@@ -25,19 +25,19 @@ RUN = {
     "docs/settings.md, A Gateway instead of Ingresses, 1": "tests/unit/test_documents.py",
     "docs/settings.md, Webhooks, model providers and proxies, 1": "tests/unit/test_documents.py",
     "docs/settings.md, Webhooks, model providers and proxies, 2": "tests/unit/test_documents.py",
-    "docs/users.md, Give a user access, 1": "tests/e2e/test_3_documents.py",
-    "docs/moving-data.md, 2. The database, 1": "tests/e2e/test_f_moving_data.py",
-    "docs/moving-data.md, 3. The artifacts, 1": "tests/e2e/test_f_moving_data.py",
-    "docs/moving-data.md, 3. The artifacts, 2": "tests/e2e/test_f_moving_data.py",
-    "docs/troubleshooting.md, Replace a password, 1": "tests/e2e/replaced_password.py",
-    "docs/troubleshooting.md, Replace a password, 2": "tests/e2e/replaced_password.py",
+    "docs/users.md, Give a user access, 1": "tests/e2e/shared_stack/test_documents.py",
+    "docs/moving-data.md, 2. The database, 1": "tests/e2e/own_stack/test_moving_data.py",
+    "docs/moving-data.md, 3. The artifacts, 1": "tests/e2e/own_stack/test_moving_data.py",
+    "docs/moving-data.md, 3. The artifacts, 2": "tests/e2e/own_stack/test_moving_data.py",
+    "docs/troubleshooting.md, Replace a password, 1": "tests/e2e/support/database_password.py",
+    "docs/troubleshooting.md, Replace a password, 2": "tests/e2e/support/database_password.py",
 }
 """The file of the test that runs a block, by the block's name."""
 NOT_RUN = {
     "README.md, MLflow tracking on Kubernetes, 1": "a drawing",
     "README.md, Deploy, 1": "`make test` cannot run itself; its fixtures are `make up`'s own",
     "README.md, Work in the cluster, 2": "there is no Docker daemon; the lab builds that file",
-    "README.md, By hand, on minikube, 1": "its Pulumi commands are those of tests/e2e/stack.py",
+    "README.md, By hand, on minikube, 1": "its Pulumi commands are those of harness/stack.py",
     "docs/architecture.md, The code, 1": "a drawing",
     "docs/architecture.md, Who talks to whom, 1": "a drawing",
     "docs/architecture.md, Passwords and keys, 1": "a drawing",
