@@ -12,7 +12,7 @@ from tests.e2e.support.document_reader import Reader
 
 CLIENT_ENV = block("README.md, Point a client at it, 1")
 CLIENT = block("README.md, Point a client at it, 2")
-GRANT = block("docs/users.md, Let somebody in, 1")
+GRANT = block("docs/users.md, Give a user access, 1")
 LAST_RUN = "python harness/client_scripts/last_run.py"
 
 

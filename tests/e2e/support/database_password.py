@@ -5,8 +5,8 @@ from harness.stack import Stack
 from tests.documents import block
 
 _TELL = {
-    "postgres": block("docs/troubleshooting.md, Troubleshooting, 1"),
-    "mysql": block("docs/troubleshooting.md, Troubleshooting, 2"),
+    "postgres": block("docs/troubleshooting.md, Replace a password, 1"),
+    "mysql": block("docs/troubleshooting.md, Replace a password, 2"),
 }
 
 

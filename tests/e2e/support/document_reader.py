@@ -9,7 +9,7 @@ from harness.programs import run
 from harness.stack import Stack
 from tests.documents import block
 
-_ADD_USER = block("README.md, Who gets in, 1")
+_ADD_USER = block("README.md, Log in and add users, 1")
 
 
 class Reader:
