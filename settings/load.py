@@ -92,31 +92,30 @@ class Given:
             if key.startswith(prefix)
         }
         encrypted = {key.removeprefix(prefix) for key in self.encrypted}
-        lines = [unknown(key) for key in sorted(own.keys() - SETTINGS.keys())]
-        defaults = {key: as_text(setting.default) for key, setting in SETTINGS.items()}
-        known = {key: own.get(key, default) for key, default in defaults.items()}
+        texts = {key: own.get(key, as_text(one.default)) for key, one in SETTINGS.items()}
         cluster = {key: self.texts[key] for key in _CLUSTER if key in self.texts}
+        origin = Origin(self.project, encrypted)
+        lines = [unknown(key) for key in sorted(own.keys() - SETTINGS.keys())]
         try:
-            settings = Settings.model_validate(
-                known | cluster, context=Origin(self.project, encrypted)
-            )
+            settings = Settings.model_validate(texts | cluster, context=origin)
         except ValidationError as error:
             accepted = _accepted(error)
             lines += [
-                refused(key, known[key], accepted[key], encrypted=key in encrypted)
+                refused(key, texts[key], accepted[key], encrypted=key in encrypted)
                 for key in SETTINGS
                 if key in accepted
             ]
+            raise _error(self.project, lines) from None
+
+        def refuse(key: str, accepted: str) -> str:
+            value = getattr(settings, SETTINGS[key].attribute)
+            text = shown(key, "" if value is None else value, encrypted=key in encrypted)
+            return f"{key}: {text}; accepted: {accepted}"
+
         if not lines and not self.unreadable:
-
-            def refuse(key: str, accepted: str) -> str:
-                value = getattr(settings, SETTINGS[key].attribute)
-                text = shown(key, "" if value is None else value, encrypted=key in encrypted)
-                return f"{key}: {text}; accepted: {accepted}"
-
             lines += contradictions(settings, refuse)
         if lines:
-            raise SettingsError("\n".join(prefix + line for line in lines))
+            raise _error(self.project, lines)
         return settings
 
 
@@ -139,6 +138,10 @@ def as_text(value: object) -> str:
     # YAML has dates too; the engine takes them as texts.
     structured = isinstance(value, bool | int | float | list | dict)
     return json.dumps(value, default=str) if structured else str(value)
+
+
+def _error(project: str, lines: list[str]) -> SettingsError:
+    return SettingsError("\n".join(f"{project}:{line}" for line in lines))
 
 
 def _secure(value: object) -> bool:

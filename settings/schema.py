@@ -67,7 +67,7 @@ class Setting:
             return {"true": True, "false": False}.get(text, text)
         if self.type is int:
             return int(text) if re.fullmatch(r"0|-?[1-9][0-9]{0,8}", text) else text
-        if self.type in (list, dict):
+        if self.type is list or self.type is dict:
             try:
                 value: object = json.loads(text, object_pairs_hook=_unique)
                 # JSON can name half of a surrogate pair, which pydantic cannot read.
