@@ -132,12 +132,14 @@ def load() -> Settings:
 
 
 def as_text(value: object) -> str:
-    """Return a value of YAML as the engine hands it over."""
+    """Return a value of YAML as the engine hands it over: a text, or JSON without blanks."""
     if value is None:
         return ""
     # YAML has dates too; the engine takes them as texts.
     structured = isinstance(value, bool | int | float | list | dict)
-    return json.dumps(value, default=str) if structured else str(value)
+    if not structured:
+        return str(value)
+    return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
 
 
 def _error(project: str, lines: list[str]) -> SettingsError:
