@@ -480,7 +480,7 @@ class Images(Group):
 class Cluster(Group):
     """Settings of Pulumi's Kubernetes provider that the program reads"""
 
-    context: Annotated[str, Kind("a context")] | None = Field(
+    context: Annotated[str, Kind("a context", longest=values.LONGEST_FILE)] | None = Field(
         None,
         alias="kubernetes:context",
         description="Context of the kubeconfig; None means the current context.",
