@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pulumi
 
-from settings import ArtifactStoreKind, BackendStoreKind, Settings
+from settings import SETTINGS, ArtifactStoreKind, BackendStoreKind, Settings
 from settings.values import mebibytes
 
 _GUIDE = "docs/moving-data.md"
@@ -17,12 +17,10 @@ Version = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class _Reader:
-    """A server with a volume, and the rule for the versions that can read the volume's data."""
+class Versions:
+    """The rule for the versions of a server that can read a volume's data."""
 
-    setting: str
-    """Name of the setting with the server's image."""
-    version: re.Pattern[str]
+    pattern: re.Pattern[str]
     """Matches the version in a tag, with one group for each number."""
     reads: Callable[[Version, Version], bool]
     """Returns whether the second version can read the volume of the first version."""
@@ -33,38 +31,66 @@ class _Reader:
     ignores the volume."""
 
 
-_READERS = {
-    # Each major version has a data format of its own.
-    "postgres-server": _Reader(
-        "postgresImage",
-        re.compile(r"(?:.*pg-?|\D*)(\d+)"),
-        lambda held, new: held == new,
-        "a release of PostgreSQL {0}, whose data is on the volume",
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A StatefulSet whose volumes hold data, and the settings by which data can be lost."""
+
+    storage: str | None = None
+    """Name of the setting with the size of each volume; None: the size is fixed."""
+    count: str | None = None
+    """Name of the setting with the number of pods; None: there is one pod."""
+    image: str | None = None
+    """Name of the setting with the image; None: every image leaves the data as it is."""
+    versions: Versions | None = None
+    """Which images can read the volume, if there is a setting with the image."""
+
+
+SERVERS = {
+    "postgres-server": Server(
+        storage="databaseStorage",
+        image="postgresImage",
+        # Each major version has a data format of its own.
+        versions=Versions(
+            re.compile(r"(?:.*pg-?|\D*)(\d+)"),
+            lambda held, new: held == new,
+            "a release of PostgreSQL {0}, whose data is on the volume",
+        ),
     ),
-    # MySQL downgrades within a series alone, and upgrades by one major version at most.
-    # https://dev.mysql.com/doc/refman/9.7/en/downgrading.html, .../upgrade-paths.html
-    "mysql-server": _Reader(
-        "mysqlImage",
-        re.compile(r"\D*(\d+)\.(\d+)"),
-        lambda held, new: held <= new and new[0] <= held[0] + 1,
-        "MySQL {0}.{1} or newer, one major more at most, for its data is on the volume",
+    "mysql-server": Server(
+        storage="databaseStorage",
+        image="mysqlImage",
+        # MySQL downgrades within a series alone, and upgrades by one major version at most.
+        # https://dev.mysql.com/doc/refman/9.7/en/downgrading.html, .../upgrade-paths.html
+        versions=Versions(
+            re.compile(r"\D*(\d+)\.(\d+)"),
+            lambda held, new: held <= new and new[0] <= held[0] + 1,
+            "MySQL {0}.{1} or newer, one major more at most, for its data is on the volume",
+        ),
     ),
-    # The versions of MinIO are dates.
-    "minio-server": _Reader(
-        "minioImage",
-        re.compile(r".*?(20\d\d)[-.]?(\d\d?)[-.]?(\d\d?)|\D*(\d+)\.?(\d+)?\.?(\d+)?"),
-        lambda held, new: held <= new,
-        "a release of {all} or newer, whose data is on the volume",
-        same_name=True,
+    "minio-server": Server(
+        storage="artifactStorage",
+        image="minioImage",
+        # The versions of MinIO are dates.
+        versions=Versions(
+            re.compile(r".*?(20\d\d)[-.]?(\d\d?)[-.]?(\d\d?)|\D*(\d+)\.?(\d+)?\.?(\d+)?"),
+            lambda held, new: held <= new,
+            "a release of {all} or newer, whose data is on the volume",
+            same_name=True,
+        ),
     ),
-    "hdfs-namenode-server": _Reader(
-        "hdfsImage",
-        re.compile(r"\D*(\d+)\.(\d+)"),
-        lambda held, new: held <= new and held[0] == new[0],
-        "Hadoop {0}.{1} or a newer one of {0}, for its data is on the volumes",
+    "hdfs-namenode-server": Server(
+        image="hdfsImage",
+        versions=Versions(
+            re.compile(r"\D*(\d+)\.(\d+)"),
+            lambda held, new: held <= new and held[0] == new[0],
+            "Hadoop {0}.{1} or a newer one of {0}, for its data is on the volumes",
+        ),
     ),
+    "hdfs-datanode-server": Server(storage="artifactStorage", count="hdfsDataNodes"),
+    "workspace-server": Server(storage="workspaceStorage"),
 }
-"""The servers by the name of their StatefulSet."""
+"""Every StatefulSet with volumes, by its name in Pulumi's state; a test compares these names with
+the StatefulSets of each variant."""
 
 
 def refuse_data_loss(settings: Settings) -> None:
@@ -135,39 +161,38 @@ def _losses(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:
         held = [kind for kind in kinds if any(key.endswith(f" {kind}") for key in kept)]
         if held and chosen not in held:
             yield f"{key}: {chosen!r}; accepted: {held[0]!r}, which holds this stack's data"
-    volumes = {
-        "postgres-server": ("databaseStorage", settings.database_storage),
-        "mysql-server": ("databaseStorage", settings.database_storage),
-        "minio-server": ("artifactStorage", settings.artifact_storage),
-        "hdfs-datanode-server": ("artifactStorage", settings.artifact_storage),
-        "workspace-server": ("workspaceStorage", settings.workspace_storage),
-    }
-    for server, (key, size) in volumes.items():
-        if found := kept.get(f"StatefulSet {server}"):
-            (claim,) = found["spec"]["volumeClaimTemplates"]
-            before = claim["spec"]["resources"]["requests"]["storage"]
-            if mebibytes(size) < mebibytes(before):
-                yield f"{key}: {size!r}; accepted: {before} or more: a volume does not shrink"
-    if nodes := kept.get("StatefulSet hdfs-datanode-server"):
-        count = int(nodes["spec"]["replicas"])
-        if settings.hdfs_data_nodes < count:
+    for name, server in SERVERS.items():
+        if found := kept.get(f"StatefulSet {name}"):
+            yield from _losses_of(server, found, settings)
+
+
+def _losses_of(server: Server, found: dict[str, Any], settings: Settings) -> Iterator[str]:
+    """Yield a line for each setting with which a StatefulSet of the state would lose data."""
+    if server.storage:
+        size = str(_value(settings, server.storage))
+        (claim,) = found["spec"]["volumeClaimTemplates"]
+        before = claim["spec"]["resources"]["requests"]["storage"]
+        if mebibytes(size) < mebibytes(before):
             yield (
-                f"hdfsDataNodes: {settings.hdfs_data_nodes}; accepted: {count} or more: "
+                f"{server.storage}: {size!r}; accepted: {before} or more: a volume does not shrink"
+            )
+    if server.count:
+        count, held = _value(settings, server.count), int(found["spec"]["replicas"])
+        if isinstance(count, int) and count < held:
+            yield (
+                f"{server.count}: {count}; accepted: {held} or more: "
                 "each may hold the only copy of something"
             )
-    images = {
-        "postgres-server": settings.postgres_image,
-        "mysql-server": settings.mysql_image,
-        "minio-server": settings.minio_image,
-        "hdfs-namenode-server": settings.hdfs_image,
-    }
-    for server, image in images.items():
-        found = kept.get(f"StatefulSet {server}")
-        # An image that never ran has written nothing, so a mistaken name can be corrected.
-        if found and _ready(found):
-            (container,) = found["spec"]["template"]["spec"]["containers"]
-            if accepted := _unread(_READERS[server], container["image"], image):
-                yield f"{_READERS[server].setting}: {image!r}; accepted: {accepted}"
+    # An image that never ran has written nothing, so a mistaken name can be corrected.
+    if server.image and server.versions and _ready(found):
+        image = str(_value(settings, server.image))
+        (container,) = found["spec"]["template"]["spec"]["containers"]
+        if accepted := _unread(server.versions, container["image"], image):
+            yield f"{server.image}: {image!r}; accepted: {accepted}"
+
+
+def _value(settings: Settings, key: str) -> object:
+    return getattr(settings, SETTINGS[key].attribute)
 
 
 def _ready(stateful_set: dict[str, Any]) -> bool:
@@ -176,21 +201,21 @@ def _ready(stateful_set: dict[str, Any]) -> bool:
     return bool(status.get("readyReplicas"))
 
 
-def _unread(reader: _Reader, held: str, image: str) -> str | None:
+def _unread(versions: Versions, held: str, image: str) -> str | None:
     """Return which images are accepted, if an image may not read the volume; None if it may."""
     (name, tag, digest), (new_name, new_tag, new_digest) = map(_parts, (held, image))
     if (digest or held) == (new_digest or image):
         return None
-    before, after = (_version(reader, one) for one in (tag, new_tag))
+    before, after = (_version(versions, one) for one in (tag, new_tag))
     if not after:
         return (
             "a tag that begins with the version, also in front of a digest, because not every "
             "version reads the volume"
         )
-    if reader.same_name and new_name != name:
+    if versions.same_name and new_name != name:
         return f"an image called {name}, whose data is on the volume"
-    if before and not reader.reads(before, after):
-        return reader.accepted.format(*before, all=".".join(map(str, before)))
+    if before and not versions.reads(before, after):
+        return versions.accepted.format(*before, all=".".join(map(str, before)))
     return None
 
 
@@ -201,6 +226,6 @@ def _parts(image: str) -> tuple[str, str, str]:
     return name, tag, digest
 
 
-def _version(reader: _Reader, tag: str) -> Version | None:
-    match = reader.version.match(tag)
+def _version(versions: Versions, tag: str) -> Version | None:
+    match = versions.pattern.match(tag)
     return tuple(int(part) for part in match.groups() if part) if match else None

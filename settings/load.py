@@ -1,7 +1,7 @@
 """The one reader of settings, for the program, the commands and the tests."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -92,31 +92,23 @@ class Given:
             if key.startswith(prefix)
         }
         encrypted = {key.removeprefix(prefix) for key in self.encrypted}
-        lines = [unknown(key) for key in sorted(own.keys() - SETTINGS.keys())]
-        defaults = {key: as_text(setting.default) for key, setting in SETTINGS.items()}
-        known = {key: own.get(key, default) for key, default in defaults.items()}
+        texts = {key: as_text(setting.default) for key, setting in SETTINGS.items()} | own
         cluster = {key: self.texts[key] for key in _CLUSTER if key in self.texts}
+        origin = Origin(self.project, encrypted)
         try:
-            settings = Settings.model_validate(
-                known | cluster, context=Origin(self.project, encrypted)
-            )
+            settings = Settings.model_validate(texts | cluster, context=origin)
         except ValidationError as error:
-            accepted = _accepted(error)
-            lines += [
-                refused(key, known[key], accepted[key], encrypted=key in encrypted)
-                for key in SETTINGS
-                if key in accepted
-            ]
-        if not lines and not self.unreadable:
+            raise _error(self.project, _lines(error, texts, encrypted)) from None
+        if self.unreadable:
+            return settings
 
-            def refuse(key: str, accepted: str) -> str:
-                value = getattr(settings, SETTINGS[key].attribute)
-                text = shown(key, "" if value is None else value, encrypted=key in encrypted)
-                return f"{key}: {text}; accepted: {accepted}"
+        def refuse(key: str, accepted: str) -> str:
+            value = getattr(settings, SETTINGS[key].attribute)
+            text = shown(key, "" if value is None else value, encrypted=key in encrypted)
+            return f"{key}: {text}; accepted: {accepted}"
 
-            lines += contradictions(settings, refuse)
-        if lines:
-            raise SettingsError("\n".join(prefix + line for line in lines))
+        if lines := contradictions(settings, refuse):
+            raise _error(self.project, lines)
         return settings
 
 
@@ -133,12 +125,18 @@ def load() -> Settings:
 
 
 def as_text(value: object) -> str:
-    """Return a value of YAML as the engine hands it over."""
+    """Return a value of YAML as the engine hands it over: a text, or JSON without blanks."""
     if value is None:
         return ""
     # YAML has dates too; the engine takes them as texts.
     structured = isinstance(value, bool | int | float | list | dict)
-    return json.dumps(value, default=str) if structured else str(value)
+    if not structured:
+        return str(value)
+    return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
+
+
+def _error(project: str, lines: list[str]) -> SettingsError:
+    return SettingsError("\n".join(f"{project}:{line}" for line in lines))
 
 
 def _secure(value: object) -> bool:
@@ -151,12 +149,24 @@ def _secure(value: object) -> bool:
     return "secure" in members or any(map(_secure, members.values()))
 
 
-def _accepted(error: ValidationError) -> dict[str, str]:
-    """Return what each refused setting accepts, by its key."""
+def _lines(
+    error: ValidationError, texts: Mapping[str, str], encrypted: Collection[str]
+) -> list[str]:
+    """Return a line for each unknown key, then for each refused setting in declared order."""
+    strangers: list[str] = []
     accepted: dict[str, str] = {}
     for one in error.errors(include_url=False, include_input=False):
-        key = str(one["loc"][0])
-        cause = one.get("ctx", {}).get("error")
-        text = str(cause) if isinstance(cause, Refused) else SETTINGS[key].kind.accepted
-        accepted.setdefault(key, text)
-    return accepted
+        key, cause = str(one["loc"][0]), one.get("ctx", {}).get("error")
+        if one["type"] == "extra_forbidden":
+            strangers.append(key)
+        else:
+            text = str(cause) if isinstance(cause, Refused) else SETTINGS[key].kind.accepted
+            accepted.setdefault(key, text)
+    return [
+        *map(unknown, sorted(strangers)),
+        *(
+            refused(key, texts[key], accepted[key], encrypted=key in encrypted)
+            for key in SETTINGS
+            if key in accepted
+        ),
+    ]

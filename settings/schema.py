@@ -67,7 +67,7 @@ class Setting:
             return {"true": True, "false": False}.get(text, text)
         if self.type is int:
             return int(text) if re.fullmatch(r"0|-?[1-9][0-9]{0,8}", text) else text
-        if self.type in (list, dict):
+        if self.type is list or self.type is dict:
             try:
                 value: object = json.loads(text, object_pairs_hook=_unique)
                 # JSON can name half of a surrogate pair, which pydantic cannot read.
@@ -480,7 +480,7 @@ class Images(Group):
 class Cluster(Group):
     """Settings of Pulumi's Kubernetes provider that the program reads"""
 
-    context: Annotated[str, Kind("a context")] | None = Field(
+    context: Annotated[str, Kind("a context", longest=values.LONGEST_FILE)] | None = Field(
         None,
         alias="kubernetes:context",
         description="Context of the kubeconfig; None means the current context.",

@@ -10,7 +10,9 @@ from typing import Any
 import pulumi
 import pytest
 
+from data_guard import SERVERS
 from tests.unit.recorder import Recorded, run_stack
+from tests.variants import AXES, VARIANTS
 
 GUIDE = "; see docs/moving-data.md"
 MYSQL = {"backendStore": "mysql"}
@@ -139,6 +141,21 @@ def test_nothing_is_refused_where_nothing_changes(there: dict[str, Any]) -> None
 )
 def test_what_loses_nothing_is_taken(changed: dict[str, Any]) -> None:
     assert up(left_by(), **changed).resources
+
+
+def test_every_volume_of_every_store_and_the_workspace_is_guarded() -> None:
+    choices = {
+        choice for axis in ("backend store", "artifact store", "workspace") for choice in AXES[axis]
+    }
+    # Six of the 27 variants have every choice.
+    chosen = {next(one for one in VARIANTS if choice in one.choices) for choice in choices}
+    held = {
+        name
+        for variant in chosen
+        for name, inputs in variant.render().kubernetes().items()
+        if inputs.get("spec", {}).get("volumeClaimTemplates")
+    }
+    assert held == {f"StatefulSet {name}" for name in SERVERS}
 
 
 @pytest.mark.parametrize(

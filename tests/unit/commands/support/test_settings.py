@@ -33,7 +33,7 @@ def write(clone: Path, **settings: Any) -> None:
         ({"createNamespace": "perhaps"}, "mlflow:createNamespace: 'perhaps'; accepted: "),
         ({"createNamespace": 1}, "mlflow:createNamespace: '1'; accepted: "),
         ({"allowedHosts": ["a b"]}, "mlflow:allowedHosts: '[\"a b\"]'; accepted: "),
-        ({"ingressAnnotations": {"a": {"b": "c"}}}, 'mlflow:ingressAnnotations: \'{"a": {'),
+        ({"ingressAnnotations": {"a": {"b": "c"}}}, 'mlflow:ingressAnnotations: \'{"a":{'),
         ({"worker": 2}, "mlflow:worker: no such setting; did you mean workers?"),
         ({"trackingHost": "a.local", "artifactHost": "a.local"}, "mlflow:artifactHost: 'a.local'"),
         ({"databaseUri": "postgresql://u:word@h/d"}, "mlflow:databaseUri: [secret]; accepted: an "),
