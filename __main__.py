@@ -11,12 +11,12 @@ from components import (
     TrackingServer,
     let_solvers_in,
 )
-from kept import refuse_to_lose_it
+from data_guard import refuse_data_loss
 from outputs import export
-from settings import Settings
+from settings import load
 
-settings = Settings.load()
-refuse_to_lose_it(settings)
+settings = load()
+refuse_data_loss(settings)
 
 inside = pulumi.ResourceOptions(provider=k8s.Provider("cluster", wiring.cluster(settings)))
 # The default provider makes the namespace: it refuses a namespace that exists already.

@@ -23,7 +23,7 @@ def export(
     pulumi.export("client_env", tracking.client_env)
     if settings.auth == "basic":
         # Followed by a name, it makes a user.
-        pulumi.export("add_user", pulumi.Output.concat(kubectl(), " ", tracking.add_user))
+        pulumi.export("add_user", pulumi.Output.concat(kubectl(settings), " ", tracking.add_user))
     if certificate:
         pulumi.export("ca_certificate", certificate.authority)
     if workspace:

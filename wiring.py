@@ -42,15 +42,9 @@ _WORKSPACE_USER = "workspace"
 """MLflow user of the workspace."""
 
 
-def context() -> str | None:
-    """Return the kubeconfig's context that the stack file names; None means the current context."""
-    return pulumi.Config("kubernetes").get("context")
-
-
-def kubectl() -> str:
+def kubectl(settings: Settings) -> str:
     """Return the kubectl command, with its options, that reaches the stack's cluster."""
-    name = context()
-    return f"kubectl --context={name}" if name else "kubectl"
+    return f"kubectl --context={settings.context}" if settings.context else "kubectl"
 
 
 def kubeconfig_contexts() -> list[str]:
@@ -76,9 +70,8 @@ def cluster(settings: Settings) -> k8s.ProviderArgs:
         pulumi.RunError: if the kubeconfig lacks the context. The provider would notice that only
             when it changes an object, and the state would name the wrong context by then.
     """
-    name = context()
     # The default provider, which makes the namespace, reads these two settings itself.
-    kubeconfig = pulumi.Config("kubernetes").get("kubeconfig")
+    name, kubeconfig = settings.context, settings.kubeconfig
     known = [] if kubeconfig else kubeconfig_contexts()
     if known and name and name not in known:
         raise pulumi.RunError(
@@ -110,6 +103,11 @@ def stack_namespace(settings: Settings) -> StackNamespaceArgs:
     }
 
 
+def this_year() -> int:
+    """Return the year in UTC: certificates are renewed once a year."""
+    return datetime.now(UTC).year
+
+
 def local_certificate(settings: Settings, place: StackNamespace) -> LocalCertificateArgs:
     """Return the inputs of the certificate that the stack makes for its own host names."""
     return {
@@ -117,7 +115,7 @@ def local_certificate(settings: Settings, place: StackNamespace) -> LocalCertifi
         "retention": place.retention,
         "hosts": list(settings.hosts.values()),
         "scope": settings.possible_hosts,
-        "year": datetime.now(UTC).year,
+        "year": this_year(),
     }
 
 
@@ -243,7 +241,7 @@ def s3(settings: Settings, place: StackNamespace) -> S3Args:
         "namespace": place.namespace,
         "retention": place.retention,
         "server_image": settings.server_image,
-        # Settings.load refuses artifactStore: s3 without a bucket.
+        # settings.load refuses artifactStore: s3 without a bucket.
         "bucket": settings.s3_bucket or "",
         "prefix": settings.s3_prefix,
         "endpoint": settings.s3_endpoint,
@@ -263,7 +261,7 @@ def existing_hdfs(settings: Settings, place: StackNamespace) -> ExistingHdfsArgs
         "namespace": place.namespace,
         "retention": place.retention,
         "server_image": settings.server_image,
-        # Settings.load refuses artifactStore: existing-hdfs without an address.
+        # settings.load refuses artifactStore: existing-hdfs without an address.
         "uri": settings.hdfs_uri or "",
         "user": settings.hdfs_user,
         "configuration": settings.hdfs_configuration,

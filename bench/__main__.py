@@ -226,7 +226,9 @@ def about(stack: Stack) -> list[str]:
     version = stack.kubectl.json("version")["serverVersion"]["gitVersion"]
     pulumi = stack.pulumi("version").stdout.strip()
     chosen = stacks.settings("minikube")
-    shown = ", ".join(chosen[f"{what}Image"] for what in ("server", "postgres", "minio", "hdfs"))
+    shown = ", ".join(
+        chosen.images[f"{what}Image"] for what in ("server", "postgres", "minio", "hdfs")
+    )
     return [
         f"machine: {os.cpu_count()} cores, {memory:.0f} GiB, {platform.platform()}",
         f"versions: Pulumi {pulumi}, Kubernetes {version}, {shown}",
@@ -252,7 +254,7 @@ def command() -> None:
     places.make_virtual_environment()
     found: dict[Figure, list[float]] = defaultdict(list)
     with ground.ready() as cluster, tempfile.TemporaryDirectory() as scratch:
-        images.provide(cluster, stacks.settings("minikube") | {"artifactStore": "hdfs"})
+        images.provide(cluster, stacks.settings("minikube", artifactStore="hdfs"))
         stack = Stack.create(Path(scratch), cluster.environment, NAMESPACE)
         try:
             for number in range(rounds):

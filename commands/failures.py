@@ -47,8 +47,13 @@ class Finding:
     """Arguments of `kubectl logs` for the last words of its container; none if it has none."""
 
 
-def findings(objects: Iterable[Object], settings: Mapping[str, Any]) -> list[Finding]:
-    """Return what is wrong in a namespace, of what belongs to a stack."""
+def findings(objects: Iterable[Object], images: Mapping[str, str]) -> list[Finding]:
+    """Return what is wrong with the objects of a stack.
+
+    Args:
+        objects: all objects of the stack's namespace.
+        images: names of the stack's images, by the settings that name them.
+    """
     listed = list(objects)
     pods = [
         pod
@@ -80,16 +85,14 @@ def findings(objects: Iterable[Object], settings: Mapping[str, Any]) -> list[Fin
         if owner.get("kind") == "Job" and owner["uid"] in done | spoken:
             continue
         spoken.add(owner.get("uid", ""))
-        found += _of_pod(pod, _about(events, pod), settings)
+        found += _of_pod(pod, _about(events, pod), images)
     for owner in listed:
         if owner["kind"] in ("StatefulSet", "ReplicaSet", "Job") and _is_ours(owner):
             found += _of_owner(owner, _about(events, owner), pods)
     return found
 
 
-def _of_pod(
-    pod: Object, events: Sequence[Object], settings: Mapping[str, Any]
-) -> Iterator[Finding]:
+def _of_pod(pod: Object, events: Sequence[Object], images: Mapping[str, str]) -> Iterator[Finding]:
     status, name = pod["status"], pod["metadata"]["name"]
     if status.get("phase") == "Succeeded" or _is(pod, "Ready"):
         return
@@ -118,7 +121,7 @@ def _of_pod(
         reason, message = waiting.get("reason", ""), waiting.get("message", "")
         ended = container["state"].get("terminated") or container["lastState"].get("terminated")
         if reason in _IMAGE:
-            yield _of_image(uid, what, container["image"], message, settings)
+            yield _of_image(uid, what, container["image"], message, images)
         elif reason in _CONFIGURATION:
             to_do = "`make up` makes what is missing; what is somebody else's has to be there first"
             yield Finding(uid, what, f"cannot start: {message}", to_do, 30)
@@ -142,15 +145,9 @@ def _of_pod(
             yield Finding(uid, what, why, "its last lines may say why", math.inf, log)
 
 
-def _of_image(
-    uid: str, what: str, image: str, message: str, settings: Mapping[str, Any]
-) -> Finding:
+def _of_image(uid: str, what: str, image: str, message: str, images: Mapping[str, str]) -> Finding:
     setting = next(
-        (
-            f"mlflow:{key}"
-            for key, value in settings.items()
-            if key.endswith("Image") and image.endswith(str(value))
-        ),
+        (f"mlflow:{key}" for key, name in images.items() if image.endswith(name)),
         "its setting",
     )
     # Kubernetes and the runtime say the image's name three times over.
@@ -262,9 +259,9 @@ class Watch:
     """Looks at a namespace while Pulumi works on it, and tells when waiting is in vain."""
 
     def __init__(
-        self, environment: Mapping[str, str], namespace: str, settings: Mapping[str, Any]
+        self, environment: Mapping[str, str], namespace: str, images: Mapping[str, str]
     ) -> None:
-        self._environment, self._settings = environment, settings
+        self._environment, self._images = environment, images
         self._kubectl = ["kubectl", f"--namespace={namespace}", "--request-timeout=10s"]
         self._before = {found.uid for found in self._look()}
         self._since: dict[tuple[str, str], float] = {}
@@ -303,7 +300,7 @@ class Watch:
         if not answer.stdout:
             return []  # a cluster that does not answer is Pulumi's to tell
         # Where some of the kinds may not be listed, it fails, and says what it can.
-        return findings(json.loads(answer.stdout)["items"], self._settings)
+        return findings(json.loads(answer.stdout)["items"], self._images)
 
     def _told(self, found: Finding) -> str:
         lines = [f"{found.what}: {' '.join(found.why.split())}"]

@@ -10,7 +10,8 @@ from typing import Any
 from commands import stack
 from commands._main import CommandError, capture, last_line, main, say
 from commands.failures import Watch
-from settings import PARSERS, Refused
+from settings import SETTINGS
+from settings.values import age
 
 _CRON_JOB = "mlflow-gc"
 _LOOK_SECONDS = 1
@@ -30,16 +31,24 @@ def command() -> None:
     if not (chosen.cluster.running() and chosen.exists()):
         raise CommandError(f"nothing is up on {chosen.cluster.describe()}: `make up` first")
     say("looking for what was deleted, usually 20 s ...")
-    ended, said = collect(chosen.cluster.environment, stack.settings(chosen.name), arguments)
+    settings = stack.some_settings(chosen.name, *stack.WHAT_RUNS)
+    environment = chosen.cluster.environment
+    ended, said = collect(environment, settings.namespace, settings.images, arguments)
     print(said, end="")
     if ended == "Failed":
         raise CommandError("the collection failed, as told above; what it removed is gone")
 
 
 def collect(
-    environment: Mapping[str, str], settings: Mapping[str, Any], arguments: list[str]
+    environment: Mapping[str, str], namespace: str, images: Mapping[str, str], arguments: list[str]
 ) -> tuple[str, str]:
     """Make a Job of the stack's CronJob, wait for its end, and remove it.
+
+    Args:
+        environment: the environment in which kubectl reaches the cluster.
+        namespace: the stack's namespace.
+        images: names of the stack's images, by the settings that name them.
+        arguments: arguments of the collection; none means those of the CronJob.
 
     Returns:
         How it ended, `Complete` or `Failed`, and what it said.
@@ -47,7 +56,6 @@ def collect(
     Raises:
         CommandError: if there is no such CronJob, or the Job does not start.
     """
-    namespace = str(settings["namespace"])
 
     def kubectl(*arguments: str, stdin: str = "") -> str:
         answer = capture(["kubectl", f"--namespace={namespace}", *arguments], environment, stdin)
@@ -55,7 +63,7 @@ def collect(
             raise CommandError(last_line(answer))
         return answer.stdout
 
-    watch = Watch(environment, namespace, settings)
+    watch = Watch(environment, namespace, images)
     job = job_of(json.loads(kubectl("get", "cronjob", _CRON_JOB, "--output=json")), arguments)
     name = job["metadata"]["name"]
     kubectl("create", "--filename=-", stdin=json.dumps(job))
@@ -84,12 +92,13 @@ def wanted(older_than: str, experiments: str) -> list[str]:
         CommandError: if the age is none.
     """
     try:
-        age = str(PARSERS["gcOlderThan"](older_than)) if older_than else ""
-    except Refused as accepted:
+        wanted_age = age(older_than) if older_than else ""
+    except ValueError:
+        accepted = SETTINGS["gcOlderThan"].kind.accepted
         raise CommandError(f"OLDER_THAN={older_than}: accepted: {accepted}") from None
     named = [f"--experiment={one}" for one in experiments.split(",") if one]
-    if named or age:
-        return [f"--older-than={age or '0s'}", *named]
+    if named or wanted_age:
+        return [f"--older-than={wanted_age or '0s'}", *named]
     return []
 
 

@@ -1,11 +1,9 @@
 """The images that the stack needs, built where its cluster can run them."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from commands._main import CLONE, CommandError
 from commands.cluster import Cluster, Source
-from settings import mirrored
+from settings import Settings
+from settings.values import mirrored
 
 _IMAGES = CLONE / "images"
 # The settings that name images of ours, and what each is built from unless overridden.
@@ -19,37 +17,30 @@ _BUILT_FROM = {
 _OURS = "mlflow-kubernetes/"
 
 
-def needed(settings: Mapping[str, Any]) -> tuple[list[str], dict[str, Source]]:
+def needed(settings: Settings) -> tuple[list[str], dict[str, Source]]:
     """Return the images of a stack, and what those of ours are built from."""
-    used = [
-        "serverImage",
-        *(f"{settings[kind]}Image" for kind in ("backendStore", "artifactStore")),
-    ]
-    # `pulumi config set` writes a text.
-    if str(settings["clientWorkspace"]).lower() == "true":
+    used = ["serverImage", f"{settings.backend_store}Image", f"{settings.artifact_store}Image"]
+    if settings.client_workspace:
         used.append("workspaceImage")
-    # A backend that does not exist has no image; the program says which ones do.
-    images = {
-        setting: mirrored(str(settings[setting]), settings["imageRegistry"])
-        for setting in used
-        if setting in settings
-    }
+    # A backend outside the stack has no image.
+    images = {setting: name for setting, name in settings.images.items() if setting in used}
+    ours = mirrored(_OURS, settings.image_registry)
     builds = {
         images[setting]: source
         for setting, source in _BUILT_FROM.items()
-        if setting in images and str(settings[setting]).startswith(_OURS)
+        if setting in images and images[setting].startswith(ours)
     }
     return list(images.values()), builds
 
 
-def provide(cluster: Cluster, settings: Mapping[str, Any]) -> None:
+def provide(cluster: Cluster, settings: Settings) -> None:
     """Put the images of a stack into the cluster, or say how to."""
     references, builds = needed(settings)
-    registry = str(settings["imageRegistry"])
+    registry = settings.image_registry or ""
     if cluster.provide(references, builds, registry) or registry or not builds:
         return
-    setting = next(name for name in _BUILT_FROM if settings[name] in builds)
     reference, source = next(iter(builds.items()))
+    setting = next(name for name, image in settings.images.items() if image == reference)
     pushed = f"REGISTRY/{reference}"
     dockerfile = source.folder.relative_to(CLONE) / "Dockerfile"
     context = source.context.relative_to(CLONE)

@@ -23,6 +23,7 @@ from commands._main import (
 )
 from commands.cluster import Cluster, find
 from commands.failures import Watch
+from settings import SETTINGS, Given, Settings, SettingsError
 
 # What Pulumi itself writes into a stack file: how to decrypt the secrets in it.
 _ENCRYPTION = ("secretsprovider", "encryptionsalt", "encryptedkey")
@@ -30,6 +31,14 @@ _ENCRYPTION = ("secretsprovider", "encryptionsalt", "encryptedkey")
 _NAMESPACE = "kubernetes:core/v1:Namespace"
 _PROVIDER = "pulumi:providers:kubernetes"
 _OURS = "app.kubernetes.io/part-of=mlflow"
+
+WHAT_RUNS = ("namespace", "imageRegistry", *(key for key in SETTINGS if key.endswith("Image")))
+"""Settings that say where the pods are, and of which images."""
+READ_BY_COMMANDS = (
+    *WHAT_RUNS,
+    *("backendStore", "artifactStore", "clientWorkspace", "protectData"),
+)
+"""Settings by which commands act."""
 
 _State = dict[str, list[dict[str, Any]]]
 
@@ -59,14 +68,14 @@ class Stack:
         self._know_former_context(state)
         self._take_up_namespace(state)
         known = settings(self.name)
-        watch = Watch(self.environment, str(known["namespace"]), known)
+        watch = Watch(self.environment, known.namespace, known.images)
         # The refresh notices what went away behind Pulumi's back, a whole cluster for instance.
         self._change("up", "--refresh", watch=watch)
 
     def destroy(self) -> None:
         """Remove everything that the stack made."""
         # Pulumi would keep the data, and take away all that it does not need.
-        if str(settings(self.name)["protectData"]).lower() == "true":
+        if some_settings(self.name, "protectData").protect_data:
             raise CommandError(
                 f"{project()}:protectData: 'true'; accepted: false, and `make up`, before a stack "
                 "is removed with its data"
@@ -242,7 +251,7 @@ def chosen() -> Stack:
 
 def context(name: str) -> str:
     """Return the context that the file of a stack names, and that `pulumi` by hand goes by."""
-    return str(settings(name).get("kubernetes:context", "minikube"))
+    return _given(name).texts.get("kubernetes:context", "minikube")
 
 
 def project() -> str:
@@ -250,13 +259,45 @@ def project() -> str:
     return str(_load(CLONE / "Pulumi.yaml")["name"])
 
 
-def settings(name: str) -> dict[str, Any]:
-    """Return the settings of a stack: its file's, then the defaults of the project."""
-    prefix = f"{project()}:"
-    declared: dict[str, Any] = _load(CLONE / "Pulumi.yaml")["config"]
-    values = {key: entry.get("default") for key, entry in declared.items()}
-    own: dict[str, Any] = _load(CLONE / f"Pulumi.{name}.yaml").get("config") or {}
-    return values | {key.removeprefix(prefix): value for key, value in own.items()}
+def settings(name: str, **changed: object) -> Settings:
+    """Return the settings of a stack, as the program will read them.
+
+    Values that the user has encrypted are left to the program: only the engine can decrypt them.
+
+    Args:
+        name: name of the stack.
+        changed: values that replace those of the stack, by the settings' names.
+
+    Raises:
+        CommandError: with one line for each mistake.
+    """
+    return _read(_given(name).changed(**changed))
+
+
+def some_settings(name: str, *keys: str) -> Settings:
+    """Return some settings of a stack, whatever mistakes there are in others.
+
+    Every other setting has its default.
+
+    Raises:
+        CommandError: with one line for each mistake.
+    """
+    return _read(_given(name).only(*keys))
+
+
+def _given(name: str) -> Given:
+    return Given.from_files(_load(CLONE / "Pulumi.yaml"), _load(CLONE / f"Pulumi.{name}.yaml"))
+
+
+def _read(given: Given) -> Settings:
+    hidden = sorted(given.unreadable & {f"{given.project}:{key}" for key in READ_BY_COMMANDS})
+    if hidden:
+        accepted = "a value in clear, because `make` cannot decrypt it"
+        raise CommandError("\n".join(f"{key}: [secret]; accepted: {accepted}" for key in hidden))
+    try:
+        return given.read()
+    except SettingsError as mistakes:
+        raise CommandError(str(mistakes)) from None
 
 
 def passphrase_file() -> Path:

@@ -18,12 +18,12 @@ def command() -> None:
     print(f"Stack {chosen.name} on {found.describe()}\n")
     for name, value in chosen.outputs().items():
         print(f"  {name:<26}{value}")
-    settings = stack.settings(chosen.name)
-    namespace = str(settings["namespace"])
+    settings = stack.some_settings(chosen.name, *stack.WHAT_RUNS)
+    namespace = settings.namespace
     for kinds in ("pods", "persistentvolumeclaims"):
         shown = capture(["kubectl", "get", kinds, f"--namespace={namespace}"], found.environment)
         print(f"\n{shown.stdout or shown.stderr}", end="")
-    if wrong := Watch(found.environment, namespace, settings).everything():
+    if wrong := Watch(found.environment, namespace, settings.images).everything():
         print(f"\n{wrong}")
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from commands import images, mistakes, stack
+from commands import images, stack
 from commands._main import CommandError, main, say
 
 _PATIENCE_SECONDS = 120
@@ -26,9 +26,9 @@ def command() -> None:
     """Find a cluster, put the images there, run `pulumi up`, and wait for the server."""
     started = time.monotonic()
     chosen = stack.chosen()
-    mistakes.refuse(chosen.name)
-    found = chosen.cluster
+    # On a fresh machine, minutes pass until the program itself can refuse a setting.
     settings = stack.settings(chosen.name)
+    found = chosen.cluster
     say(f"bringing stack {chosen.name} up on {found.describe()}")
     found.start()
     images.provide(found, settings)

@@ -9,7 +9,6 @@ import hashlib
 import json
 import re
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,9 +23,8 @@ NOTED = Path(__file__).with_suffix(".json")
 
 def rendered(variant: Variant) -> dict[str, Any]:
     """Return each resource's type and inputs by its name, and what the stack exports."""
-    with mock.patch("wiring.datetime") as clock:
-        # A certificate of `tls: generated` is made anew in some later year.
-        clock.now.return_value = datetime(2026, 1, 1, tzinfo=UTC)
+    # A certificate of `tls: generated` is made anew in each year.
+    with mock.patch("wiring.this_year", return_value=2026):
         recorded = variant.render()
     asked = {
         name: {"type": token, "inputs": plain(inputs)}

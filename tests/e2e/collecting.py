@@ -23,7 +23,7 @@ def assert_collects(stack: Stack, machine: places.Machine) -> None:
         assert json.loads(said) == [count for _, count in expected], said
 
     def assert_said(arguments: list[str], ended: str, *lines: str) -> None:
-        found, said = gc.collect(stack.environment, {"namespace": stack.namespace}, arguments)
+        found, said = gc.collect(stack.environment, stack.namespace, {}, arguments)
         told = [line for line in said.splitlines() if not line.startswith("waiting")]
         assert (found, told) == (ended, [*lines]), (found, said)
 

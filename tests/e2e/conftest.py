@@ -55,7 +55,7 @@ def stack(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """A stack that is up."""
-    images.provide(cluster, stacks.settings("minikube") | {"backendStore": database.name})
+    images.provide(cluster, stacks.settings("minikube", backendStore=database.name))
     folder = tmp_path_factory.mktemp("stack")
     stack = Stack.create(folder, cluster.environment, NAMESPACE, database)
     stack.set(clientNamespaces=json.dumps([places.NAMESPACE]))

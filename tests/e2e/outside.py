@@ -82,13 +82,11 @@ def running(cluster: Cluster, folder: Path) -> Iterator[Outside]:
         pytest.skip("the cluster's pods may not reach this machine")
     settings = stacks.settings("minikube")
     for name in ("postgres", "mysql"):
-        images.provide(cluster, settings | {"backendStore": name})
+        images.provide(cluster, stacks.settings("minikube", backendStore=name))
     # What a URL and JSON write in another way is looked for in all of them.
     password, key = (f'{secrets.token_hex(16)}/@:%+"' for _ in range(2))
     with ExitStack() as stack:
-        postgres = stack.enter_context(
-            image_files(str(settings["postgresImage"]), folder / "postgres")
-        )
+        postgres = stack.enter_context(image_files(settings.postgres_image, folder / "postgres"))
         (postgres / "docker-entrypoint-initdb.d" / "users.sql").write_text(
             f"create role mlflow login password '{password}';\n"
             f"create role reader login password '{password}';\n"
@@ -96,9 +94,9 @@ def running(cluster: Cluster, folder: Path) -> Iterator[Outside]:
             "create database users owner mlflow;\n"
             "create database old owner mlflow template template0 locale 'C' encoding SQL_ASCII;\n"
         )
-        minio = stack.enter_context(image_files(str(settings["minioImage"]), folder / "minio"))
+        minio = stack.enter_context(image_files(settings.minio_image, folder / "minio"))
         ca = certificate(minio / "certs", f"IP:{ADDRESS}")
-        mysql = stack.enter_context(image_files(str(settings["mysqlImage"]), folder / "mysql"))
+        mysql = stack.enter_context(image_files(settings.mysql_image, folder / "mysql"))
         database_ca = certificate(postgres / "tls", f"IP:{ADDRESS}", owner=999)
         database_ca += certificate(mysql / "tls", f"IP:{ADDRESS}", owner=999)
         (mysql / "docker-entrypoint-initdb.d" / "users.sql").write_text(

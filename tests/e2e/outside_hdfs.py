@@ -43,7 +43,7 @@ class OutsideHdfs:
 def running(folder: Path) -> Iterator[OutsideHdfs]:
     """Have the HDFS running while the block runs."""
     hdfs = OutsideHdfs(free_port())
-    image = str(stacks.settings("minikube")["hdfsImage"])
+    image = stacks.settings("minikube").hdfs_image
     with ExitStack() as stack:
         roots = [
             stack.enter_context(image_files(image, folder / daemon))

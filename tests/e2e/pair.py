@@ -37,7 +37,7 @@ class Pair:
         """A stack that is told apart from any other by its names and two settings."""
         database, store = cls.database, cls.store
         chosen = {"backendStore": database.name, "artifactStore": store.name}
-        images.provide(cluster, stacks.settings("minikube") | chosen)
+        images.provide(cluster, stacks.settings("minikube", **chosen))
         namespace = f"mlflow-e2e-{database.name}-{store.name}"
         folder = tmp_path_factory.mktemp("pair")
         with alone(cluster, folder, namespace, database) as stack:

@@ -20,7 +20,7 @@ from tests.e2e.waiting import wait_until
 
 SCRIPTS = CLONE / "tests" / "e2e" / "client"
 _PACKAGES = CLONE / "tests" / "e2e" / "client_packages"
-_SETTINGS = stacks.settings("minikube") | {"clientWorkspace": True}
+_SETTINGS = stacks.settings("minikube", clientWorkspace=True)
 VENV = CLONE / ".venv-client"
 """Where the client is installed."""
 NAMESPACE = "mlflow-e2e-client"
@@ -117,7 +117,7 @@ def client_pod(
                 "containers": [
                     {
                         "name": "client",
-                        "image": _SETTINGS["workspaceImage"],
+                        "image": _SETTINGS.workspace_image,
                         "imagePullPolicy": "IfNotPresent",
                         "command": ["sleep", "infinity"],
                     }

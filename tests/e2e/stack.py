@@ -23,7 +23,7 @@ from tests.e2e.programs import CLONE, ProgramError, run
 
 PROGRAM = (
     *("Pulumi.yaml", "Pulumi.minikube.yaml"),
-    *("__main__.py", "settings.py", "wiring.py", "kept.py", "outputs.py", "components"),
+    *("__main__.py", "settings", "wiring.py", "data_guard.py", "outputs.py", "components"),
 )
 # As commands/stack.py has it: a killed Pulumi leaves files of attributes that end every later one.
 _WITHOUT_ATTRIBUTES = "?metadata=skip"

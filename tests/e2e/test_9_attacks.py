@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from settings import SERVERS_OWN_PATHS
+from settings.values import SERVERS_OWN_PATHS
 from tests.e2e.attacks import (
     CANARY,
     LOCATIONS,

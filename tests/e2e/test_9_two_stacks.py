@@ -37,7 +37,7 @@ def second(
     cluster: Cluster, inside: Kubectl, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     """A stack that is not up yet."""
-    images.provide(cluster, stacks.settings("minikube") | {"imageRegistry": REGISTRY})
+    images.provide(cluster, stacks.settings("minikube", imageRegistry=REGISTRY))
     stack = Stack.create(tmp_path_factory.mktemp("second"), cluster.environment, inside.namespace)
     stack.set(createNamespace="false", imageRegistry=REGISTRY, auth="none")
     try:

@@ -28,7 +28,7 @@ NAMESPACE = "mlflow-e2e-existing-hdfs"
 def hdfs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutsideHdfs]:
     if not isinstance(cluster, LabCluster):
         pytest.skip("the cluster's pods may not reach this machine")
-    images.provide(cluster, stacks.settings("minikube") | {"artifactStore": "hdfs"})
+    images.provide(cluster, stacks.settings("minikube", artifactStore="hdfs"))
     with outside_hdfs.running(tmp_path_factory.mktemp("hdfs")) as hdfs:
         yield hdfs
 

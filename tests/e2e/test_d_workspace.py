@@ -60,7 +60,7 @@ def stack(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """A stack with a workspace."""
-    images.provide(cluster, stacks.settings("minikube") | CHOSEN)
+    images.provide(cluster, stacks.settings("minikube", **CHOSEN))
     with alone(cluster, tmp_path_factory.mktemp("workspace"), NAMESPACE) as stack:
         stack.set(workspaceHost=HOST, trackingHost=TRACKING, **CHOSEN)
         stack.change("up")

@@ -120,7 +120,7 @@ def test_an_image_that_its_registry_lacks_is_told_in_time(
 
 def test_what_does_not_start_is_told_in_time_with_its_last_words(stack: Stack, up: Up) -> None:
     # An image that is there, with another program in it.
-    stack.set(minioImage=str(stacks.settings("minikube")["postgresImage"]))
+    stack.set(minioImage=stacks.settings("minikube").postgres_image)
     took, said = up()
     assert took < LATEST_SECONDS
     assert re.search(

@@ -49,7 +49,7 @@ def pair(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with ExitStack() as block:
         found = []
         for store in (MINIO, HDFS):
-            images.provide(cluster, stacks.settings("minikube") | {"artifactStore": store.name})
+            images.provide(cluster, stacks.settings("minikube", artifactStore=store.name))
             folder = tmp_path_factory.mktemp(store.name)
             stack = block.enter_context(alone(cluster, folder, f"mlflow-e2e-moved-{store.name}"))
             stack.set(artifactStore=store.name)

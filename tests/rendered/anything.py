@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from settings import PARSERS
+from settings import SETTINGS
 from tests.unit.recorder import CERTIFICATE
 from tests.unit.recorder import settings as defaults
 from tests.variants import AXES, VARIANTS
@@ -211,8 +211,8 @@ def _nearly(draw: st.DrawFn, right: SearchStrategy[str]) -> str:
     return value[:at] + draw(st.sampled_from(_PIECES)) + value[at + taken :]
 
 
-_VALUES = {key: [_right(key), _nearly(_right(key)), _HOSTILE] for key in PARSERS}
-_KEYS = sorted(PARSERS)
+_VALUES = {key: [_right(key), _nearly(_right(key)), _HOSTILE] for key in SETTINGS}
+_KEYS = sorted(SETTINGS)
 
 
 @st.composite

@@ -8,7 +8,7 @@ from typing import Any
 import hypothesis
 import pulumi
 
-from settings import Settings
+from settings import load
 from tests.rendered import anything
 from tests.unit.recorder import Recorded, configure, run_stack, settings
 from tests.variants import ENCRYPTED, objects
@@ -45,7 +45,7 @@ def outcome() -> Outcome:
         configure(Recorded(), settings(**changed), encrypted)
         try:
             # All that the program does first; tests/unit shows that nothing was asked for by then.
-            Settings.load()
+            load()
         except pulumi.RunError as error:
             outcome.refused.append(str(error))
         else:

@@ -2,7 +2,7 @@
 
 import re
 
-from settings import PARSERS
+from settings import SETTINGS
 from tests.rendered import anything, kubeconform
 from tests.rendered.examples import EXAMPLES, outcome
 
@@ -21,7 +21,7 @@ def test_each_line_names_a_setting_and_what_is_accepted_and_no_secret() -> None:
             assert line.isprintable(), line
             found = re.match(r"mlflow:(\w+): (.+); accepted: (.+)$", line)
             assert found, line
-            assert found[1] in PARSERS, line
+            assert found[1] in SETTINGS, line
 
 
 def test_every_release_takes_whatever_was_accepted() -> None:

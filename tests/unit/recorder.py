@@ -16,6 +16,8 @@ import pulumi
 import pulumi.runtime
 import yaml
 
+from settings.load import Given, as_text
+
 ROOT = Path(__file__).parents[2]
 ADDRESS = "ingress.example"
 # Of nobody, and made for this place alone.
@@ -103,20 +105,18 @@ def password(name: str) -> str:
 
 def settings(stack: str = "minikube", **changed: object) -> dict[str, str]:
     """Return a stack's configuration as the engine hands it over, with some of it changed."""
-    values = {**_declared(stack), **{f"mlflow:{key}": value for key, value in changed.items()}}
-    return {key: value if isinstance(value, str) else _json(value) for key, value in values.items()}
+    return {
+        **_declared(stack),
+        **{f"mlflow:{key}": as_text(value) for key, value in changed.items()},
+    }
 
 
 @functools.cache
-def _declared(stack: str) -> dict[str, object]:
-    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    defaults: dict[str, object] = {f"mlflow:{key}": one["default"] for key, one in declared.items()}
-    of_the_stack = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
-    return {**defaults, **of_the_stack}
-
-
-def _json(value: object) -> str:
-    return pulumi.runtime.to_json(value) if isinstance(value, (dict, list)) else str(value).lower()
+def _declared(stack: str) -> dict[str, str]:
+    files = (
+        yaml.safe_load((ROOT / f"Pulumi{name}.yaml").read_text()) for name in ("", f".{stack}")
+    )
+    return {**Given.from_files(*files).texts}
 
 
 def record(

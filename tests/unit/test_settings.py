@@ -1,16 +1,14 @@
 """Every setting: that it is declared once, and that a wrong value costs one clear line."""
 
-import dataclasses
-import re
-
 import pulumi
+import pydantic
 import pytest
-import yaml
 
-from settings import PARSERS, Settings
-from tests.unit.recorder import CERTIFICATE, ROOT, Recorded, record, run_stack, settings
+from settings import SETTINGS, Given, Settings, load
+from settings.generate import generated
+from tests.unit.recorder import CERTIFICATE, Recorded, record, run_stack, settings
 
-IMAGES = [key for key in PARSERS if key.endswith("Image")]
+IMAGES = [key for key in SETTINGS if key.endswith("Image")]
 
 WRONG = [
     # setting, value, what the line must offer
@@ -496,10 +494,10 @@ CONTRADICTIONS = [
 ]
 
 
-def load(*encrypted: str, **changed: object) -> Settings:
-    loaded: list[Settings] = []
-    record(lambda: loaded.append(Settings.load()), settings(**changed), encrypted)
-    return loaded[0]
+def loaded(*encrypted: str, **changed: object) -> Settings:
+    found: list[Settings] = []
+    record(lambda: found.append(load()), settings(**changed), encrypted)
+    return found[0]
 
 
 def refusal(*encrypted: str, **changed: object) -> str:
@@ -561,10 +559,10 @@ def test_a_wrong_address_is_refused_without_showing_it(uri: str, offer: str) -> 
 )
 def test_an_encrypted_address_is_taken(uri: str) -> None:
     external = {"backendStore": "external", "databaseUri": uri, "auth": "none"}
-    loaded = load("databaseUri", **external, databaseConnections=50)
-    assert loaded.database_uri == uri
-    assert loaded.connections == 50
-    assert HIDDEN not in repr(loaded)
+    found = loaded("databaseUri", **external, databaseConnections=50)
+    assert found.database_uri == uri
+    assert found.connections == 50
+    assert HIDDEN not in repr(found)
 
 
 @pytest.mark.parametrize(
@@ -584,7 +582,7 @@ def test_a_secret_in_clear_is_refused_without_showing_it(
 
 def test_a_name_that_kubernetes_would_not_take_is_refused() -> None:
     name = f"infra/{'a.' * 126}a"
-    assert load(gateway=name, ingressNamespace="infra").gateway == name
+    assert loaded(gateway=name, ingressNamespace="infra").gateway == name
     assert "accepted: <namespace>/<name> of a Gateway" in refusal(gateway=f"{name}a")
 
 
@@ -607,8 +605,8 @@ def test_a_private_key_is_not_shown() -> None:
 
 
 def test_a_store_outside_has_no_host_name_here() -> None:
-    settings = load(artifactStore="s3", s3Bucket="b-1")
-    assert list(settings.hosts) == ["trackingHost"]
+    found = loaded(artifactStore="s3", s3Bucket="b-1")
+    assert list(found.hosts) == ["trackingHost"]
 
 
 @pytest.mark.parametrize(
@@ -621,8 +619,9 @@ def test_a_store_outside_has_no_host_name_here() -> None:
     ],
 )
 def test_one_setting_points_every_image_at_a_registry(image: str, registry: str, name: str) -> None:
-    loaded = load(imageRegistry=registry, **dict.fromkeys(IMAGES, image))
-    assert {getattr(loaded, re.sub("I", "_i", key)) for key in IMAGES} == {name}
+    found = loaded(imageRegistry=registry, **dict.fromkeys(IMAGES, image))
+    assert found.images == dict.fromkeys(IMAGES, name)
+    assert found.server_image == name
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_one() -> None:
@@ -636,26 +635,25 @@ def test_every_mistake_is_told_at_once() -> None:
 
 
 def test_good_values_arrive_as_their_types() -> None:
-    loaded = load(replicas="3", jobExecution="false", allowedHosts=["a.b:*"], storageClass="")
-    assert (loaded.replicas, loaded.job_execution) == (3, False)
-    assert (loaded.allowed_hosts, loaded.storage_class) == (["a.b:*"], None)
+    found = loaded(replicas="3", jobExecution="false", allowedHosts=["a.b:*"], storageClass="")
+    assert (found.replicas, found.job_execution) == (3, False)
+    assert (found.allowed_hosts, found.storage_class) == (["a.b:*"], None)
 
 
-def test_each_setting_is_declared_read_and_documented_once() -> None:
-    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    assert list(declared) == list(PARSERS)
-    fields = {field.name for field in dataclasses.fields(Settings)}
-    assert fields == {re.sub("[A-Z]", lambda c: f"_{c[0].lower()}", key) for key in PARSERS}
-    rows = re.findall(
-        r"^\| `(\w+)` \| `(.*?)` \| (.*) \|$", (ROOT / "docs/settings.md").read_text(), re.M
-    )
-    defaults = {key: settings_text(one["default"]) for key, one in declared.items()}
-    assert [(key, default) for key, default, _ in rows] == list(defaults.items())
-    assert [text for *_, text in rows] == [one["description"] for one in declared.values()]
+def test_pulumis_file_and_the_document_are_generated_from_the_declarations() -> None:
+    stale = [file.name for file, text in generated().items() if file.read_text() != text]
+    assert stale == [], "`python -m settings.generate` writes them"
 
 
-def settings_text(default: object) -> str:
-    return str(default).lower() if isinstance(default, bool) else str(default) or '""'
+def test_the_declared_defaults_are_accepted_without_pulumis_file() -> None:
+    found = Given("mlflow", {}).read()
+    for setting in SETTINGS.values():
+        assert getattr(found, setting.attribute) == setting.default, setting.key
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        loaded().replicas = 2  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -679,5 +677,5 @@ def test_a_proxys_password_is_refused_in_clear_and_not_shown() -> None:
     proxy = {"egress": ["10.0.0.1:3128"], "httpsProxy": f"http://ml:{HIDDEN}@10.0.0.1:3128"}
     line = refusal(**proxy)
     assert line.startswith("mlflow:httpsProxy: [secret]; accepted: an encrypted value, by ")
-    assert load("httpsProxy", **proxy).https_proxy == proxy["httpsProxy"]
-    assert HIDDEN not in repr(load("httpsProxy", **proxy))
+    assert loaded("httpsProxy", **proxy).https_proxy == proxy["httpsProxy"]
+    assert HIDDEN not in repr(loaded("httpsProxy", **proxy))

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from settings import PARSERS, Refused
+from settings.values import Refused, secret_name
 from tests.unit.recorder import settings
 from tests.variants import AXES, VARIANTS, objects
 
@@ -36,10 +36,10 @@ def test_objects_are_plain_manifests() -> None:
 
 
 def test_no_setting_takes_the_name_of_a_secret_of_ours() -> None:
-    """It would be written over; settings.py has a pattern for all these names."""
+    """The stack would overwrite it; settings/values.py has a pattern for all these names."""
     found = [one for variant in VARIANTS for one in objects(variant.render())]
     ours = {one["metadata"]["name"] for one in found if one["kind"] == "Secret"}
     assert {"postgres-server", "s3-check-files"} <= ours
     for name in ours:
         with pytest.raises(Refused, match="does not write"):
-            PARSERS["databaseSecret"](name)
+            secret_name(name)

@@ -9,7 +9,7 @@ import pulumi
 import pytest
 
 import wiring
-from settings import Settings
+from settings import load
 from tests.unit.recorder import ROOT, record, settings
 
 
@@ -45,7 +45,7 @@ def _refused(context: str) -> list[str]:
 
     def program() -> None:
         try:
-            wiring.cluster(Settings.load())
+            wiring.cluster(load())
         except pulumi.RunError as error:
             said.append(str(error))
 

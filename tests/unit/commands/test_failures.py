@@ -13,12 +13,12 @@ from commands.failures import Finding, Watch, findings
 
 # Taken from Kubernetes 1.34 with `kubectl get --output=json`, without what nothing here reads.
 OBJECTS = json.loads(Path(__file__).with_name("failures.json").read_text())
-SETTINGS = {"serverImage": "mlflow-kubernetes/server:0.0.1", "replicas": 1}
+IMAGES = {"serverImage": "mlflow-kubernetes/server:0.0.1"}
 PASSES = math.inf
 
 
 def found(objects: list[Any] = OBJECTS) -> dict[str, Finding]:
-    return {finding.what: finding for finding in findings(objects, SETTINGS)}
+    return {finding.what: finding for finding in findings(objects, IMAGES)}
 
 
 def changed(name: str, **metadata: Any) -> list[Any]:
@@ -126,7 +126,7 @@ def given_up_after(cluster: Cluster, watch: Watch) -> float:
     ("name", "seconds"), [("crash", 0), ("image-never", 20), ("image-missing", 60)]
 )
 def test_waiting_ends_when_it_is_in_vain(cluster: Cluster, name: str, seconds: int) -> None:
-    watch = Watch({"A": "b"}, "mlflow", SETTINGS)
+    watch = Watch({"A": "b"}, "mlflow", IMAGES)
     cluster.objects = only(name)
     assert given_up_after(cluster, watch) == seconds
     assert watch.hopeless
@@ -135,11 +135,11 @@ def test_waiting_ends_when_it_is_in_vain(cluster: Cluster, name: str, seconds: i
 
 def test_what_was_broken_before_is_given_time_to_be_repaired(cluster: Cluster) -> None:
     cluster.objects = only("crash")
-    assert given_up_after(cluster, Watch({"A": "b"}, "mlflow", SETTINGS)) == 180
+    assert given_up_after(cluster, Watch({"A": "b"}, "mlflow", IMAGES)) == 180
 
 
 def test_what_heals_meanwhile_is_waited_for_anew(cluster: Cluster) -> None:
-    watch = Watch({"A": "b"}, "mlflow", SETTINGS)
+    watch = Watch({"A": "b"}, "mlflow", IMAGES)
     cluster.objects = only("image-never")
     assert not watch()
     cluster.now, cluster.objects = 19, []
@@ -150,7 +150,7 @@ def test_what_heals_meanwhile_is_waited_for_anew(cluster: Cluster) -> None:
 
 
 def test_what_may_pass_is_told_only_where_nothing_else_is(cluster: Cluster) -> None:
-    watch = Watch({"A": "b"}, "mlflow", SETTINGS)
+    watch = Watch({"A": "b"}, "mlflow", IMAGES)
     cluster.objects = only("unready")
     assert not watch()
     cluster.now = 1000
@@ -167,7 +167,7 @@ def test_what_may_pass_is_told_only_where_nothing_else_is(cluster: Cluster) -> N
 def test_a_cluster_that_does_not_answer_is_no_reason_to_give_up(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch = Watch({"A": "b"}, "mlflow", SETTINGS)
+    watch = Watch({"A": "b"}, "mlflow", IMAGES)
     refused = subprocess.CompletedProcess([], 1, "", "connection refused")
     monkeypatch.setattr(failures, "capture", lambda *_: refused)
     assert not watch()

@@ -10,9 +10,7 @@ from commands.cluster import Cluster, Source, UsersCluster
 from tests.unit.commands.conftest import Program
 
 DEFAULTS = stack.settings("minikube")
-SERVER, MINIO = str(DEFAULTS["serverImage"]), str(DEFAULTS["minioImage"])
-
-CLIENT = str(DEFAULTS["workspaceImage"])
+SERVER, MINIO, CLIENT = DEFAULTS.server_image, DEFAULTS.minio_image, DEFAULTS.workspace_image
 MLFLOW_SOURCE = Source(CLONE / "images/mlflow", CLONE / "images/mlflow")
 MINIO_SOURCE = Source(CLONE / "images/minio", CLONE / "images/minio")
 
@@ -23,49 +21,46 @@ def _cluster(context: str, path: Path) -> Cluster:
 
 def test_by_default_our_two_are_built_and_the_database_is_only_named() -> None:
     references, builds = images.needed(DEFAULTS)
-    assert sorted(references) == sorted([SERVER, MINIO, str(DEFAULTS["postgresImage"])])
+    assert sorted(references) == sorted([SERVER, MINIO, DEFAULTS.postgres_image])
     assert builds == {SERVER: MLFLOW_SOURCE, MINIO: MINIO_SOURCE}
 
 
 @pytest.mark.parametrize("asked", [True, "true"])
 def test_the_workspaces_image_is_built_where_there_is_a_workspace(asked: object) -> None:
-    references, builds = images.needed(DEFAULTS | {"clientWorkspace": asked})
+    references, builds = images.needed(stack.settings("minikube", clientWorkspace=asked))
     assert CLIENT in references
     assert builds[CLIENT] == Source(CLONE / "images/client", CLONE / "images")
 
 
 def test_only_the_chosen_database_is_provided() -> None:
-    references, _ = images.needed(DEFAULTS | {"backendStore": "mysql"})
-    assert str(DEFAULTS["mysqlImage"]) in references
-    assert str(DEFAULTS["postgresImage"]) not in references
-
-
-def test_a_database_that_does_not_exist_is_left_to_the_program_to_refuse() -> None:
-    references, _ = images.needed(DEFAULTS | {"backendStore": "oracle"})
-    assert sorted(references) == sorted([SERVER, MINIO])
+    references, _ = images.needed(stack.settings("minikube", backendStore="mysql"))
+    assert DEFAULTS.mysql_image in references
+    assert DEFAULTS.postgres_image not in references
 
 
 def test_a_registry_is_in_front_of_every_name_and_ours_are_still_built() -> None:
-    references, builds = images.needed(DEFAULTS | {"imageRegistry": "mirror.example/a"})
+    references, builds = images.needed(stack.settings("minikube", imageRegistry="mirror.example/a"))
     assert sorted(references) == sorted(
-        f"mirror.example/a/{name}" for name in (SERVER, MINIO, DEFAULTS["postgresImage"])
+        f"mirror.example/a/{name}" for name in (SERVER, MINIO, DEFAULTS.postgres_image)
     )
     assert list(builds) == [f"mirror.example/a/{SERVER}", f"mirror.example/a/{MINIO}"]
 
 
 def test_backends_outside_the_stack_need_no_image() -> None:
-    references, builds = images.needed(
-        DEFAULTS | {"backendStore": "external", "artifactStore": "s3"}
-    )
+    database = {"backendStore": "external", "databaseSecret": "their-database"}
+    bucket = {"artifactStore": "s3", "s3Bucket": "their-bucket"}
+    references, builds = images.needed(stack.settings("minikube", **database, **bucket))
     assert references == list(builds) == [SERVER]
 
 
 def test_another_cluster_with_a_registry_pulls_by_itself(home: Path) -> None:
-    images.provide(_cluster("office", home), DEFAULTS | {"imageRegistry": "mirror.example"})
+    images.provide(
+        _cluster("office", home), stack.settings("minikube", imageRegistry="mirror.example")
+    )
 
 
 def test_an_image_of_the_users_is_not_built() -> None:
-    _, builds = images.needed(DEFAULTS | {"serverImage": "registry.example/mlflow:1"})
+    _, builds = images.needed(stack.settings("minikube", serverImage="registry.example/mlflow:1"))
     assert list(builds) == [MINIO]
 
 
@@ -78,7 +73,7 @@ def test_minikube_builds_only_what_it_lacks(home: Path, program: Program) -> Non
           *"image ls"*) echo docker.io/{SERVER} ;;
         esac""",
     )
-    images.provide(_cluster("minikube", home), DEFAULTS | {"clientWorkspace": True})
+    images.provide(_cluster("minikube", home), stack.settings("minikube", clientWorkspace=True))
     built = [call for call in (home / "calls").read_text().splitlines() if " build " in call]
     assert built == [
         f"--profile minikube image build --tag {MINIO} --file Dockerfile {CLONE / 'images/minio'}",
@@ -113,4 +108,4 @@ def test_another_cluster_is_told_how_to_get_the_image(home: Path) -> None:
 @pytest.mark.usefixtures("program")
 def test_another_cluster_with_images_of_its_own_is_not_held_up(home: Path) -> None:
     own = {"serverImage": "registry.example/mlflow:1", "minioImage": "registry.example/minio:1"}
-    images.provide(_cluster("office", home), DEFAULTS | own)
+    images.provide(_cluster("office", home), stack.settings("minikube", **own))

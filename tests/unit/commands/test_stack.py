@@ -14,6 +14,7 @@ import yaml
 from commands import stack
 from commands._main import CLONE, CommandError
 from commands.cluster import UsersCluster
+from settings import SETTINGS
 from tests.unit.commands.conftest import Program
 
 
@@ -95,12 +96,12 @@ def test_a_stack_without_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_settings_are_the_stack_files_over_the_projects() -> None:
-    project = yaml.safe_load((CLONE / "Pulumi.yaml").read_text())["config"]
     own = yaml.safe_load((CLONE / "Pulumi.minikube.yaml").read_text())["config"]
     settings = stack.settings("minikube")
-    assert settings["namespace"] == project["namespace"]["default"]
-    overridden = {key.removeprefix("mlflow:"): value for key, value in own.items()}
-    assert overridden.items() <= settings.items()
+    assert settings.namespace == SETTINGS["namespace"].default
+    assert settings.artifact_storage == own["mlflow:artifactStorage"]
+    assert settings.ingress_wait_seconds == own["mlflow:ingressWaitSeconds"]
+    assert settings.context == stack.context("minikube") == "minikube"
 
 
 def test_up_leaves_the_clone_alone_and_keeps_the_salt(

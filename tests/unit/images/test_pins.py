@@ -6,7 +6,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
+
+from settings import SETTINGS
 
 CLONE = Path(__file__).parents[3]
 SERVER = CLONE / "images" / "mlflow"
@@ -14,9 +15,9 @@ CLIENT = CLONE / "images" / "client"
 NAME = r"[a-z0-9][a-z0-9-]*"
 
 
-def settings() -> dict[str, str]:
-    config = yaml.safe_load((CLONE / "Pulumi.yaml").read_text())["config"]
-    return {name: setting["default"] for name, setting in config.items()}
+def image(setting: str) -> str:
+    """Return the default of a setting that names an image."""
+    return str(SETTINGS[setting].default)
 
 
 def constraints(image: Path = SERVER) -> dict[str, str]:
@@ -38,13 +39,13 @@ def test_every_requirement_is_pinned(image: Path) -> None:
 def test_the_server_image_is_tagged_with_the_version_of_mlflow_in_it() -> None:
     pins = constraints()
     assert pins["mlflow"] == pins["mlflow-skinny"]
-    assert settings()["serverImage"].startswith(f"mlflow-kubernetes/server:{pins['mlflow']}-")
+    assert image("serverImage").startswith(f"mlflow-kubernetes/server:{pins['mlflow']}-")
 
 
 def test_the_workspace_has_the_client_of_the_servers_release() -> None:
     pins = constraints(CLIENT)
     assert pins["mlflow"] == pins["mlflow-skinny"] == constraints()["mlflow"]
-    assert settings()["workspaceImage"].startswith(f"mlflow-kubernetes/client:{pins['mlflow']}-")
+    assert image("workspaceImage").startswith(f"mlflow-kubernetes/client:{pins['mlflow']}-")
 
 
 def test_the_workspace_reaches_hdfs_by_the_servers_own_code_and_has_no_more_of_it() -> None:
@@ -100,7 +101,7 @@ def test_the_minio_image_is_tagged_with_the_date_of_its_source() -> None:
     module = (CLONE / "images" / "minio" / "go.mod").read_text()
     version = re.search(r"github\.com/minio/minio v0\.0\.0-(\d{8})\d{6}-[0-9a-f]{12}", module)
     assert version
-    assert settings()["minioImage"].startswith(f"mlflow-kubernetes/minio:{version[1]}-")
+    assert image("minioImage").startswith(f"mlflow-kubernetes/minio:{version[1]}-")
 
 
 @pytest.mark.parametrize(
@@ -116,9 +117,12 @@ def test_the_tag_of_an_image_changes_with_what_it_is_built_from(
     setting: str, folders: list[str]
 ) -> None:
     """A stack that is up keeps its pods, and a cluster its images, as long as their names stay."""
-    named = settings()[setting]
+    named = image(setting)
     tag = f"{named.rpartition('-')[0]}-{content(*folders)}"
-    assert named == tag, "name the new tag in Pulumi.yaml, README.md and docs/settings.md"
+    assert named == tag, (
+        "name the new tag in settings/schema.py and README.md, "
+        "then run `python -m settings.generate`"
+    )
     assert tag in (CLONE / "README.md").read_text()
 
 

@@ -187,6 +187,6 @@ def test_a_state_that_the_engine_is_writing_is_read_again() -> None:
 
 def test_a_state_that_cannot_be_read_is_told_before_anything_changes() -> None:
     recorded = Recorded(unreadable=100)
-    with pytest.raises(pulumi.RunError, match=r"cannot be told: failed to load checkpoint: EOF"):
+    with pytest.raises(pulumi.RunError, match=r"cannot be read: failed to load checkpoint: EOF"):
         run_stack(into=recorded)
     assert not recorded.resources

@@ -1,4 +1,4 @@
-"""What a stack keeps already: settings that would lose it are refused, before anything changes."""
+"""Refuses settings with which a stack would lose data, before anything changes."""
 
 import re
 import time
@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 import pulumi
 
-from settings import ArtifactStoreKind, BackendStoreKind, Settings, mebibytes
+from settings import ArtifactStoreKind, BackendStoreKind, Settings
+from settings.values import mebibytes
 
 _GUIDE = "docs/moving-data.md"
 
@@ -17,29 +18,30 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True)
 class _Reader:
-    """A program that reads a volume, and the rule for the versions that read what is on it."""
+    """A server with a volume, and the rule for the versions that can read the volume's data."""
 
     setting: str
-    """Setting with the program's image."""
+    """Name of the setting with the server's image."""
     version: re.Pattern[str]
-    """Finds the version in a tag, one group for each number."""
+    """Matches the version in a tag, with one group for each number."""
     reads: Callable[[Version, Version], bool]
-    """Says whether the second version reads the volume of the first."""
+    """Returns whether the second version can read the volume of the first version."""
     accepted: str
-    """The versions that do, with the first version's numbers for ``{0}``, ``{1}``, ``{all}``."""
+    """Which versions can, with the first version's numbers for ``{0}``, ``{1}`` and ``{all}``."""
     same_name: bool = False
-    """Whether the last part of the image's name must stay: another program ignores the volume."""
+    """Whether the last part of the image's name must not change, because a server of another make
+    ignores the volume."""
 
 
 _READERS = {
-    # Each major has a data format of its own.
+    # Each major version has a data format of its own.
     "postgres-server": _Reader(
         "postgresImage",
         re.compile(r"(?:.*pg-?|\D*)(\d+)"),
         lambda held, new: held == new,
         "a release of PostgreSQL {0}, whose data is on the volume",
     ),
-    # MySQL goes down within a series, and up to the next major at most.
+    # MySQL downgrades within a series alone, and upgrades by one major version at most.
     # https://dev.mysql.com/doc/refman/9.7/en/downgrading.html, .../upgrade-paths.html
     "mysql-server": _Reader(
         "mysqlImage",
@@ -47,7 +49,7 @@ _READERS = {
         lambda held, new: held <= new and new[0] <= held[0] + 1,
         "MySQL {0}.{1} or newer, one major more at most, for its data is on the volume",
     ),
-    # MinIO has no numbers: its releases are dates.
+    # The versions of MinIO are dates.
     "minio-server": _Reader(
         "minioImage",
         re.compile(r".*?(20\d\d)[-.]?(\d\d?)[-.]?(\d\d?)|\D*(\d+)\.?(\d+)?\.?(\d+)?"),
@@ -62,17 +64,17 @@ _READERS = {
         "Hadoop {0}.{1} or a newer one of {0}, for its data is on the volumes",
     ),
 }
-"""By the StatefulSet that has the volume."""
+"""The servers by the name of their StatefulSet."""
 
 
-def refuse_to_lose_it(settings: Settings) -> None:
-    """Compare settings with what the last `up` left, however far it came.
+def refuse_data_loss(settings: Settings) -> None:
+    """Compare the settings with the stack's state, also where the last `up` has failed.
 
     Raises:
-        pulumi.RunError: with one line for each setting that would lose data.
+        pulumi.RunError: with one line for each setting with which data would be lost.
     """
     kept = _resources()
-    # It comes after the database and the store: before it was there, nobody could log anything.
+    # A stack without a tracking server has no data: the server is made after database and store.
     if "Deployment mlflow-server" in kept and (lines := list(_losses(settings, kept))):
         project = pulumi.get_project()
         raise pulumi.RunError("\n".join(f"{project}:{line}; see {_GUIDE}" for line in lines))
@@ -81,8 +83,8 @@ def refuse_to_lose_it(settings: Settings) -> None:
 def _resources() -> dict[str, Any]:
     """Return the outputs of every resource in the stack's state, as ``"<type> <name>"``.
 
-    The engine's own function, and not a StackReference: that would be a resource, and would know
-    no more than what the last `up` that succeeded has exported.
+    A StackReference would not do: it is a resource, and has the exports of the last successful `up`
+    alone.
     """
     return {
         f"{one['type'].rpartition(':')[2]} {urn.rpartition('::')[2]}": one["outputs"]
@@ -91,11 +93,11 @@ def _resources() -> dict[str, Any]:
 
 
 def _state() -> dict[str, Any]:
-    """Return what the engine knows of every resource, by URN.
+    """Return the engine's record of every resource, by URN.
 
-    At this moment the engine notes in a file that the stack is there, and what lies beside that
-    file (`.attrs`, of gocloud.dev/blob/fileblob) is emptied before it is written anew: who reads
-    in between is told "failed to load checkpoint: EOF". It is whole a moment later.
+    The engine writes the stack's file while the program starts. It writes the file beside it
+    (`.attrs`, of gocloud.dev/blob/fileblob) in two steps, and a read between both fails with
+    "failed to load checkpoint: EOF". Another read a moment later succeeds.
     """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     reason = ""
@@ -110,7 +112,7 @@ def _state() -> dict[str, Any]:
         else:
             outputs: dict[str, Any] = answer.value["outputs"]
             return outputs
-    raise pulumi.RunError(f"what stack {name} keeps already cannot be told: {reason}")
+    raise pulumi.RunError(f"the state of stack {name} cannot be read: {reason}")
 
 
 def _losses(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:
@@ -161,7 +163,7 @@ def _losses(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:
     }
     for server, image in images.items():
         found = kept.get(f"StatefulSet {server}")
-        # An image that never ran wrote nothing: a mistaken one can be corrected.
+        # An image that never ran has written nothing, so a mistaken name can be corrected.
         if found and _ready(found):
             (container,) = found["spec"]["template"]["spec"]["containers"]
             if accepted := _unread(_READERS[server], container["image"], image):
@@ -169,13 +171,13 @@ def _losses(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:
 
 
 def _ready(stateful_set: dict[str, Any]) -> bool:
-    """Say whether a pod ran when the engine last looked."""
+    """Return whether a pod was ready when the engine last read the StatefulSet."""
     status: dict[str, Any] = stateful_set.get("status") or {"readyReplicas": 1}
     return bool(status.get("readyReplicas"))
 
 
 def _unread(reader: _Reader, held: str, image: str) -> str | None:
-    """Return what is accepted in the place of an image that may not read the volume, if so."""
+    """Return which images are accepted, if an image may not read the volume; None if it may."""
     (name, tag, digest), (new_name, new_tag, new_digest) = map(_parts, (held, image))
     if (digest or held) == (new_digest or image):
         return None

@@ -1,0 +1,37 @@
+"""The lines that users read when settings are refused: ``mlflow:key: value; accepted: ...``."""
+
+import difflib
+import re
+
+from settings.schema import SETTINGS
+from settings.values import Privacy
+
+
+def shown(key: str, value: object, *, encrypted: bool) -> str:
+    """Return a value as a line may show it: shortened, and ``[secret]`` for a secret."""
+    text = str(value)
+    # An address with a user name in it has a password as well.
+    telling = "PRIVATE KEY" in text or re.search("://.*@", text)
+    if encrypted or telling or SETTINGS[key].kind.privacy is Privacy.SECRET:
+        return "[secret]"
+    return repr(value if len(text) <= 100 else f"{text[:100]}...")
+
+
+def refused(key: str, text: str, accepted: str, *, encrypted: bool) -> str:
+    """Return the line for a value that its setting does not take.
+
+    Args:
+        key: name of the setting.
+        text: the value as the engine hands it over.
+        accepted: which values the setting takes.
+        encrypted: whether the user has encrypted the value.
+    """
+    mistakable = SETTINGS[key].kind.privacy is Privacy.MISTAKABLE
+    return f"{key}: {shown(key, text, encrypted=encrypted or mistakable)}; accepted: {accepted}"
+
+
+def unknown(key: str) -> str:
+    """Return the line for a key that is no setting."""
+    close = difflib.get_close_matches(key, SETTINGS, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"accepted: {', '.join(SETTINGS)}"
+    return f"{key if key.isprintable() else repr(key)}: no such setting; {hint}"

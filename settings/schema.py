@@ -1,0 +1,614 @@
+"""Every setting of the stack, declared once: name, type, range, default, meaning and group.
+
+The parser, the block ``config:`` of Pulumi.yaml and the tables of docs/settings.md follow from
+these declarations. To add a setting, declare it in the class of its group, then run
+``python -m settings.generate``.
+
+A field's name in camel case is the setting's name: ``gc_schedule`` is ``mlflow:gcSchedule``. A
+type of ``values`` brings its grammar and its text for users. A field that may be None has the
+default "" in Pulumi.yaml, because Pulumi has no setting without a value.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
+
+from components import Mysql, Postgres
+from settings import values
+from settings.values import Kind, Privacy, Refused
+
+BackendStoreKind = Literal["postgres", "mysql", "external"]
+ArtifactStoreKind = Literal["minio", "hdfs", "s3", "existing-hdfs"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where values come from; pydantic hands it to the conversion of each value."""
+
+    project: str
+    """Name of the Pulumi project, which is in front of each setting's name."""
+    encrypted: Collection[str]
+    """Names of the settings that the user has encrypted."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is declared of a setting."""
+
+    key: str
+    """Name in Pulumi.yaml, without the project's name."""
+    attribute: str
+    """Name of the field in ``Settings``."""
+    default: object
+    meaning: str
+    kind: Kind
+    type: object
+    """Type of the values, without None: ``int``, ``bool``, ``list``, ``dict`` or a text."""
+    optional: bool
+    """Whether the empty text means None."""
+
+    def convert(self, text: str) -> object:
+        """Return the value in a text from the engine, or the text itself where it has none.
+
+        pydantic refuses a text where another type is declared.
+        """
+        if self.optional and not text:
+            return None
+        if self.type is bool:
+            return {"true": True, "false": False}.get(text, text)
+        if self.type is int:
+            return int(text) if re.fullmatch(r"0|-?[1-9][0-9]{0,8}", text) else text
+        if self.type in (list, dict):
+            try:
+                value: object = json.loads(text, object_pairs_hook=_unique)
+                # JSON can name half of a surrogate pair, which pydantic cannot read.
+                json.dumps(value, ensure_ascii=False).encode()
+                return value
+            except (ValueError, RecursionError):
+                return text
+        return text
+
+    def is_secret(self, text: str) -> bool:
+        """Return whether a value must be encrypted."""
+        privacy = self.kind.privacy
+        return privacy is Privacy.SECRET or (privacy is Privacy.SECRET_WITH_LOGIN and "@" in text)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the members of a JSON object; of two with one name, json.loads would drop one."""
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("the same key twice")
+    return dict(pairs)
+
+
+class Group(BaseModel):
+    """Settings of one subject; the first line of a subclass's docstring is its heading."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        # pydantic converts texts more freely than is wanted here: it reads 1_0 as 10.
+        strict=True,
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _convert(cls, text: str, info: ValidationInfo[Origin]) -> object:
+        """Convert the text that the engine hands over to the type of the setting.
+
+        Raises:
+            Refused: if the value is too long, or a secret that is not encrypted.
+            UnicodeEncodeError: if the text has half of a surrogate pair.
+        """
+        setting, origin = BY_ATTRIBUTE[str(info.field_name)], info.context
+        if text and setting.is_secret(text) and setting.key not in origin.encrypted:
+            command = f"pulumi config set --secret {origin.project}:{setting.key}"
+            raise Refused(f"an encrypted value, by `{command}`")
+        if len(text.encode()) > setting.kind.longest:
+            raise Refused(f"{setting.kind.longest} bytes at most")
+        return setting.convert(text)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield what ``repr`` shows: no value that may be a secret."""
+        for name, value in super().__repr_args__():
+            if BY_ATTRIBUTE[str(name)].kind.privacy is Privacy.PUBLIC:
+                yield name, value
+
+
+class Stack(Group):
+    """Namespace, stores and volumes"""
+
+    namespace: values.Namespace = Field(
+        "mlflow", description="Namespace of the stack. `pulumi destroy` removes it."
+    )
+    create_namespace: bool = Field(
+        True,
+        description="Whether the stack makes its namespace. false: the stack uses a namespace "
+        "that exists, and leaves it in place.",
+    )
+    backend_store: BackendStoreKind = Field(
+        "postgres",
+        description="Database for runs, metrics and registered models: a server of the stack, or "
+        "`external`, a database that exists.",
+    )
+    artifact_store: ArtifactStoreKind = Field(
+        "minio",
+        description="Store for files and models: a server of the stack, or a bucket (`s3`) or an "
+        "HDFS (`existing-hdfs`) that exists.",
+    )
+    artifact_access: Literal["proxied", "direct"] = Field(
+        "proxied",
+        description="How clients reach the artifact store: through the tracking server, or "
+        "directly, with a login of their own.",
+    )
+    database_storage: values.VolumeSize = Field("8Gi", description="Size of the database's volume.")
+    artifact_storage: values.VolumeSize = Field(
+        "20Gi",
+        description="Size of the artifact store's volume; with HDFS, of each DataNode's volume.",
+    )
+    storage_class: values.ClassName | None = Field(
+        None, description='Storage class of all volumes. "" means the cluster\'s default.'
+    )
+    hdfs_data_nodes: int = Field(
+        1, ge=1, le=100, description="artifactStore hdfs: number of DataNodes."
+    )
+    hdfs_replication: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="artifactStore hdfs: number of DataNodes that hold a copy of each block, at "
+        "most hdfsDataNodes.",
+    )
+    protect_data: bool = Field(
+        False,
+        description="Whether Pulumi refuses to remove volumes and passwords, `pulumi destroy` "
+        "included.",
+    )
+
+
+class ExternalDatabase(Group):
+    """A database that exists"""
+
+    database_uri: values.DatabaseUri | None = Field(
+        None,
+        description="backendStore external: address of the database, "
+        "driver://user:password@host:port/database, set with --secret.",
+    )
+    auth_database_uri: values.DatabaseUri | None = Field(
+        None,
+        description="backendStore external, auth basic: address of the database for users, set "
+        "with --secret. It may be the same as databaseUri.",
+    )
+    database_secret: values.SecretName | None = Field(
+        None,
+        description="backendStore external, instead of both addresses: a Secret of the namespace "
+        "with keys MLFLOW_BACKEND_STORE_URI and, for auth basic, MLFLOW_AUTH_DATABASE_URI.",
+    )
+    database_ca: values.Certificates | None = Field(
+        None,
+        description="backendStore external: certificates of the authorities that may sign the "
+        'database\'s certificate, as PEM. "" means that the address decides.',
+    )
+    database_connections: int = Field(
+        90,
+        ge=1,
+        le=100_000,
+        description="backendStore external: number of connections that the database allows the "
+        "stack.",
+    )
+
+
+class ExternalStores(Group):
+    """A bucket or an HDFS that exists"""
+
+    s3_endpoint: values.S3Endpoint | None = Field(
+        None, description='artifactStore s3: URL of the S3 endpoint. "" means Amazon S3.'
+    )
+    s3_bucket: values.S3Bucket | None = Field(
+        None, description="artifactStore s3: name of a bucket that exists."
+    )
+    s3_prefix: values.S3Prefix | None = Field(
+        None, description='artifactStore s3: folder in the bucket. "" means the whole bucket.'
+    )
+    s3_region: values.S3Region = Field(
+        "us-east-1", description="artifactStore s3: region for which requests are signed."
+    )
+    s3_access_key_id: values.S3AccessKeyId | None = Field(
+        None,
+        description='artifactStore s3: access key. "" means that the pods get one from the cloud.',
+    )
+    s3_secret_access_key: values.S3SecretAccessKey | None = Field(
+        None, description="artifactStore s3: the access key's secret, set with --secret."
+    )
+    s3_secret: values.SecretName | None = Field(
+        None,
+        description="artifactStore s3, instead of a key: a Secret of the namespace with keys "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+    )
+    s3_service_account: values.ServiceAccountName | None = Field(
+        None,
+        description="artifactStore s3, instead of a key: a service account of the namespace, to "
+        "which the cloud gives a key.",
+    )
+    s3_ca: values.Certificates | None = Field(
+        None,
+        description="artifactStore s3: certificates of the authorities that may sign the "
+        'endpoint\'s certificate, as PEM. "" means the public authorities.',
+    )
+    hdfs_uri: values.HdfsUri | None = Field(
+        None,
+        description="artifactStore existing-hdfs: folder for artifacts, "
+        "hdfs://<host>:<port>/<folder>, or with a nameservice instead of host and port.",
+    )
+    hdfs_user: values.HdfsUser = Field(
+        "mlflow",
+        description="artifactStore existing-hdfs: name of MLflow's user in HDFS. A Kerberos ticket "
+        "replaces it.",
+    )
+    hdfs_configuration: values.Properties = Field(
+        {},
+        description="artifactStore existing-hdfs: properties of the cluster's core-site.xml and "
+        "hdfs-site.xml.",
+    )
+    hdfs_host_aliases: values.HostAliases = Field(
+        {},
+        description="artifactStore existing-hdfs: host names of nodes that DNS does not know, by "
+        "address.",
+    )
+    hdfs_kerberos_secret: values.SecretName | None = Field(
+        None,
+        description="artifactStore existing-hdfs: Secret of the namespace with the files krb5.conf "
+        "and keytab.",
+    )
+    external_networks: values.Networks = Field(
+        [],
+        description="Networks of a database, bucket or HDFS outside the stack, as CIDRs. Empty "
+        "means any network, except the cloud's own addresses.",
+    )
+
+
+class TrackingServer(Group):
+    """Tracking server"""
+
+    replicas: int = Field(
+        1,
+        ge=1,
+        le=20,
+        description="Number of tracking server pods; with autoscaled, the greatest number.",
+    )
+    autoscaled: bool = Field(
+        False,
+        description="Whether a HorizontalPodAutoscaler of yours decides the number of pods, up to "
+        "replicas.",
+    )
+    workers: int = Field(2, ge=1, le=16, description="Server processes in each pod.")
+    server_memory: values.ServerMemory = Field(
+        "1Gi", description="Memory request and limit of each tracking server pod."
+    )
+    job_execution: bool = Field(
+        False,
+        description="Whether MLflow's job runners (for example for GenAI scorers) run, in a single "
+        "pod. They take 1.4 GB more memory.",
+    )
+    auth: Literal["basic", "none"] = Field(
+        "basic", description="Whether clients need a user's name and password (basic) or not."
+    )
+    allowed_hosts: values.HostPatterns = Field(
+        [],
+        description="More Host headers that the tracking server answers, beside those of the "
+        "deployment: names, patterns such as `*.corp`, addresses, or networks such as "
+        "`100.64.0.0/10`.",
+    )
+    client_namespaces: values.Namespaces = Field(
+        [],
+        description="Namespaces whose pods may reach the tracking server without the ingress, and "
+        "with artifactAccess direct the store.",
+    )
+    gc_schedule: values.Schedule | None = Field(
+        None,
+        description="When deleted runs, models and experiments are removed for good, as a cron "
+        'expression in UTC. "" means that only `make gc` removes them.',
+    )
+    gc_older_than: values.Age = Field(
+        "30d", description="Age since the deletion, from which on they are removed."
+    )
+
+
+class CallsOut(Group):
+    """Calls of the tracking server to other servers"""
+
+    egress: values.WaysOut = Field(
+        [],
+        description="Ways out of the tracking server for webhooks, model providers and proxies: "
+        "internet, networks or namespaces, each with :<port> if need be.",
+    )
+    https_proxy: values.Proxy | None = Field(
+        None,
+        description="URL of the proxy for calls by HTTPS, http://host:port. An address with a "
+        "password is set with --secret.",
+    )
+    http_proxy: values.Proxy | None = Field(
+        None, description="URL of the proxy for calls by plain HTTP, in the same form."
+    )
+    no_proxy: values.HostsWithoutProxy = Field(
+        [],
+        description="Hosts, or domains such as .example.com, that are called without a proxy, "
+        "beside those of the cluster and of the store.",
+    )
+    egress_ca: values.Certificates | None = Field(
+        None,
+        description="Certificates of authorities that outgoing calls trust beside the public "
+        "ones, as PEM.",
+    )
+
+
+class Ingress(Group):
+    """Host names, ingress and HTTPS"""
+
+    tracking_host: values.HostAndPath = Field(
+        "mlflow-server.local",
+        description="Host name of the tracking server, and a path if other programs share the "
+        "host, such as example.com/mlflow.",
+    )
+    artifact_host: values.HostName = Field(
+        "mlflow-minio.local", description="artifactStore minio: host name of the S3 endpoint."
+    )
+    artifact_console_host: values.HostName = Field(
+        "mlflow-minio-console.local",
+        description="artifactStore minio: host name of the web console.",
+    )
+    ingress_class: values.ClassName | None = Field(
+        "nginx", description='Class of every Ingress. "" means the cluster\'s default.'
+    )
+    ingress_annotations: values.IngressAnnotations = Field(
+        {},
+        description="Annotations of every Ingress. They replace annotations of the stack that have "
+        "the same name.",
+    )
+    ingress_wait_seconds: int = Field(
+        0,
+        ge=0,
+        le=600,
+        description="Seconds that `pulumi up` waits for the address of the ingress controller; 0 "
+        "does not wait.",
+    )
+    ingress_namespace: values.ExistingNamespace = Field(
+        "ingress-nginx",
+        description="Namespace of the ingress controller. Its pods alone may reach the servers "
+        "that have a host name.",
+    )
+    tls: Literal["none", "generated", "secret", "cert-manager", "gateway"] = Field(
+        "none",
+        description="Certificate of the host names. none means plain HTTP; gateway means the "
+        "certificate of the Gateway's listener.",
+    )
+    tls_secret: values.TlsSecretName | None = Field(
+        None,
+        description="tls secret: Secret of the namespace, of type kubernetes.io/tls, with a "
+        "certificate for every host name.",
+    )
+    tls_issuer: values.IssuerName | None = Field(
+        None, description="tls cert-manager: name of the ClusterIssuer."
+    )
+    gateway: values.Gateway | None = Field(
+        None,
+        description="Gateway that publishes the host names instead of Ingresses, "
+        "<namespace>/<name> or <namespace>/<name>/<listener>.",
+    )
+
+
+class Workspace(Group):
+    """Workspace"""
+
+    client_workspace: bool = Field(
+        False,
+        description="Whether the stack has a workspace: JupyterLab with MLflow's client, connected "
+        "to the tracking server.",
+    )
+    workspace_host: values.HostName = Field(
+        "mlflow-workspace.local", description="Host name of the workspace."
+    )
+    workspace_storage: values.VolumeSize = Field(
+        "5Gi", description="Size of the volume with the workspace's home folder."
+    )
+    workspace_memory: values.WorkspaceMemory = Field(
+        "2Gi", description="Memory request and limit of the workspace."
+    )
+
+
+class Images(Group):
+    """Images"""
+
+    image_registry: values.ImageRegistry | None = Field(
+        None,
+        description="Registry of every image whose name has no registry, such as "
+        "registry.example.com/mirror.",
+    )
+    server_image: values.Image = Field(
+        "mlflow-kubernetes/server:3.17.2-0cfeb36e",
+        description="Image of the tracking server, built from images/mlflow.",
+    )
+    postgres_image: values.Image = Field(
+        "postgres:18.6",
+        description="Image of PostgreSQL: the official image, or one that works the same way, of "
+        "major version 18.",
+    )
+    mysql_image: values.Image = Field(
+        "mysql:9.7.1",
+        description="Image of MySQL: the official image, or one that works the same way, of "
+        "version 9.7.",
+    )
+    minio_image: values.Image = Field(
+        "mlflow-kubernetes/minio:20260212-39ca97dc",
+        description="Image of MinIO, built from images/minio, or of a server that works the same "
+        "way.",
+    )
+    hdfs_image: values.Image = Field(
+        "apache/hadoop:3.4.2",
+        description="Image of HDFS: the official image, or one that works the same way, of version "
+        "3.4.",
+    )
+    workspace_image: values.Image = Field(
+        "mlflow-kubernetes/client:3.17.2-c7a759fa",
+        description="Image of the workspace, built from images/client, or another image with "
+        "JupyterLab and MLflow.",
+    )
+
+    @field_validator(
+        *("server_image", "postgres_image", "mysql_image", "minio_image", "hdfs_image"),
+        "workspace_image",
+    )
+    @classmethod
+    def _mirror(cls, image: str, info: ValidationInfo[Origin]) -> str:
+        """Return the name under which the cluster pulls an image."""
+        return values.mirrored(image, info.data.get("image_registry"))
+
+
+class Cluster(Group):
+    """Settings of Pulumi's Kubernetes provider that the program reads"""
+
+    context: Annotated[str, Kind("a context")] | None = Field(
+        None,
+        alias="kubernetes:context",
+        description="Context of the kubeconfig; None means the current context.",
+    )
+    kubeconfig: Annotated[str, Kind("a kubeconfig", longest=values.LONGEST_FILE)] | None = Field(
+        None,
+        alias="kubernetes:kubeconfig",
+        repr=False,
+        description="Path or content of the kubeconfig that replaces kubectl's.",
+    )
+
+
+GROUPS: tuple[type[Group], ...] = (
+    Stack,
+    TrackingServer,
+    Ingress,
+    ExternalDatabase,
+    ExternalStores,
+    CallsOut,
+    Workspace,
+    Images,
+)
+"""The groups, in the order of Pulumi.yaml and docs/settings.md."""
+
+
+class Settings(
+    Cluster,
+    Images,
+    Workspace,
+    CallsOut,
+    ExternalStores,
+    ExternalDatabase,
+    Ingress,
+    TrackingServer,
+    Stack,
+):
+    """All settings of a stack, checked: a value that does not change."""
+
+    @property
+    def connections(self) -> int:
+        """Number of connections that the chosen backend store allows."""
+        match self.backend_store:
+            case "external":
+                return self.database_connections
+            case "postgres":
+                return Postgres.connections
+            case "mysql":
+                return Mysql.connections
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """Every host name that the stack publishes, by the setting that gives the name."""
+        hosts = {"trackingHost": self.tracking_host.partition("/")[0]}
+        if self.artifact_store == "minio":
+            hosts["artifactHost"] = self.artifact_host
+            hosts["artifactConsoleHost"] = self.artifact_console_host
+        if self.client_workspace:
+            hosts["workspaceHost"] = self.workspace_host
+        return hosts
+
+    @property
+    def tracking_path(self) -> str:
+        """Path of the tracking server on its host, such as ``/mlflow``, or nothing."""
+        return self.tracking_host.removeprefix(self.hosts["trackingHost"])
+
+    @property
+    def possible_hosts(self) -> list[str]:
+        """Every host name that the settings can publish, whichever parts the stack has."""
+        return [
+            self.hosts["trackingHost"],
+            self.artifact_host,
+            self.artifact_console_host,
+            self.workspace_host,
+        ]
+
+    @property
+    def images(self) -> dict[str, str]:
+        """Names of all images, as the cluster pulls them, by the setting that names the image."""
+        return {
+            key: str(getattr(self, setting.attribute))
+            for key, setting in SETTINGS.items()
+            if key.endswith("Image")
+        }
+
+
+def _declared(attribute: str, field: FieldInfo) -> Setting:
+    """Return what a field of a group declares.
+
+    Raises:
+        TypeError: if a declaration lacks its meaning, or its type a ``Kind``.
+    """
+    (declared,) = (one for one in _arms(field.annotation) if one is not NoneType)
+    metadata = list(field.metadata)
+    if get_origin(declared) is Annotated:
+        declared, *more = get_args(declared)
+        metadata += more
+    kind = next((one for one in metadata if isinstance(one, Kind)), None)
+    if not field.alias or not field.description:
+        raise TypeError(f"{attribute}: a setting is declared with a description")
+    return Setting(
+        key=field.alias,
+        attribute=attribute,
+        default=field.default,
+        meaning=field.description,
+        kind=kind or _plain_kind(attribute, declared, metadata),
+        type=get_origin(declared) or declared,
+        optional=NoneType in _arms(field.annotation),
+    )
+
+
+def _arms(annotation: object) -> tuple[object, ...]:
+    """Return the types of a union, or a single type."""
+    union = isinstance(annotation, UnionType) or get_origin(annotation) is Union
+    return get_args(annotation) if union else (annotation,)
+
+
+def _plain_kind(attribute: str, declared: object, metadata: list[Any]) -> Kind:
+    """Return the kind of a type that needs no grammar: numbers, true and false, choices."""
+    if declared is int:
+        (least,) = (one.ge for one in metadata if isinstance(one, Ge))
+        (most,) = (one.le for one in metadata if isinstance(one, Le))
+        return Kind(f"a whole number from {least} to {most}")
+    if declared is bool:
+        return Kind("true or false")
+    if get_origin(declared) is Literal:
+        return Kind(" or ".join(get_args(declared)))
+    raise TypeError(f"{attribute}: a type of settings.values says what is accepted")
+
+
+BY_ATTRIBUTE = {name: _declared(name, field) for name, field in Settings.model_fields.items()}
+"""What is declared of each field of ``Settings``."""
+BY_GROUP = {group: [BY_ATTRIBUTE[name] for name in group.model_fields] for group in GROUPS}
+"""The settings of each group, in the order of declaration."""
+SETTINGS = {setting.key: setting for group in BY_GROUP.values() for setting in group}
+"""Every setting by its key, in the order of Pulumi.yaml."""

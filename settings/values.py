@@ -1,0 +1,643 @@
+"""The values that a setting can have: grammars of Kubernetes, S3, HDFS and database addresses.
+
+Each type carries a ``Kind``: what users read when a value is refused, and how to treat the value.
+pydantic checks the Python type and calls the grammar. A grammar raises ``ValueError`` where the
+kind's own text says enough, and ``Refused`` where a more exact text helps.
+"""
+
+import ipaddress
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Annotated
+
+from annotated_types import Len
+from pydantic import AfterValidator
+
+from components._egress import ways_out
+
+_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_NAME = rf"{_LABEL}(\.{_LABEL})*"
+_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+
+
+class Refused(ValueError):  # noqa: N818 (the user's value is wrong, not the program)
+    """A value was refused; the text says which values are accepted."""
+
+
+class Privacy(Enum):
+    """How much of a value may be shown, and whether the value must be encrypted."""
+
+    PUBLIC = auto()
+    """The value is shown, unless the user has encrypted it."""
+    SECRET = auto()
+    """The value is refused in clear, and never shown."""
+    SECRET_WITH_LOGIN = auto()
+    """An address: with a user name in it, it is treated as a secret."""
+    MISTAKABLE = auto()
+    """The name of a secret. A value that is not a name may be the secret: it is not shown."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is known of a type of values, beside its Python type."""
+
+    accepted: str
+    """The accepted values, in words: "a region, such as eu-central-1"."""
+    privacy: Privacy = Privacy.PUBLIC
+    longest: int = 4096
+    """Bytes of the value as text. An environment of a process has room for 128 KiB in all."""
+
+
+LONGEST_FILE = 200_000
+"""Bytes of a value that becomes a file or annotations; Kubernetes takes 256 KiB of annotations."""
+
+
+# Names in Kubernetes and in DNS.
+
+
+def is_name(text: str) -> bool:
+    """Return whether Kubernetes takes a text as an object's name, and DNS as a host's."""
+    return len(text) <= 253 and re.fullmatch(_NAME, text) is not None
+
+
+def _matches(pattern: str) -> Callable[[str], str]:
+    """Return a validator that takes what a regular expression matches as a whole."""
+    compiled = re.compile(pattern)
+
+    def validate(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(text)
+        return text
+
+    return validate
+
+
+def _own_namespace(text: str) -> str:
+    if text == "default" or text.startswith("kube-"):
+        raise ValueError(text)
+    return _matches(_LABEL)(text)
+
+
+Namespace = Annotated[
+    str,
+    AfterValidator(_own_namespace),
+    Kind(
+        "a name of its own, of 1 to 63 small letters, digits and dashes, neither default nor "
+        "kube-..., because it is removed with the stack"
+    ),
+]
+ExistingNamespace = Annotated[
+    str,
+    AfterValidator(_matches(_LABEL)),
+    Kind("a namespace's name, of 1 to 63 small letters, digits and dashes"),
+]
+Namespaces = Annotated[
+    list[Annotated[str, AfterValidator(_matches(_LABEL))]],
+    Kind('a list of namespaces\' names, such as ["training"]'),
+]
+
+
+def _object_name(text: str) -> str:
+    if not is_name(text):
+        raise ValueError(text)
+    return text
+
+
+_OWN_SECRETS = re.compile(
+    r"(mlflow|postgres|mysql|minio(-s3|-console)?|hdfs|s3|existing-hdfs|external-database|workspace"
+    r"|ingress)"
+    r"-(server|root|credentials|check|token|keys|egress|users|user-.*|certificate|tls)(-files)?"
+)
+"""Names of Secrets that the stack writes; tests/unit/test_variants.py compares them with the
+Secrets that are rendered."""
+
+
+def secret_name(text: str) -> str:
+    """Return the name of a Secret that the user has made.
+
+    Raises:
+        ValueError: if Kubernetes does not take the name.
+        Refused: if the stack writes a Secret of that name.
+    """
+    if _OWN_SECRETS.fullmatch(text):
+        raise Refused("the name of a Secret of the namespace that this stack does not write")
+    return _object_name(text)
+
+
+SecretName = Annotated[
+    str,
+    AfterValidator(secret_name),
+    Kind("the name of a Secret: small letters, digits, dashes", Privacy.MISTAKABLE),
+]
+TlsSecretName = Annotated[
+    str,
+    AfterValidator(secret_name),
+    Kind("the name of a Secret: small letters, digits, dashes"),
+]
+ServiceAccountName = Annotated[
+    str,
+    AfterValidator(_object_name),
+    Kind("the name of a service account: small letters, digits, dashes"),
+]
+IssuerName = Annotated[
+    str,
+    AfterValidator(_object_name),
+    Kind("the name of a ClusterIssuer: small letters, digits, dashes"),
+]
+ClassName = Annotated[
+    str,
+    AfterValidator(_object_name),
+    Kind("the name of a class in the cluster, or nothing for the cluster's default"),
+]
+
+
+def _gateway(text: str) -> str:
+    if any(len(part) > 253 for part in text.split("/")):
+        raise ValueError(text)
+    return _matches(rf"{_LABEL}/{_NAME}(/{_NAME})?")(text)
+
+
+Gateway = Annotated[
+    str,
+    AfterValidator(_gateway),
+    Kind("<namespace>/<name> of a Gateway, and /<listener> if it has several"),
+]
+
+_HOST = "a DNS name of small letters, such as mlflow.example.com, without port, path or scheme"
+
+
+def _host(text: str) -> str:
+    # A last part that begins with a digit makes an address, or what some programs read as one.
+    if len(text) > 253 or not re.fullmatch(rf"({_LABEL}\.)+(?![0-9]){_LABEL}", text):
+        raise Refused(_HOST)
+    return text
+
+
+SERVERS_OWN_PATHS = {
+    *("ajax-api", "api", "build", "gateway", "get-artifact", "graphql", "health"),
+    *("model-versions", "signup", "static-files", "v1", "version"),
+}
+"""First parts of the paths that MLflow's server has. Pods ask for these paths without the path of
+the host. An end-to-end test compares them with the routes of a running server."""
+
+
+def _host_and_path(text: str) -> str:
+    host, slash, path = text.partition("/")
+    _host(host)
+    fit = re.fullmatch(r"[a-zA-Z0-9][-a-zA-Z0-9_.]*(/[a-zA-Z0-9][-a-zA-Z0-9_.]*)*", path)
+    if slash and (not fit or len(path) > 100):
+        raise Refused("a DNS name, and a path such as /mlflow without / at its end")
+    if path.partition("/")[0] in SERVERS_OWN_PATHS:
+        raise Refused("a DNS name, and a path that does not begin with one of MLflow's own")
+    return text
+
+
+HostName = Annotated[str, AfterValidator(_host), Kind(_HOST)]
+HostAndPath = Annotated[
+    str,
+    AfterValidator(_host_and_path),
+    Kind("a DNS name of small letters, and a path such as /mlflow if other programs share it"),
+]
+
+
+def _host_pattern(text: str) -> str:
+    # A pattern that ends in a star would match every name, except one that begins an address.
+    name = r"([-a-zA-Z0-9_*]+\.)*[-a-zA-Z0-9_]*[a-zA-Z0-9]"
+    pattern = rf"({name}|([0-9]{{1,3}}\.){{1,3}}\*|\[[0-9a-fA-F:]+\])(:(\*|{_PORT}))?"
+    if re.fullmatch(pattern, text):
+        return text
+    # A network of prefix length 0 has every address in it.
+    if "/" not in text or ipaddress.ip_network(text).prefixlen == 0:
+        raise ValueError(text)
+    return text
+
+
+HostPatterns = Annotated[
+    list[Annotated[str, AfterValidator(_host_pattern)]],
+    Kind(
+        'a list of host names, patterns or networks, such as ["mlflow.corp", "100.64.0.0/10"], '
+        'but not "*"'
+    ),
+]
+
+
+# Hosts and networks outside the stack.
+
+# The last part is no number, because some programs read "10.1" as an address and some as a name.
+_OUTSIDE_HOST = re.compile(
+    r"(?=.{1,253}$)([a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?\.)*"
+    r"[a-zA-Z]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?\.?"
+)
+
+
+def _check_outside(host: str, accepted: str) -> None:
+    """Refuse a host that cannot be a server outside the stack.
+
+    Raises:
+        Refused: if the text is no host, or means the pod itself.
+    """
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        if not _OUTSIDE_HOST.fullmatch(host):
+            raise Refused(accepted) from None
+        itself = f".{host.lower().rstrip('.')}".endswith(".localhost")
+    else:
+        address = getattr(address, "ipv4_mapped", None) or address
+        itself = address.is_loopback or address.is_unspecified
+    if itself:
+        raise Refused(f"{accepted}; its host is this machine, which in a pod is the pod itself")
+
+
+def _network(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F.:]+/[0-9.]+", text):
+        raise ValueError(text)
+    return str(ipaddress.ip_network(text))
+
+
+Networks = Annotated[
+    list[Annotated[str, AfterValidator(_network)]],
+    Kind('a list of networks without host bits, such as ["192.0.2.0/24"]'),
+]
+
+
+def _way_out(text: str) -> str:
+    ways_out([text])
+    return text
+
+
+WaysOut = Annotated[
+    list[Annotated[str, AfterValidator(_way_out)]],
+    Kind(
+        'a list of ways out, each "internet", a network such as "192.0.2.0/24" or a namespace '
+        'such as "models", and ":<port>" if need be; policies know no host names'
+    ),
+]
+
+_PROXY = "http:// or https://, user:password@ if need be, a host, and a port"
+
+
+def _proxy(text: str) -> str:
+    login = r"[^:/?#\[\]@\s]+(:[^/?#\[\]@\s]*)?@"
+    match = re.fullmatch(
+        rf"https?://({login})?(?P<host>[-a-zA-Z0-9.]+|\[[0-9a-fA-F:.]+\]):{_PORT}/?", text
+    )
+    if not match or not re.fullmatch("[!-~]+", text):
+        raise ValueError(text)
+    _check_outside(match["host"], _PROXY)
+    return text.rstrip("/")
+
+
+Proxy = Annotated[str, AfterValidator(_proxy), Kind(_PROXY, Privacy.SECRET_WITH_LOGIN)]
+
+
+def _host_without_proxy(text: str) -> str:
+    if not _OUTSIDE_HOST.fullmatch(text.removeprefix(".")):
+        ipaddress.ip_address(text)
+    return text
+
+
+HostsWithoutProxy = Annotated[
+    list[Annotated[str, AfterValidator(_host_without_proxy)]],
+    Kind('a list of hosts, or of domains as ".example.com", without port or scheme'),
+]
+
+
+def _certificates(text: str) -> str:
+    if "PRIVATE KEY" in text or not text.isascii():
+        raise ValueError
+    try:
+        ssl.create_default_context(cadata=text)
+    except ssl.SSLError:
+        raise ValueError from None
+    return text
+
+
+Certificates = Annotated[
+    str,
+    AfterValidator(_certificates),
+    Kind(
+        "certificates as PEM, from -----BEGIN CERTIFICATE----- on, and no key",
+        longest=LONGEST_FILE,
+    ),
+]
+
+
+# Databases.
+
+# The address as SQLAlchemy reads it. The server image has a driver for these two forms alone.
+_DATABASE_URI = re.compile(
+    r"(?P<driver>[\w+]+)://((?P<user>[^:/?#\[\]@\s]+)(:[^/?#\[\]@\s]*)?@)?"
+    r"(?P<host>[^:/?@\s\[\]]+|\[[0-9a-fA-F:]+\])?(:(?P<port>[0-9]{1,5}))?"
+    r"(/(?P<database>[^/?\s]+)?)?(\?\S*)?",
+    re.ASCII,
+)
+_DRIVERS = ("postgresql+psycopg2", "mysql+pymysql")
+_DATABASE = f"{' or '.join(_DRIVERS)}://user:password@host:port/database, % for special letters"
+
+
+def _database_uri(text: str) -> str:
+    match = _DATABASE_URI.fullmatch(text)
+    if not match or not re.fullmatch("[!-~]+", text):
+        raise ValueError
+    if match["driver"] not in _DRIVERS:
+        raise Refused(f"{_DATABASE}; the image has no other driver than these two")
+    if missing := [part for part in ("user", "host", "port", "database") if not match[part]]:
+        raise Refused(f"{_DATABASE}; it has no {' and no '.join(missing)}")
+    # Names of hosts have no underscores, but some networks use them.
+    _check_outside(match["host"].replace("_", "x"), _DATABASE)
+    if not 1 <= int(match["port"]) <= 65535:
+        raise Refused(f"{_DATABASE}; there are ports from 1 to 65535")
+    return text
+
+
+DatabaseUri = Annotated[str, AfterValidator(_database_uri), Kind(_DATABASE, Privacy.SECRET)]
+
+
+# S3.
+
+_ENDPOINT = "http:// or https://, a host, and a port if need be, without path or bucket"
+
+
+def _endpoint(text: str) -> str:
+    match = re.fullmatch(rf"https?://(?P<host>[-a-zA-Z0-9.]+|\[[0-9a-fA-F:.]+\])(:{_PORT})?", text)
+    if not match:
+        raise ValueError(text)
+    _check_outside(match["host"], _ENDPOINT)
+    return text
+
+
+S3Endpoint = Annotated[str, AfterValidator(_endpoint), Kind(_ENDPOINT)]
+S3Bucket = Annotated[
+    str,
+    # S3 refuses a name that looks like an address.
+    AfterValidator(_matches(rf"(?=.{{3,63}}$)(?!([0-9]+\.){{3}}[0-9]+$){_NAME}")),
+    Kind("a bucket's name alone, of 3 to 63 small letters, digits, dashes and dots"),
+]
+
+
+def _prefix(text: str) -> str:
+    parts = text.split("/")
+    fit = all(re.fullmatch(r"[-a-zA-Z0-9_.!*'()]+", part) and part.strip(".") for part in parts)
+    if not fit or len(text) > 512:
+        raise ValueError(text)
+    return text
+
+
+S3Prefix = Annotated[
+    str,
+    AfterValidator(_prefix),
+    Kind("a folder such as team/mlflow, without / at its ends, empty or dotted parts"),
+]
+S3Region = Annotated[
+    str,
+    AfterValidator(_matches(r"(?=.{1,63}$)[a-z0-9]+(-[a-z0-9]+)*")),
+    Kind("a region of small letters, digits and dashes, such as eu-central-1"),
+]
+_KEY = "3 to 128 letters, digits and signs without blanks"
+S3AccessKeyId = Annotated[
+    str, AfterValidator(_matches(r"[!-~]{3,128}")), Kind(_KEY, Privacy.MISTAKABLE)
+]
+S3SecretAccessKey = Annotated[
+    str, AfterValidator(_matches(r"[!-~]{3,128}")), Kind(_KEY, Privacy.SECRET)
+]
+
+
+# HDFS.
+
+_HDFS = "hdfs://<host>:<port>/<folder>, or with a nameservice instead of both"
+
+
+def _hdfs_uri(text: str) -> str:
+    match = re.fullmatch(
+        rf"(hdfs|viewfs)://(?P<host>[-a-zA-Z0-9.]+)(:{_PORT})?(?P<path>(/[-a-zA-Z0-9_.=]+)+)", text
+    )
+    if not match or not all(part.strip(".") for part in match["path"].split("/")[1:]):
+        raise ValueError(text)
+    _check_outside(match["host"], _HDFS)
+    return text
+
+
+HdfsUri = Annotated[str, AfterValidator(_hdfs_uri), Kind(_HDFS)]
+HdfsUser = Annotated[
+    str,
+    AfterValidator(_matches(r"[a-zA-Z_][-a-zA-Z0-9_.]{0,63}")),
+    Kind("the name of an HDFS user, such as mlflow"),
+]
+
+# XML has no place for some characters, and YAML, in which objects are sent, for others. Half of a
+# surrogate pair cannot be sent at all.
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
+
+
+def _text(text: str) -> str:
+    if _UNFIT.search(text):
+        raise ValueError(text)
+    return text
+
+
+Text = Annotated[str, AfterValidator(_text)]
+Properties = Annotated[
+    dict[Annotated[str, AfterValidator(_matches(r"[-a-zA-Z0-9_.]+"))], Text],
+    Kind(
+        'properties with texts as values, such as {"dfs.nameservices": "prod"}',
+        longest=LONGEST_FILE,
+    ),
+]
+
+
+def _address(text: str) -> str:
+    known = ipaddress.ip_address(text)
+    if "%" in text or getattr(known, "ipv4_mapped", None):
+        raise ValueError(text)
+    return text
+
+
+HostAliases = Annotated[
+    dict[
+        Annotated[str, AfterValidator(_address)],
+        Annotated[list[Annotated[str, AfterValidator(_object_name)]], Len(1)],
+    ],
+    Kind(
+        'lists of host names by address, such as {"192.0.2.7": ["dn1.corp"]}',
+        longest=LONGEST_FILE,
+    ),
+]
+
+
+# Images.
+
+# A registry, a folder in it, then a tag or a digest or both: the grammar of the distribution
+# project (github.com/distribution/reference), with registries in small letters.
+_REGISTRY = rf"(({_LABEL}(\.{_LABEL})+|localhost)(:{_PORT})?|{_LABEL}:{_PORT})"
+_FOLDER = r"[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?P<name>({_REGISTRY}/)?{_FOLDER}(/{_FOLDER})*)"
+    r"(?P<tag>:[a-zA-Z0-9_][-.a-zA-Z0-9_]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
+)
+
+
+def _image(text: str) -> str:
+    match = _IMAGE.fullmatch(text)
+    if (
+        not match
+        or len(match["name"]) > 128
+        or not (match["tag"] or match["digest"])
+        or match["tag"] == ":latest"
+    ):
+        raise ValueError(text)
+    return text
+
+
+Image = Annotated[
+    str,
+    AfterValidator(_image),
+    Kind("an image with a tag other than latest, or a digest, such as postgres:18.6"),
+]
+ImageRegistry = Annotated[
+    str,
+    # Kubernetes takes a name of 255 characters: 128 are the image's own.
+    AfterValidator(_matches(rf"(?=.{{1,126}}$){_REGISTRY}(/{_FOLDER})*")),
+    Kind("a registry and a folder in it, such as registry.example.com:5000/mirror"),
+]
+
+
+def mirrored(image: str, registry: str | None) -> str:
+    """Return the name of an image in ``registry``, unless the image names a registry itself."""
+    host, slash, _ = image.partition("/")
+    own = slash and ("." in host or ":" in host or host == "localhost")
+    return image if own or not registry else f"{registry}/{image}"
+
+
+# Sizes and times.
+
+_QUANTITY = re.compile(r"([1-9][0-9]{0,8})(Mi|Gi|Ti)")
+_MEBIBYTES = {"Mi": 1, "Gi": 1024, "Ti": 1024 * 1024}
+
+
+def mebibytes(text: str) -> int:
+    """Return a size such as ``8Gi`` in MiB.
+
+    Raises:
+        ValueError: if the text is no whole number of Mi, Gi or Ti.
+    """
+    if not (match := _QUANTITY.fullmatch(text)):
+        raise ValueError(text)
+    return int(match[1]) * _MEBIBYTES[match[2]]
+
+
+def _size(least: str, most: str) -> Callable[[str], str]:
+    def validate(text: str) -> str:
+        if not mebibytes(least) <= mebibytes(text) <= mebibytes(most):
+            raise ValueError(text)
+        return text
+
+    return validate
+
+
+def _size_kind(least: str, most: str) -> Kind:
+    return Kind(f"a size from {least} to {most}, a whole number of Mi, Gi or Ti, such as 8Gi")
+
+
+VolumeSize = Annotated[str, AfterValidator(_size("100Mi", "64Ti")), _size_kind("100Mi", "64Ti")]
+ServerMemory = Annotated[str, AfterValidator(_size("256Mi", "64Gi")), _size_kind("256Mi", "64Gi")]
+WorkspaceMemory = Annotated[str, AfterValidator(_size("512Mi", "1Ti")), _size_kind("512Mi", "1Ti")]
+
+_CRON_LIMITS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
+"""The least and the greatest number of minute, hour, day, month and day of the week."""
+
+
+def _schedule(text: str) -> str:
+    fields = text.split()
+    if len(fields) != len(_CRON_LIMITS) or not all(map(_is_cron_field, fields, _CRON_LIMITS)):
+        raise ValueError(text)
+    return " ".join(fields)
+
+
+def _is_cron_field(text: str, limits: tuple[int, int]) -> bool:
+    """Return whether a field of a cron expression has numbers, ranges and steps in the limits."""
+    low, high = limits
+    for part in text.split(","):
+        match = re.fullmatch(r"(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/([1-9][0-9]?))?", part)
+        first, last, step = match.groups() if match else ("", "", "")
+        begin, end = int(first or low), int(last or first or high)
+        if not match or not low <= begin <= end <= high or int(step or 1) > high:
+            return False
+    return True
+
+
+Schedule = Annotated[
+    str,
+    AfterValidator(_schedule),
+    Kind("five fields of cron, such as 0 3 * * * (every day at 3:00 UTC), or nothing"),
+]
+
+
+def age(text: str) -> str:
+    """Return an age such as ``1d12h``.
+
+    Raises:
+        ValueError: if the text is no age.
+    """
+    if not text:
+        raise ValueError
+    return _matches(r"([0-9]{1,5}d)?([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?")(text)
+
+
+Age = Annotated[
+    str,
+    AfterValidator(age),
+    Kind("days, hours, minutes and seconds in this order, such as 30d or 1d12h"),
+]
+
+
+# Annotations of an Ingress.
+
+_CHANGES_PATHS = "because it changes the path of each request"
+_UNFIT_ANNOTATIONS = {
+    "rewrite-target": (".*", _CHANGES_PATHS),
+    "path-rewrite": (".*", _CHANGES_PATHS),
+    "rewrites": (".*", _CHANGES_PATHS),
+    "app-root": (".*", "because the page is at /"),
+    "permanent-redirect": (".*", "because it answers in the server's place"),
+    "temporal-redirect": (".*", "because it answers in the server's place"),
+    "canary": ("(?i)true", "because a canary alone serves nothing"),
+    "backend-protocol": ("(?i)(?!(auto_)?http$).*", "because the servers speak plain HTTP"),
+    "secure-backends": ("(?i)true", "because the servers speak plain HTTP"),
+    "ssl-passthrough": ("(?i)true", "because the servers speak plain HTTP"),
+    "upstream-vhost": (".*", "because each server answers to its own host name"),
+    "custom-http-errors": (".*4[0-9]{2}.*", "because clients read the server's own errors"),
+}
+"""Annotations with which no client reaches MLflow, by the name after the controller's prefix: the
+values that have this effect, and the reason. Source: the documentation of ingress-nginx, HAProxy
+and NGINX."""
+
+
+def _annotation_name(text: str) -> str:
+    if len(text.partition("/")[0]) > 253:
+        raise ValueError(text)
+    return _matches(rf"({_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")(text)
+
+
+def _fit_annotations(annotations: dict[str, str]) -> dict[str, str]:
+    # Annotations of pulumi.com tell the engine how to make an object; the program decides that.
+    if any(re.match(r"([^/]+\.)?pulumi\.com/", key) for key in annotations):
+        raise Refused("annotation names outside of pulumi.com/")
+    for key, value in annotations.items():
+        values, reason = _UNFIT_ANNOTATIONS.get(key.rpartition("/")[2], ("(?!)", ""))
+        if re.fullmatch(values, value, re.DOTALL):
+            raise Refused(f"annotations without {key}: {value!r:.100}, {reason}")
+    return annotations
+
+
+IngressAnnotations = Annotated[
+    dict[Annotated[str, AfterValidator(_annotation_name)], Text],
+    AfterValidator(_fit_annotations),
+    Kind(
+        'annotation names with texts as values, such as {"example.com/a": "true"}',
+        longest=LONGEST_FILE,
+    ),
+]
