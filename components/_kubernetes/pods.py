@@ -45,7 +45,8 @@ T = TypeVar("T")
 
 
 def of_backends(
-    backends: Sequence[pulumi.Input[Credentials]], build: Callable[[Sequence[Credentials]], T]
+    backends: Sequence[pulumi.Input[Credentials]],
+    build: Callable[[Sequence[Credentials]], pulumi.Input[T]],
 ) -> pulumi.Input[T]:
     """Return what ``build`` makes of these backends: at once where Python passes them.
 
