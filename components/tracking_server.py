@@ -187,13 +187,7 @@ class TrackingServer(pulumi.ComponentResource):
         )
         self.auth = server.auth
         self.logins = {user: login.credentials(user) for user in server.users if server.auth}
-        of_server = {"MLFLOW_TRACKING_URI": self.tracking_uri}
-        of_user = login.variables(ADMIN) if server.auth else {}
-        self.client_env = pulumi.Output.secret(
-            pulumi.Output.all(of_server, of_user, server.client_env).apply(
-                lambda known: {**known[0], **known[1], **known[2]}
-            )
-        )
+        self.client_env = _client_env(server, login, self.tracking_uri)
         self.add_user = pulumi.Output.concat(
             "exec --namespace=",
             service.metadata.namespace,
@@ -321,6 +315,19 @@ def _recorded(args: TrackingServerArgs) -> dict[str, object]:
         "artifact_store": output_of(args["artifact_store"], "credentials"),
         "egress": recorded(args.get("egress", {}), "https_proxy", "http_proxy"),
     }
+
+
+def _client_env(
+    server: _Server, login: Login, tracking_uri: pulumi.Input[str]
+) -> pulumi.Output[dict[str, str]]:
+    """Return the environment of a client outside the cluster, as the admin."""
+    of_server = {"MLFLOW_TRACKING_URI": tracking_uri}
+    of_user = login.variables(ADMIN) if server.auth else {}
+    return pulumi.Output.secret(
+        pulumi.Output.all(of_server, of_user, server.client_env).apply(
+            lambda known: {**known[0], **known[1], **known[2]}
+        )
+    )
 
 
 def _migration(

@@ -108,12 +108,7 @@ class Hdfs(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         known_keys(name, args, HdfsArgs)
-        data_nodes, replication = args.get("data_nodes", 1), args.get("replication", 1)
-        if not 1 <= replication <= data_nodes:
-            raise pulumi.RunError(
-                f"{name}.replication: {replication}; accepted: 1 to the number of DataNodes, "
-                f"which is {data_nodes}"
-            )
+        replication = _replication(name, args)
         super().__init__("mlflow-k8s:index:Hdfs", name, {**args}, opts)
         child = pulumi.ResourceOptions(parent=self)
         namespace = args.get("namespace", NAMESPACE)
@@ -184,6 +179,21 @@ class Hdfs(pulumi.ComponentResource):
                 "client_env": self.client_env,
             }
         )
+
+
+def _replication(name: str, args: HdfsArgs) -> int:
+    """Return how many DataNodes hold each block.
+
+    Raises:
+        pulumi.RunError: if there are less DataNodes.
+    """
+    data_nodes, replication = args.get("data_nodes", 1), args.get("replication", 1)
+    if not 1 <= replication <= data_nodes:
+        raise pulumi.RunError(
+            f"{name}.replication: {replication}; accepted: 1 to the number of DataNodes, "
+            f"which is {data_nodes}"
+        )
+    return replication
 
 
 def _name_node_of(name: str) -> str:

@@ -122,9 +122,7 @@ class Minio(pulumi.ComponentResource):
             metadata=metadata(f"{name}-credentials", namespace, common),
             string_data={
                 "MLFLOW_ARTIFACTS_DESTINATION": self.artifact_root,
-                "MLFLOW_S3_ENDPOINT_URL": pulumi.Output.concat("http://", host, f":{API_PORT}"),
-                "AWS_SECRET_ACCESS_KEY": secret_key,
-                **S3_CLIENT,
+                **_client_env(pulumi.Output.concat("http://", host, f":{API_PORT}"), secret_key),
             },
             opts=child,
         )
@@ -151,13 +149,7 @@ class Minio(pulumi.ComponentResource):
 
         # Whoever reads the Secret comes after the bucket.
         self.credentials = {**credentials, "secret": once_done(bucket, secret.metadata.name)}
-        self.client_env = pulumi.Output.all(self.endpoint_url, secret_key).apply(
-            lambda known: {
-                "MLFLOW_S3_ENDPOINT_URL": known[0],
-                "AWS_SECRET_ACCESS_KEY": known[1],
-                **S3_CLIENT,
-            }
-        )
+        self.client_env = pulumi.Output.all(**_client_env(self.endpoint_url, secret_key))
         self.register_outputs(
             {
                 "artifact_root": self.artifact_root,
@@ -166,6 +158,17 @@ class Minio(pulumi.ComponentResource):
                 "client_env": self.client_env,
             }
         )
+
+
+def _client_env(
+    endpoint: pulumi.Input[str], secret_key: pulumi.Input[str]
+) -> dict[str, pulumi.Input[str]]:
+    """Return what a client reads to reach the bucket by this endpoint."""
+    return {
+        "MLFLOW_S3_ENDPOINT_URL": endpoint,
+        "AWS_SECRET_ACCESS_KEY": secret_key,
+        **S3_CLIENT,
+    }
 
 
 def _server(
