@@ -7,6 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from .._kubernetes.labels import metadata
+from .._kubernetes.pod_options import PodOptions
 from .._kubernetes.uris import fingerprint
 
 SERVER_USER = 1000
@@ -34,7 +35,7 @@ class Credentials(TypedDict):
     none."""
     host_aliases: NotRequired[dict[str, list[str]]]
     """Host names that DNS does not know, by address. Defaults to none."""
-    service_account: NotRequired[str | None]
+    service_account: NotRequired[pulumi.Input[str] | None]
     """Service account whose pods the backend lets in. Defaults to the namespace's own, which no
     backend knows."""
     client_labels: NotRequired[dict[str, str]]
@@ -45,7 +46,8 @@ T = TypeVar("T")
 
 
 def of_backends(
-    backends: Sequence[pulumi.Input[Credentials]], build: Callable[[Sequence[Credentials]], T]
+    backends: Sequence[pulumi.Input[Credentials]],
+    build: Callable[[Sequence[Credentials]], pulumi.Input[T]],
 ) -> pulumi.Input[T]:
     """Return what ``build`` makes of these backends: at once where Python passes them.
 
@@ -129,9 +131,11 @@ def _volumes(
     return [*own, *files, scratch]
 
 
-def _service_account(backends: Sequence[Credentials]) -> str | None:
+def _service_account(backends: Sequence[Credentials]) -> pulumi.Input[str] | None:
     """Return the service account that one of the backends lets in."""
-    accounts = [name for backend in backends if (name := backend.get("service_account"))]
+    accounts = [
+        name for backend in backends if (name := backend.get("service_account")) is not None
+    ]
     return accounts[0] if accounts else None
 
 
@@ -290,6 +294,7 @@ def python_job(
     namespace: pulumi.Input[str],
     labels: dict[str, str],
     image: pulumi.Input[str],
+    pods: PodOptions,
     backends: Sequence[pulumi.Input[Credentials]],
     seconds: int,
     retries: int = 2,
@@ -313,6 +318,7 @@ def python_job(
                 module,
                 labels=labels,
                 image=image,
+                pods=pods,
                 backends=backends,
                 seconds=seconds,
                 environment=environment,
@@ -333,6 +339,7 @@ def python_template(
     arguments: Sequence[pulumi.Input[str]] = (),
     labels: dict[str, str],
     image: pulumi.Input[str],
+    pods: PodOptions,
     backends: Sequence[pulumi.Input[Credentials]],
     seconds: int,
     environment: Mapping[str, pulumi.Input[str]] | None = None,
@@ -361,11 +368,15 @@ def python_template(
         # The reason of a failure is the last line of its log; this copies it into the pod's status.
         termination_message_policy="FallbackToLogsOnError",
     )
-    return k8s.core.v1.PodTemplateSpecArgs(
-        metadata=k8s.meta.v1.ObjectMetaArgs(
-            labels=pod_labels(labels, backends), annotations=restarts_with(*backends)
-        ),
-        spec=restricted_pod(container, user=SERVER_USER, backends=backends, restart_policy="Never"),
+    return pods.on_job(
+        k8s.core.v1.PodTemplateSpecArgs(
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                labels=pod_labels(labels, backends), annotations=restarts_with(*backends)
+            ),
+            spec=restricted_pod(
+                container, user=SERVER_USER, backends=backends, restart_policy="Never"
+            ),
+        )
     )
 
 
