@@ -59,7 +59,7 @@ test-long: $(DEV) ## Run the tests that take too long for `make test`
 	@$(RUN) commands.test -m long tests
 
 # The targets test-unit and test-long are more specific, so that make prefers them.
-test-%: $(DEV) ## Run one folder of tests: test-e2e, -hdfs, -lab, -plugins, -rendered, -scan
+test-%: $(DEV) ## Run one folder of tests: test-e2e, -hdfs, -lab, -library, -plugins, -rendered, -scan
 	@$(RUN) commands.test tests/$*
 
 .PHONY: bench

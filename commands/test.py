@@ -10,7 +10,7 @@ from commands import ground
 from commands._main import CLONE, capture, main, say, stream
 
 # Tests in these folders wait for a cluster most of the time, so that several run at once.
-_WAITING = ("e2e", "hdfs", "lab", "plugins")
+_WAITING = ("e2e", "hdfs", "lab", "library", "plugins")
 # Tests in these folders compute, and take the processor's time that is left over.
 _COMPUTING = ("rendered", "scan")
 _IN_THE_BACKGROUND = ("nice", "-n", "19", "setpriv", "--pdeathsig=KILL")

@@ -45,7 +45,7 @@ for name in sys.argv[2:]:
 """
 
 
-def _imported(file: Path) -> set[str]:
+def imported(file: Path) -> set[str]:
     """Return the packages that a module imports, wherever in it."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
@@ -57,15 +57,15 @@ def _imported(file: Path) -> set[str]:
 
 
 def test_the_lab_is_imported_by_one_module_alone() -> None:
-    assert [name for name in PRODUCT if "lab" in _imported(CLONE / name)] == [DOOR]
+    assert [name for name in PRODUCT if "lab" in imported(CLONE / name)] == [DOOR]
 
 
 def test_the_lab_imports_nothing_of_what_uses_it() -> None:
     ours = {"commands", "components", "settings", "wiring", "kept", "outputs", "tests", "bench"}
     found = {
-        path.name: imported
+        path.name: of_others
         for path in CLONE.glob("lab/**/*.py")
-        if (imported := _imported(path) & ours)
+        if (of_others := imported(path) & ours)
     }
     assert found == {}
 

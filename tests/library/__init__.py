@@ -1,0 +1,1 @@
+"""The wheel of the components, outside this clone: installed, type-checked, run, hosted."""

@@ -1,0 +1,89 @@
+"""What the wheel holds, and what it asks for."""
+
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from tests.e2e.programs import CLONE
+from tests.library.conftest import PROJECT, Environment
+from tests.unit.test_imports import imported
+
+PACKAGE = "pulumi_mlflow_kubernetes"
+MISSPELT = """\
+from pulumi_mlflow_kubernetes import Postgres, PostgresArgs
+
+args: PostgresArgs = {"imagee": "postgres:18.6"}
+Postgres("db", args)
+"""
+
+
+def test_the_wheel_holds_the_components_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        metadata = {name for name in archive.namelist() if ".dist-info/" in name}
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "components"]
+    tracked = subprocess.run(listed, cwd=CLONE, capture_output=True, text=True, check=True)
+    expected = {name.replace("components", PACKAGE, 1) for name in tracked.stdout.split()}
+    assert names == expected
+    assert f"{PACKAGE}/py.typed" in names
+    assert any(name.endswith("/licenses/LICENSE") for name in metadata)
+
+
+def test_the_wheel_asks_for_what_the_components_import() -> None:
+    """And for nothing else: neither the lab nor the commands come along."""
+    names = packages_distributions()
+    modules = CLONE.glob("components/**/*.py")
+    packages = {name for module in modules for name in imported(module)}
+    needed = {canonicalize_name(names[name][0]) for name in packages - set(sys.stdlib_module_names)}
+    assert {Requirement(text).name for text in PROJECT["dependencies"]} == needed
+
+
+def test_the_pins_of_the_program_are_in_the_ranges_of_the_wheel() -> None:
+    lines = (CLONE / "requirements.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    for text in PROJECT["dependencies"]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pins[requirement.name])
+
+
+def test_the_version_is_newer_than_the_last_release_in_the_changelog() -> None:
+    lines = (CLONE / "CHANGELOG.md").read_text().splitlines()
+    releases = [
+        line.split("]")[0].removeprefix("## [") for line in lines if line.startswith("## [")
+    ]
+    assert releases[0] == "Unreleased"
+    assert Version(PROJECT["version"]) > Version(releases[1])
+
+
+def test_the_type_checker_reads_the_types_of_the_installed_wheel(
+    outside: Environment, tmp_path: Path
+) -> None:
+    (tmp_path / "wrong.py").write_text(MISSPELT)
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--no-incremental"]
+    done = subprocess.run(
+        [*mypy, f"--python-executable={outside.python}", "wrong.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "imagee" in done.stdout
+    assert "import-untyped" not in done.stdout
+
+
+def test_pulumi_is_not_sent_to_look_for_a_plugin_of_the_wheels_name(
+    outside: Environment, tmp_path: Path
+) -> None:
+    """Pulumi's Python host takes a package called ``pulumi-<name>`` for the SDK of a plugin
+    ``<name>``, and asks for its download, unless the package says that it has none."""
+    ask = f"from importlib.resources import files; print(files('{PACKAGE}')/'pulumi-plugin.json')"
+    file = Path(outside.run("-c", ask, folder=tmp_path).strip())
+    assert outside.folder in file.parents
+    assert '"resource": false' in file.read_text()
