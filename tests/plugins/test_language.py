@@ -144,6 +144,18 @@ def test_reports_the_providers_that_the_installed_packages_name(host: Host) -> N
     assert found["random"].version.startswith("v4.")
 
 
+def test_runs_a_provider_that_is_a_folder(host: Host) -> None:
+    program = "import os, sys\nprint(7)\nprint(os.environ['A'], file=sys.stderr)\n"
+    (host.project / "__main__.py").write_text(program + "sys.exit(len(sys.argv))")
+    request = language_pb2.RunPluginRequest(
+        pwd=str(host.project), args=["127.0.0.1:1"], env=["A=b=c"], info=host.info()
+    )
+    answers = list(host.stub.RunPlugin(request))
+    assert b"".join(answer.stdout for answer in answers) == b"7\n"
+    assert b"".join(answer.stderr for answer in answers) == b"b=c\n"
+    assert answers[-1].exitcode == 2
+
+
 def _required(host: Host, info: Any) -> None:
     host.stub.GetRequiredPackages(language_pb2.GetRequiredPackagesRequest(info=info))
 
