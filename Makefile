@@ -62,6 +62,10 @@ test-long: $(DEV) ## Run the tests that take too long for `make test`
 test-%: $(DEV) ## Run one folder of tests: test-e2e, -hdfs, -lab, -library, -plugins, -rendered, -scan
 	@$(RUN) commands.test tests/$*
 
+.PHONY: reference
+reference: $(VENV) ## Write docs/reference.md from the docstrings of the components
+	@$(RUN) commands.reference
+
 .PHONY: bench
 bench: $(DEV) ## Measure times and memory, and print them as a table
 	@$(RUN) bench

@@ -60,7 +60,7 @@ class _Python:
 
 
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
-    """Serves the language `python`, with the calls that `pulumi` makes for programs and components."""
+    """Serves the language `python`, with the calls that `pulumi` makes for our programs."""
 
     def __init__(self, engine: str) -> None:
         self._engine = engine

@@ -1,5 +1,6 @@
 """The wheel, and a virtual environment outside the clone that holds the wheel and nothing else."""
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -9,8 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.e2e.programs import CLONE
-
+CLONE = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((CLONE / "pyproject.toml").read_text())["project"]
 
 
@@ -62,6 +62,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def pinned(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment with the wheel, and with the releases whose plugins the lab has."""
+    folder = tmp_path_factory.mktemp("pinned")
+    return install(folder / "venv", wheel, CLONE / "requirements.txt")
+
+
+@pytest.fixture(scope="session")
 def outside(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """An environment with the wheel, and with the lowest releases that the wheel accepts."""
     folder = tmp_path_factory.mktemp("outside")
@@ -78,3 +85,20 @@ def install(folder: Path, wheel: Path, constraints: Path) -> Environment:
     pip += ["--quiet", "--no-compile", f"--constraint={constraints}", str(wheel)]
     subprocess.run(pip, check=True, timeout=300)
     return environment
+
+
+@pytest.fixture(scope="session")
+def repository(pinned: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this repository, as `pulumi package add` makes one of its address.
+
+    The provider's virtual environment is there already, which saves the download of its packages.
+    """
+    folder = tmp_path_factory.mktemp("repository")
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=CLONE, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.splitlines()):
+        if (CLONE / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(CLONE / name, folder / name)
+    (folder / "provider" / "venv").symlink_to(pinned.folder)
+    return folder

@@ -10,17 +10,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from tests.e2e.programs import CLONE
-from tests.library.conftest import PROJECT, Environment
+from tests.library.conftest import CLONE, PROJECT, Environment
 from tests.unit.test_imports import imported
 
 PACKAGE = "pulumi_mlflow_kubernetes"
-MISSPELT = """\
-from pulumi_mlflow_kubernetes import Postgres, PostgresArgs
-
-args: PostgresArgs = {"imagee": "postgres:18.6"}
-Postgres("db", args)
-"""
 
 
 def test_the_wheel_holds_the_components_and_nothing_else(wheel: Path) -> None:
@@ -59,23 +52,6 @@ def test_the_version_is_newer_than_the_last_release_in_the_changelog() -> None:
     ]
     assert releases[0] == "Unreleased"
     assert Version(PROJECT["version"]) > Version(releases[1])
-
-
-def test_the_type_checker_reads_the_types_of_the_installed_wheel(
-    outside: Environment, tmp_path: Path
-) -> None:
-    (tmp_path / "wrong.py").write_text(MISSPELT)
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--no-incremental"]
-    done = subprocess.run(
-        [*mypy, f"--python-executable={outside.python}", "wrong.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "imagee" in done.stdout
-    assert "import-untyped" not in done.stdout
 
 
 def test_pulumi_is_not_sent_to_look_for_a_plugin_of_the_wheels_name(
