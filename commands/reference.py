@@ -1,4 +1,4 @@
-"""Write docs/reference.md: each component's inputs and outputs, from the docstrings in components/."""
+"""Write docs/reference.md: the inputs and outputs of each component, from their docstrings."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,12 +18,13 @@ FILE = CLONE / "docs" / "reference.md"
 _HEADER = """\
 # Reference of the components
 
-Written by `make reference` from the docstrings in `components/`; a test compares. How to install and use the components:
-[examples](../examples/README.md).
+Written by `make reference` from the docstrings in `components/`; a test compares.
+How to install and use the components: [examples](../examples/README.md).
 
-Each component is a class of `pulumi_mlflow_kubernetes`: `Name("logical-name", {"input": value}, opts)`. An input is required unless its row
-says what it defaults to. `Input[...]` takes a value or another resource's output; every other input is a value that is known when the program runs.
-Other languages of Pulumi's have the same names in camel case: `storage_class` is `storageClass`.
+Each component is a class of `pulumi_mlflow_kubernetes`, and is made by
+`Name("logical-name", {"input": value}, opts)`. `Input[...]` takes a value or an output of another
+resource; every other input takes a value that is known when the program runs.
+Other languages have the same names in camel case: `storage_class` is `storageClass`.
 """
 # Analyzer's reference of a type of the package: "#/types/<package>:index:<Name>".
 _REFERENCE = re.compile(r"#/types/.*:index:(\w+)$")

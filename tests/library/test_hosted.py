@@ -15,7 +15,7 @@ from tests.library.conftest import PROJECT
 
 PACKAGE = "mlflow-k8s"
 SCHEMA: dict[str, Any] = json.loads(
-    ComponentProvider(components_from_module(components), PACKAGE, version="1.0.0").schema
+    ComponentProvider(components_from_module(components), PACKAGE).schema or ""
 )
 
 
