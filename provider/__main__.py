@@ -1,14 +1,17 @@
 """Hosts the components for programs in any of Pulumi's languages."""
 
+import sys
 from importlib.metadata import version
 
 import pulumi_mlflow_kubernetes
-from pulumi.provider.experimental.host import component_provider_host, components_from_module
+from pulumi.provider import main
+from pulumi.provider.experimental.host import components_from_module
+from pulumi_mlflow_kubernetes._hosting import Provider
+
+# The first part of every component's type, which is in the state of existing stacks.
+NAME = "mlflow-k8s"
 
 if __name__ == "__main__":
-    component_provider_host(
-        components_from_module(pulumi_mlflow_kubernetes),
-        # The first part of every component's type, which is in the state of existing stacks.
-        name="mlflow-k8s",
-        version=version("pulumi-mlflow-kubernetes"),
-    )
+    components = components_from_module(pulumi_mlflow_kubernetes)
+    release = version("pulumi-mlflow-kubernetes")
+    main(Provider(components, NAME, version=release), sys.argv[1:])
