@@ -1,6 +1,7 @@
 """Reusable components of MLflow on Kubernetes: stores, tracking server, client workspace."""
 
 from ._egress import EgressArgs
+from ._kubernetes.pod_options import PodArgs, PodResources
 from ._kubernetes.pods import Credentials
 from ._kubernetes.publishing import IngressArgs, let_solvers_in
 from ._kubernetes.retention import RetentionArgs, VolumeOwner
@@ -38,6 +39,8 @@ __all__ = [
     "MinioArgs",
     "Mysql",
     "MysqlArgs",
+    "PodArgs",
+    "PodResources",
     "Postgres",
     "PostgresArgs",
     "RetentionArgs",

@@ -10,6 +10,7 @@ from ._kubernetes.arguments import known_keys
 from ._kubernetes.data_server import DATA_VOLUME, data_server
 from ._kubernetes.labels import labels, metadata, selector
 from ._kubernetes.network_policies import DNS, INTERNET, after, policy
+from ._kubernetes.pod_options import PodArgs, pod_options
 from ._kubernetes.pods import Credentials, http_probe, resources, restricted_pod
 from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publish
 from ._kubernetes.retention import RetentionArgs, generated_password
@@ -52,6 +53,8 @@ class ClientWorkspaceArgs(TypedDict):
     retention: NotRequired[RetentionArgs]
     """What becomes of the volume and the generated token: ``StackNamespace.retention``. Defaults
     to: the volume stays until its namespace is deleted, and Pulumi may delete the token."""
+    pods: NotRequired[PodArgs | None]
+    """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
 class ClientWorkspace(pulumi.ComponentResource):
@@ -75,6 +78,7 @@ class ClientWorkspace(pulumi.ComponentResource):
         namespace, retention = args.get("namespace", NAMESPACE), args.get("retention", {})
         host, ingress = args.get("host", HOST), args.get("ingress", {})
         common = labels(name, "jupyterlab", "client-workspace")
+        pods = pod_options(name, args.get("pods"), namespace=namespace, labels=common, opts=child)
 
         self.token = pulumi.Output.secret(generated_password(f"{name}-token", 40, retention, child))
         secret = k8s.core.v1.Secret(
@@ -100,6 +104,7 @@ class ClientWorkspace(pulumi.ComponentResource):
             labels={**common, **args["tracking_server"].client_labels},
             ports={"http": PORT},
             pod=_pod(name, args, secret.metadata.name, backends),
+            pods=pods,
             restarts_with=fingerprint(self.token, *(one["fingerprint"] for one in backends)),
             backends=backends,
             storage=args.get("storage", WORKSPACE_STORAGE),

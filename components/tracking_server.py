@@ -19,6 +19,7 @@ from ._kubernetes.arguments import known_keys, recorded
 from ._kubernetes.availability import apart, one_away_at_most
 from ._kubernetes.labels import labels, metadata, selector
 from ._kubernetes.network_policies import Path, after, client_labels, namespaces, server_policies
+from ._kubernetes.pod_options import PodArgs, PodOptions, pod_options
 from ._kubernetes.pods import (
     SERVER_USER,
     Credentials,
@@ -101,6 +102,9 @@ class TrackingServerArgs(TypedDict):
     retention: NotRequired[RetentionArgs]
     """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
     delete them."""
+    pods: NotRequired[PodArgs | None]
+    """What the platform demands of the pods, Jobs included. A pod that reaches a store with a
+    service account runs under that account, and not under one of ``pods``. Defaults to nothing."""
 
 
 class TrackingServer(pulumi.ComponentResource):
@@ -131,6 +135,13 @@ class TrackingServer(pulumi.ComponentResource):
         server = _Server.of(name, args)
         super().__init__("mlflow-k8s:index:TrackingServer", name, _recorded(args), opts)
         child = pulumi.ResourceOptions(parent=self)
+        pods = pod_options(
+            name,
+            args.get("pods"),
+            namespace=server.namespace,
+            labels=server.labels,
+            opts=child,
+        )
 
         users = [ADMIN, *server.users] if server.auth else []
         login = Login(name, server.namespace, users, server.retention, child)
@@ -142,7 +153,7 @@ class TrackingServer(pulumi.ComponentResource):
             opts=child,
         )
         backends = [server.database, server.artifacts, login.keys, *proxies]
-        migration = _migration(server, [server.database, *login.passwords], child)
+        migration = _migration(server, pods, [server.database, *login.passwords], child)
         service = _service(server, child)
         one_away_at_most(
             name,
@@ -152,8 +163,9 @@ class TrackingServer(pulumi.ComponentResource):
             picked=server.selector,
             opts=child,
         )
-        deployment = _deployment(server, backends, after(_policies(server, child), migration))
-        _collection(server, child)
+        protected = after(_policies(server, child), migration)
+        deployment = _deployment(server, pods, backends, protected)
+        _collection(server, pods, child)
         self.address = publish(
             name,
             server.ingress,
@@ -312,7 +324,10 @@ def _recorded(args: TrackingServerArgs) -> dict[str, object]:
 
 
 def _migration(
-    server: _Server, backends: list[Credentials], opts: pulumi.ResourceOptions
+    server: _Server,
+    pods: PodOptions,
+    backends: list[Credentials],
+    opts: pulumi.ResourceOptions,
 ) -> pulumi.Resource:
     """Make the Job that creates or upgrades the tables, before any server starts.
 
@@ -325,6 +340,7 @@ def _migration(
         namespace=server.namespace,
         labels=labels(f"{server.name}-migration", "mlflow", "migration"),
         image=server.image,
+        pods=pods,
         backends=backends,
         seconds=MIGRATION_SECONDS,
         environment=server.root_environment,
@@ -369,7 +385,10 @@ def _policies(server: _Server, opts: pulumi.ResourceOptions) -> pulumi.ResourceO
 
 
 def _deployment(
-    server: _Server, backends: list[Credentials], opts: pulumi.ResourceOptions
+    server: _Server,
+    pods: PodOptions,
+    backends: list[Credentials],
+    opts: pulumi.ResourceOptions,
 ) -> k8s.apps.v1.Deployment:
     """Make the Deployment of the server's pods, which reach ``backends``."""
     return k8s.apps.v1.Deployment(
@@ -379,12 +398,14 @@ def _deployment(
             replicas=server.replicas,
             selector=k8s.meta.v1.LabelSelectorArgs(match_labels=server.selector),
             strategy=_strategy(server),
-            template=k8s.core.v1.PodTemplateSpecArgs(
-                metadata=k8s.meta.v1.ObjectMetaArgs(
-                    labels=pod_labels(server.labels, backends),
-                    annotations=restarts_with(*backends),
-                ),
-                spec=_pod(server, backends),
+            template=pods.on_server(
+                k8s.core.v1.PodTemplateSpecArgs(
+                    metadata=k8s.meta.v1.ObjectMetaArgs(
+                        labels=pod_labels(server.labels, backends),
+                        annotations=restarts_with(*backends),
+                    ),
+                    spec=_pod(server, backends),
+                )
             ),
         ),
         opts=pulumi.ResourceOptions.merge(
@@ -533,7 +554,7 @@ def _pod(server: _Server, backends: list[Credentials]) -> k8s.core.v1.PodSpecArg
     return pod
 
 
-def _collection(server: _Server, opts: pulumi.ResourceOptions) -> None:
+def _collection(server: _Server, pods: PodOptions, opts: pulumi.ResourceOptions) -> None:
     """Make the CronJob that removes for good what was deleted; people make Jobs of it, too."""
     name = f"{server.name}-gc"
     worn = labels(name, "mlflow", "gc")
@@ -560,6 +581,7 @@ def _collection(server: _Server, opts: pulumi.ResourceOptions) -> None:
                         arguments=[f"--older-than={server.gc_older_than}"],
                         labels=worn,
                         image=server.image,
+                        pods=pods,
                         backends=[server.database, server.artifacts],
                         seconds=120,
                     ),

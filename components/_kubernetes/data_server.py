@@ -7,6 +7,7 @@ import pulumi_kubernetes as k8s
 
 from .._kubernetes.availability import apart, one_away_at_most
 from .._kubernetes.labels import metadata, selector
+from .._kubernetes.pod_options import PodOptions
 from .._kubernetes.pods import Credentials, pod_labels, resources
 from .._kubernetes.retention import RetentionArgs, owner_references
 
@@ -40,6 +41,7 @@ def data_server(
     labels: dict[str, str],
     ports: dict[str, int],
     pod: k8s.core.v1.PodSpecArgs,
+    pods: PodOptions,
     restarts_with: pulumi.Input[str],
     backends: Sequence[Credentials] = (),
     storage: pulumi.Input[str],
@@ -117,12 +119,14 @@ def data_server(
             # it was made from has been corrected (kubernetes/kubernetes#67250).
             pod_management_policy="Parallel",
             selector=k8s.meta.v1.LabelSelectorArgs(match_labels=picked),
-            template=k8s.core.v1.PodTemplateSpecArgs(
-                metadata=k8s.meta.v1.ObjectMetaArgs(
-                    labels=pod_labels(labels, backends),
-                    annotations={"mlflow-kubernetes/secrets": restarts_with},
-                ),
-                spec=pod,
+            template=pods.on_server(
+                k8s.core.v1.PodTemplateSpecArgs(
+                    metadata=k8s.meta.v1.ObjectMetaArgs(
+                        labels=pod_labels(labels, backends),
+                        annotations={"mlflow-kubernetes/secrets": restarts_with},
+                    ),
+                    spec=pod,
+                )
             ),
             volume_claim_templates=[claim],
         ),

@@ -7,6 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from .._kubernetes.labels import metadata
+from .._kubernetes.pod_options import PodOptions
 from .._kubernetes.uris import fingerprint
 
 SERVER_USER = 1000
@@ -34,7 +35,7 @@ class Credentials(TypedDict):
     none."""
     host_aliases: NotRequired[dict[str, list[str]]]
     """Host names that DNS does not know, by address. Defaults to none."""
-    service_account: NotRequired[str | None]
+    service_account: NotRequired[pulumi.Input[str] | None]
     """Service account whose pods the backend lets in. Defaults to the namespace's own, which no
     backend knows."""
     client_labels: NotRequired[dict[str, str]]
@@ -71,7 +72,9 @@ def restricted_pod(
         for backend in backends
         for address, names in backend.get("host_aliases", {}).items()
     }
-    accounts = [name for backend in backends if (name := backend.get("service_account"))]
+    accounts = [
+        name for backend in backends if (name := backend.get("service_account")) is not None
+    ]
     before = [first] if first else []
     for each in (*before, container):
         each.security_context = k8s.core.v1.SecurityContextArgs(
@@ -229,6 +232,7 @@ def python_job(
     namespace: pulumi.Input[str],
     labels: dict[str, str],
     image: pulumi.Input[str],
+    pods: PodOptions,
     backends: Sequence[Credentials],
     seconds: int,
     retries: int = 2,
@@ -252,6 +256,7 @@ def python_job(
                 module,
                 labels=labels,
                 image=image,
+                pods=pods,
                 backends=backends,
                 seconds=seconds,
                 environment=environment,
@@ -272,6 +277,7 @@ def python_template(
     arguments: Sequence[pulumi.Input[str]] = (),
     labels: dict[str, str],
     image: pulumi.Input[str],
+    pods: PodOptions,
     backends: Sequence[Credentials],
     seconds: int,
     environment: Mapping[str, pulumi.Input[str]] | None = None,
@@ -298,11 +304,15 @@ def python_template(
         # The reason of a failure is the last line of its log; this copies it into the pod's status.
         termination_message_policy="FallbackToLogsOnError",
     )
-    return k8s.core.v1.PodTemplateSpecArgs(
-        metadata=k8s.meta.v1.ObjectMetaArgs(
-            labels=pod_labels(labels, backends), annotations=restarts_with(*backends)
-        ),
-        spec=restricted_pod(container, user=SERVER_USER, backends=backends, restart_policy="Never"),
+    return pods.on_job(
+        k8s.core.v1.PodTemplateSpecArgs(
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                labels=pod_labels(labels, backends), annotations=restarts_with(*backends)
+            ),
+            spec=restricted_pod(
+                container, user=SERVER_USER, backends=backends, restart_policy="Never"
+            ),
+        )
     )
 
 

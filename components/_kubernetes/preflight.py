@@ -7,6 +7,7 @@ import pulumi_kubernetes as k8s
 
 from .._kubernetes.labels import labels, metadata
 from .._kubernetes.network_policies import Path, after, client_labels, client_policy
+from .._kubernetes.pod_options import PodOptions
 from .._kubernetes.pods import Credentials, once_done, python_job
 from .._kubernetes.retention import RetentionArgs, generated_password
 from .._kubernetes.uris import fingerprint
@@ -22,13 +23,14 @@ def checked_credentials(
     namespace: pulumi.Input[str],
     role: str,
     image: pulumi.Input[str],
+    pods: PodOptions,
     reached_by: Sequence[Path],
     variables: Mapping[str, pulumi.Input[str]],
     files: Mapping[str, pulumi.Input[str]] | None = None,
     existing: Sequence[pulumi.Input[str]] = (),
     existing_files: Sequence[pulumi.Input[str]] = (),
     host_aliases: Mapping[str, list[str]] | None = None,
-    service_account: str | None = None,
+    service_account: pulumi.Input[str] | None = None,
     environment: Mapping[str, pulumi.Input[str]] | None = None,
     retention: RetentionArgs,
     opts: pulumi.ResourceOptions,
@@ -85,6 +87,7 @@ def checked_credentials(
         namespace=namespace,
         labels=labels(trial, "mlflow", role),
         image=image,
+        pods=pods,
         backends=[credentials("check", trial, opts)],
         seconds=CHECK_SECONDS,
         # What did not answer in all that time is told now, rather than minutes later.

@@ -7,7 +7,9 @@ import pulumi
 
 from .._defaults import NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys
+from .._kubernetes.labels import labels
 from .._kubernetes.network_policies import Path, outside
+from .._kubernetes.pod_options import PodArgs, pod_options
 from .._kubernetes.pods import FILES, Credentials
 from .._kubernetes.preflight import checked_credentials
 from .._kubernetes.retention import RetentionArgs
@@ -42,6 +44,8 @@ class ExistingHdfsArgs(TypedDict):
     kerberos_secret: NotRequired[pulumi.Input[str] | None]
     """Name of a Secret of the namespace with the files ``krb5.conf`` and ``keytab``. Defaults to
     none: Hadoop's simple authentication."""
+    pods: NotRequired[PodArgs | None]
+    """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
 class ExistingHdfs(pulumi.ComponentResource):
@@ -74,6 +78,13 @@ class ExistingHdfs(pulumi.ComponentResource):
             namespace=args.get("namespace", NAMESPACE),
             role="artifact-store",
             image=args.get("server_image", SERVER_IMAGE),
+            pods=pod_options(
+                name,
+                args.get("pods"),
+                namespace=args.get("namespace", NAMESPACE),
+                labels=labels(name, "mlflow", "artifact-store"),
+                opts=pulumi.ResourceOptions(parent=self),
+            ),
             # DataNodes tell their ports themselves; Kerberos is asked on UDP first.
             reached_by=[
                 Path(outside(args.get("networks", [])), any_tcp=True, udp=[88] if kerberos else [])

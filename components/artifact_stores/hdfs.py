@@ -19,6 +19,7 @@ from .._kubernetes.network_policies import (
     pods,
     policy,
 )
+from .._kubernetes.pod_options import PodArgs, PodOptions, pod_options
 from .._kubernetes.pods import (
     Credentials,
     exec_probe,
@@ -80,6 +81,8 @@ class HdfsArgs(TypedDict):
     """How many DataNodes hold each block, ``data_nodes`` at most. Defaults to 1."""
     client_namespaces: NotRequired[list[str]]
     """Namespaces whose pods reach the nodes by themselves. Defaults to none."""
+    pods: NotRequired[PodArgs | None]
+    """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
 class Hdfs(pulumi.ComponentResource):
@@ -115,6 +118,9 @@ class Hdfs(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         namespace = args.get("namespace", NAMESPACE)
         common = labels(name, "hdfs", "artifact-store")
+        options = pod_options(
+            name, args.get("pods"), namespace=namespace, labels=common, opts=child
+        )
 
         address = pulumi.Output.from_input(namespace).apply(
             lambda ns: f"hdfs://{service_host(_name_node_of(name), ns)}:{RPC_PORT}"
@@ -128,7 +134,14 @@ class Hdfs(pulumi.ComponentResource):
         )
         changes_with = fingerprint(files.apply(lambda known: "".join(known.values())))
         protected = _protected(name, namespace, args.get("client_namespaces", []), child)
-        servers = _nodes(name, args, configuration.metadata.name, changes_with, protected)
+        servers = _nodes(
+            name,
+            args,
+            options,
+            configuration=configuration.metadata.name,
+            changes_with=changes_with,
+            opts=protected,
+        )
 
         self.artifact_root = pulumi.Output.concat(address, FOLDER)
         self.endpoint_url = pulumi.Output.from_input("")
@@ -154,6 +167,7 @@ class Hdfs(pulumi.ComponentResource):
             namespace=namespace,
             labels=labels(f"{name}-folder", "mlflow", "artifact-store"),
             image=args.get("server_image", SERVER_IMAGE),
+            pods=options,
             backends=[credentials],
             environment={"HDFS_SUPERUSER": SUPERUSER},
             seconds=120,
@@ -180,6 +194,8 @@ def _name_node_of(name: str) -> str:
 def _nodes(
     name: str,
     args: HdfsArgs,
+    options: PodOptions,
+    *,
     configuration: pulumi.Input[str],
     changes_with: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
@@ -196,6 +212,7 @@ def _nodes(
             labels=labels(name_node, "hdfs", "artifact-store"),
             ports={"rpc": RPC_PORT},
             pod=_name_node(image, configuration),
+            pods=options,
             restarts_with=changes_with,
             storage=NAMES_STORAGE,
             storage_class=args.get("storage_class"),
@@ -211,6 +228,7 @@ def _nodes(
             labels=labels(data_node, "hdfs", "artifact-store"),
             ports={"data": DATA_PORT},
             pod=_data_node(image, configuration),
+            pods=options,
             restarts_with=changes_with,
             storage=args.get("storage", ARTIFACT_STORAGE),
             storage_class=args.get("storage_class"),

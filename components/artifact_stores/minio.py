@@ -10,6 +10,7 @@ from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import DATA_VOLUME, data_server
 from .._kubernetes.labels import labels, metadata, selector
 from .._kubernetes.network_policies import Path, after, client_labels, namespaces, server_policies
+from .._kubernetes.pod_options import PodArgs, PodOptions, pod_options
 from .._kubernetes.pods import (
     Credentials,
     http_probe,
@@ -67,6 +68,8 @@ class MinioArgs(TypedDict):
     """How host names are published. Defaults to the cluster's default ingress class."""
     client_namespaces: NotRequired[list[str]]
     """Namespaces whose pods reach the S3 endpoint by themselves. Defaults to none."""
+    pods: NotRequired[PodArgs | None]
+    """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
 class Minio(pulumi.ComponentResource):
@@ -93,6 +96,7 @@ class Minio(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         namespace, retention = args.get("namespace", NAMESPACE), args.get("retention", {})
         common = labels(name, "minio", "artifact-store")
+        pods = pod_options(name, args.get("pods"), namespace=namespace, labels=common, opts=child)
 
         root_password = generated_password(f"{name}-root-password", 40, retention, child)
         secret_key = generated_password(f"{name}-server-key", 40, retention, child)
@@ -102,7 +106,14 @@ class Minio(pulumi.ComponentResource):
             string_data={"MINIO_ROOT_USER": ROOT_USER, "MINIO_ROOT_PASSWORD": root_password},
             opts=child,
         )
-        server = _server(name, args, root.metadata.name, fingerprint(root_password), child)
+        server = _server(
+            name,
+            args,
+            pods,
+            root_secret=root.metadata.name,
+            restarts_with=fingerprint(root_password),
+            opts=child,
+        )
 
         host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))
         self.artifact_root = pulumi.Output.from_input(f"s3://{BUCKET}")
@@ -128,6 +139,7 @@ class Minio(pulumi.ComponentResource):
             namespace=namespace,
             labels=labels(f"{name}-bucket", "mlflow", "artifact-store"),
             image=args.get("server_image", SERVER_IMAGE),
+            pods=pods,
             backends=[
                 {"secret": root.metadata.name, "fingerprint": fingerprint(root_password)},
                 credentials,
@@ -159,6 +171,8 @@ class Minio(pulumi.ComponentResource):
 def _server(
     name: str,
     args: MinioArgs,
+    pods: PodOptions,
+    *,
     root_secret: pulumi.Input[str],
     restarts_with: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
@@ -187,6 +201,7 @@ def _server(
         labels=common,
         ports={"s3": API_PORT, "console": CONSOLE_PORT},
         pod=_pod(args.get("image", MINIO_IMAGE), root_secret, console_url),
+        pods=pods,
         restarts_with=restarts_with,
         storage=args.get("storage", ARTIFACT_STORAGE),
         storage_class=args.get("storage_class"),

@@ -8,7 +8,9 @@ import pulumi
 
 from .._defaults import NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys, recorded
+from .._kubernetes.labels import labels
 from .._kubernetes.network_policies import Path, networks, outside
+from .._kubernetes.pod_options import PodArgs, pod_options
 from .._kubernetes.pods import FILES, Credentials
 from .._kubernetes.preflight import checked_credentials
 from .._kubernetes.retention import RetentionArgs
@@ -49,6 +51,10 @@ class S3Args(TypedDict):
     """Certificates to trust at the endpoint, as PEM. Defaults to those of the public web."""
     networks: NotRequired[list[str]]
     """Networks that the endpoint is in, as CIDRs. Defaults to any but the cloud's own."""
+    pods: NotRequired[PodArgs | None]
+    """What the platform demands of the pods, Jobs included. With ``service_account_annotations``,
+    the pods of the tracking server run under the account of this component. Defaults to
+    nothing."""
 
 
 class S3(pulumi.ComponentResource):
@@ -82,6 +88,18 @@ class S3(pulumi.ComponentResource):
             raise pulumi.RunError(
                 f"{name}: expected access_key_id with secret_access_key, or secret, or none of them"
             )
+        pods = pod_options(
+            name,
+            args.get("pods"),
+            namespace=args.get("namespace", NAMESPACE),
+            labels=labels(name, "mlflow", "artifact-store"),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        if pods.account is not None and args.get("service_account") is not None:
+            raise pulumi.RunError(
+                f"{name}: expected either service_account or pods.service_account_annotations"
+            )
+        account = args.get("service_account") or pods.account
         path = "/".join(part for part in (args["bucket"], args.get("prefix")) if part)
         self.artifact_root = pulumi.Output.from_input(f"s3://{path}")
         self.endpoint_url = pulumi.Output.from_input(endpoint or "")
@@ -99,7 +117,8 @@ class S3(pulumi.ComponentResource):
             namespace=args.get("namespace", NAMESPACE),
             role="artifact-store",
             image=args.get("server_image", SERVER_IMAGE),
-            reached_by=_paths(args, given),
+            pods=pods,
+            reached_by=_paths(args, given, account=account is not None),
             variables={
                 "MLFLOW_ARTIFACTS_DESTINATION": self.artifact_root,
                 **client,
@@ -107,7 +126,7 @@ class S3(pulumi.ComponentResource):
             },
             files={_CA_FILE: ca} if ca else {},
             existing=[secret] if (secret := args.get("secret")) else [],
-            service_account=args.get("service_account"),
+            service_account=account,
             retention=args.get("retention", {}),
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -122,7 +141,7 @@ class S3(pulumi.ComponentResource):
         )
 
 
-def _paths(args: S3Args, key: Mapping[str, object]) -> list[Path]:
+def _paths(args: S3Args, key: Mapping[str, object], *, account: bool) -> list[Path]:
     """Return the way to the endpoint, and to where boto3 asks for a key that it was not given."""
     where = outside(args.get("networks", []))
     endpoint = urlsplit(args.get("endpoint") or "https:")
@@ -132,6 +151,6 @@ def _paths(args: S3Args, key: Mapping[str, object]) -> list[Path]:
     # A key of the cloud's: from EKS's agent on the node, or from STS; or of the node itself.
     of_pods = Path(networks("169.254.170.23/32"), tcp=[80])
     of_nodes = Path(networks("169.254.169.254/32"), tcp=[80])
-    if args.get("service_account"):
+    if account:
         return [*paths, of_pods, Path(where, tcp=[443])]
     return [*paths, of_nodes]

@@ -11,6 +11,7 @@ from .._defaults import DATABASE_STORAGE, NAMESPACE
 from .._kubernetes.data_server import DATA_VOLUME, data_server
 from .._kubernetes.labels import labels, metadata, selector
 from .._kubernetes.network_policies import client_labels, server_policies
+from .._kubernetes.pod_options import PodArgs, pod_options
 from .._kubernetes.pods import Credentials
 from .._kubernetes.retention import RetentionArgs, generated_password
 from .._kubernetes.uris import database_uri, fingerprint, service_host
@@ -31,6 +32,7 @@ class _Inputs(TypedDict):
     storage: NotRequired[pulumi.Input[str]]
     storage_class: NotRequired[pulumi.Input[str] | None]
     retention: NotRequired[RetentionArgs]
+    pods: NotRequired[PodArgs | None]
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def database_server(name: str, args: _Inputs, kind: Kind, opts: pulumi.ResourceO
     namespace = args.get("namespace", NAMESPACE)
     retention = args.get("retention", {})
     common = labels(name, kind.app, "backend-store")
+    pods = pod_options(name, args.get("pods"), namespace=namespace, labels=common, opts=opts)
 
     password = generated_password(f"{name}-password", 32, retention, opts)
     superuser_password = generated_password(
@@ -108,6 +111,7 @@ def database_server(name: str, args: _Inputs, kind: Kind, opts: pulumi.ResourceO
         pod=kind.pod(
             args.get("image", kind.image), secret.metadata.name, first_start.metadata.name
         ),
+        pods=pods,
         restarts_with=fingerprint(superuser_password, password),
         storage=args.get("storage", DATABASE_STORAGE),
         storage_class=args.get("storage_class"),

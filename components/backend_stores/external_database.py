@@ -6,7 +6,9 @@ import pulumi
 
 from .._defaults import NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys, recorded
+from .._kubernetes.labels import labels
 from .._kubernetes.network_policies import Path, outside
+from .._kubernetes.pod_options import PodArgs, pod_options
 from .._kubernetes.pods import FILES, Credentials
 from .._kubernetes.preflight import checked_credentials
 from .._kubernetes.retention import RetentionArgs
@@ -46,6 +48,8 @@ class ExternalDatabaseArgs(TypedDict):
     which the check sees to."""
     networks: NotRequired[list[str]]
     """Networks that the database is in, as CIDRs. Defaults to any but the cloud's own."""
+    pods: NotRequired[PodArgs | None]
+    """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
 class ExternalDatabase(pulumi.ComponentResource):
@@ -91,6 +95,13 @@ class ExternalDatabase(pulumi.ComponentResource):
             namespace=args.get("namespace", NAMESPACE),
             role="backend-store",
             image=args.get("server_image", SERVER_IMAGE),
+            pods=pod_options(
+                name,
+                args.get("pods"),
+                namespace=args.get("namespace", NAMESPACE),
+                labels=labels(name, "mlflow", "backend-store"),
+                opts=pulumi.ResourceOptions(parent=self),
+            ),
             # Somebody else's Secret does not tell its port.
             reached_by=[Path(where, tcp=ports, any_tcp=not ports)],
             variables=uris,

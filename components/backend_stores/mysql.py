@@ -8,6 +8,7 @@ import pulumi_kubernetes as k8s
 from .._defaults import MYSQL_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import volume_check
+from .._kubernetes.pod_options import PodArgs
 from .._kubernetes.pods import Credentials, exec_probe, resources, restricted_pod, secret_env
 from .._kubernetes.retention import RetentionArgs
 from ..backend_stores._server import (
@@ -71,6 +72,8 @@ class MysqlArgs(TypedDict):
     """What becomes of the volumes and the generated passwords: ``StackNamespace.retention``.
     Defaults to: the volumes stay until their namespace is deleted, and Pulumi may delete the
     passwords."""
+    pods: NotRequired[PodArgs | None]
+    """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
 class Mysql(pulumi.ComponentResource):
