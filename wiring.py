@@ -28,6 +28,7 @@ from components import (
     MinioArgs,
     Mysql,
     MysqlArgs,
+    PodArgs,
     Postgres,
     PostgresArgs,
     S3Args,
@@ -36,6 +37,8 @@ from components import (
     TrackingServer,
     TrackingServerArgs,
 )
+from components._kubernetes.pod_json import from_kubernetes
+from components._kubernetes.pod_options import merged
 from settings import Settings
 
 _WORKSPACE_USER = "workspace"
@@ -152,6 +155,7 @@ def postgres(settings: Settings, place: StackNamespace) -> PostgresArgs:
     return {
         "namespace": place.namespace,
         "retention": place.retention,
+        "pods": _pods(settings),
         "image": settings.postgres_image,
         "storage": settings.database_storage,
         "storage_class": settings.storage_class,
@@ -163,6 +167,7 @@ def mysql(settings: Settings, place: StackNamespace) -> MysqlArgs:
     return {
         "namespace": place.namespace,
         "retention": place.retention,
+        "pods": _pods(settings),
         "image": settings.mysql_image,
         "storage": settings.database_storage,
         "storage_class": settings.storage_class,
@@ -174,6 +179,7 @@ def external_database(settings: Settings, place: StackNamespace) -> ExternalData
     return {
         "namespace": place.namespace,
         "retention": place.retention,
+        "pods": _pods(settings),
         "server_image": settings.server_image,
         "uri": settings.database_uri,
         "auth_uri": settings.auth_database_uri,
@@ -209,6 +215,7 @@ def minio(settings: Settings, place: StackNamespace, published: IngressArgs) -> 
     return {
         "namespace": place.namespace,
         "retention": place.retention,
+        "pods": _pods(settings),
         "image": settings.minio_image,
         "server_image": settings.server_image,
         "storage": settings.artifact_storage,
@@ -225,6 +232,7 @@ def hdfs(settings: Settings, place: StackNamespace) -> HdfsArgs:
     return {
         "namespace": place.namespace,
         "retention": place.retention,
+        "pods": _pods(settings),
         "image": settings.hdfs_image,
         "server_image": settings.server_image,
         "storage": settings.artifact_storage,
@@ -240,6 +248,7 @@ def s3(settings: Settings, place: StackNamespace) -> S3Args:
     return {
         "namespace": place.namespace,
         "retention": place.retention,
+        "pods": _bucket_pods(settings),
         "server_image": settings.server_image,
         # settings.load refuses artifactStore: s3 without a bucket.
         "bucket": settings.s3_bucket or "",
@@ -260,6 +269,7 @@ def existing_hdfs(settings: Settings, place: StackNamespace) -> ExistingHdfsArgs
     return {
         "namespace": place.namespace,
         "retention": place.retention,
+        "pods": _pods(settings),
         "server_image": settings.server_image,
         # settings.load refuses artifactStore: existing-hdfs without an address.
         "uri": settings.hdfs_uri or "",
@@ -287,6 +297,7 @@ def tracking_server(
     return {
         "namespace": place.namespace,
         "retention": place.retention,
+        "pods": _server_pods(settings),
         "image": settings.server_image,
         "host": settings.hosts["trackingHost"],
         "path": settings.tracking_path,
@@ -307,6 +318,36 @@ def tracking_server(
         "gc_schedule": settings.gc_schedule,
         "gc_older_than": settings.gc_older_than,
     }
+
+
+def _pods(settings: Settings) -> PodArgs | None:
+    """Return what the platform demands of all pods."""
+    return from_kubernetes(settings.pods) or None
+
+
+def _server_pods(settings: Settings) -> PodArgs | None:
+    """Return what the platform demands of the tracking server's pods.
+
+    With a bucket outside the stack, the server's pods run under the bucket's service account: the
+    account with which the bucket was checked.
+    """
+    pods = merged(from_kubernetes(settings.pods), from_kubernetes(settings.server_pods))
+    if settings.artifact_store == "s3":
+        pods.pop("service_account_annotations", None)
+    return pods or None
+
+
+def _bucket_pods(settings: Settings) -> PodArgs | None:
+    """Return what the platform demands of the pods that check the bucket.
+
+    Their service account is the tracking server's as well.
+    """
+    pods = from_kubernetes(settings.pods)
+    account: PodArgs = {}
+    of_server = from_kubernetes(settings.server_pods).get("service_account_annotations")
+    if of_server:
+        account["service_account_annotations"] = of_server
+    return merged(pods, account) or None
 
 
 def _egress(settings: Settings) -> EgressArgs:
@@ -341,6 +382,7 @@ def client_workspace(
     return {
         "namespace": place.namespace,
         "retention": place.retention,
+        "pods": _pods(settings),
         "image": settings.workspace_image,
         "tracking_server": tracking,
         "user": _WORKSPACE_USER,

@@ -12,7 +12,8 @@ def shown(key: str, value: object, *, encrypted: bool) -> str:
     text = str(value)
     # An address with a user name in it has a password as well.
     telling = "PRIVATE KEY" in text or re.search("://.*@", text)
-    if encrypted or telling or SETTINGS[key].kind.privacy is Privacy.SECRET:
+    hidden = SETTINGS[key].kind.privacy in (Privacy.SECRET, Privacy.PARTLY_SECRET)
+    if encrypted or telling or hidden:
         return "[secret]"
     return repr(value if len(text) <= 100 else f"{text[:100]}...")
 

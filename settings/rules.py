@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pulumi
 
+from components._kubernetes.pod_json import camel_case, from_kubernetes
+from components._kubernetes.pod_options import merged, mistakes
 from components._kubernetes.uris import tls_conflict
 from components.tracking_server import pool_size
 from settings.schema import SETTINGS, Settings
@@ -220,6 +222,17 @@ def _jobs(settings: Settings, refuse: Refuse) -> Iterator[str]:
         yield refuse("autoscaled", "false with jobExecution: true, whose queue is in the pod")
 
 
+def _pods(settings: Settings, refuse: Refuse) -> Iterator[str]:
+    """Refuse options of the tracking server's pods that contradict other settings."""
+    both = merged(from_kubernetes(settings.pods), from_kubernetes(settings.server_pods))
+    for mistake in mistakes(both, camel_case):
+        yield refuse("serverPods", f"beside pods, in {mistake.where}, {mistake.accepted}")
+    if settings.s3_service_account and both.get("service_account_annotations"):
+        yield refuse(
+            "s3ServiceAccount", "nothing beside serviceAccountAnnotations in pods or serverPods"
+        )
+
+
 _RULES: tuple[Callable[[Settings, Refuse], Iterator[str]], ...] = (
     _host_names,
     _sizes,
@@ -232,4 +245,5 @@ _RULES: tuple[Callable[[Settings, Refuse], Iterator[str]], ...] = (
     _annotations,
     _calls_out,
     _jobs,
+    _pods,
 )

@@ -429,6 +429,22 @@ class Workspace(Group):
     )
 
 
+class Pods(Group):
+    """Pods"""
+
+    pods: values.PodOptions = Field(
+        {},
+        description="What the platform demands of all pods of the stack, Jobs included: pull "
+        "secrets, tolerations, labels and others, as Kubernetes' own JSON. See "
+        "[What platforms demand of pods](#what-platforms-demand-of-pods).",
+    )
+    server_pods: values.PodOptions = Field(
+        {},
+        description="What the platform demands of the tracking server's pods and Jobs. These "
+        "options are merged over those of pods.",
+    )
+
+
 class Images(Group):
     """Images"""
 
@@ -501,6 +517,7 @@ GROUPS: tuple[type[Group], ...] = (
     ExternalStores,
     CallsOut,
     Workspace,
+    Pods,
     Images,
 )
 """The groups, in the order of Pulumi.yaml and docs/settings.md."""
@@ -509,6 +526,7 @@ GROUPS: tuple[type[Group], ...] = (
 class Settings(
     Cluster,
     Images,
+    Pods,
     Workspace,
     CallsOut,
     ExternalStores,

@@ -11,12 +11,14 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Annotated
+from typing import Annotated, cast
 
 from annotated_types import Len
 from pydantic import AfterValidator
 
 from components._egress import ways_out
+from components._kubernetes.pod_json import from_kubernetes
+from components._kubernetes.pod_options import Unacceptable
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _NAME = rf"{_LABEL}(\.{_LABEL})*"
@@ -38,6 +40,8 @@ class Privacy(Enum):
     """An address: with a user name in it, it is treated as a secret."""
     MISTAKABLE = auto()
     """The name of a secret. A value that is not a name may be the secret: it is not shown."""
+    PARTLY_SECRET = auto()
+    """An object that may have a secret in it: the value is not shown, and may be in clear."""
 
 
 @dataclass(frozen=True)
@@ -464,6 +468,41 @@ HostAliases = Annotated[
     Kind(
         'lists of host names by address, such as {"192.0.2.7": ["dn1.corp"]}',
         longest=LONGEST_FILE,
+    ),
+]
+
+
+# Pods.
+
+
+def _pods(options: dict[str, object]) -> dict[str, object]:
+    """Return options of pods, in Kubernetes' own JSON.
+
+    Raises:
+        Refused: naming the first option that no pod of the stack can have.
+    """
+    try:
+        pods = from_kubernetes(options)
+    except Unacceptable as wrong:
+        where = f"in {wrong.where}, " if wrong.where else ""
+        raise Refused(f"{where}{wrong.accepted}") from None
+    for kind, quantities in pods.get("resources", {}).items():
+        if "memory" in cast("dict[str, str]", quantities):
+            raise Refused(
+                f"in resources.{kind}, no memory: serverMemory and workspaceMemory set it"
+            )
+    for secret in pods.get("image_pull_secrets", []):
+        secret_name(str(secret.get("name")))
+    return options
+
+
+PodOptions = Annotated[
+    dict[str, object],
+    AfterValidator(_pods),
+    Kind(
+        'an object with fields of Kubernetes\' pods, such as {"priorityClassName": "high"}',
+        Privacy.PARTLY_SECRET,
+        longest=16_384,
     ),
 ]
 

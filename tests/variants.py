@@ -79,6 +79,54 @@ AXES: dict[str, dict[str, dict[str, Any]]] = {
             "egressCa": CERTIFICATE,
         },
     },
+    "pods": {
+        "plain": {},
+        "of a platform": {
+            "pods": {
+                "imagePullSecrets": [{"name": "registry-login"}],
+                "nodeSelector": {"kubernetes.io/arch": "amd64"},
+                "tolerations": [
+                    {"key": "mlflow", "operator": "Exists", "effect": "NoSchedule"},
+                    {"key": "spot", "operator": "Equal", "value": "true", "effect": "NoExecute"},
+                ],
+                "affinity": {
+                    "nodeAffinity": {
+                        "requiredDuringSchedulingIgnoredDuringExecution": {
+                            "nodeSelectorTerms": [
+                                {
+                                    "matchExpressions": [
+                                        {"key": "pool", "operator": "In", "values": ["data"]}
+                                    ]
+                                }
+                            ]
+                        }
+                    }
+                },
+                "topologySpreadConstraints": [
+                    {
+                        "maxSkew": 1,
+                        "topologyKey": "topology.kubernetes.io/zone",
+                        "whenUnsatisfiable": "ScheduleAnyway",
+                    }
+                ],
+                "priorityClassName": "high",
+                "labels": {"example.com/team": "ml"},
+                "annotations": {"sidecar.istio.io/inject": "false"},
+                "env": [
+                    {"name": "TZ", "value": "Europe/Berlin"},
+                    {
+                        "name": "PLATFORM_TOKEN",
+                        "valueFrom": {"secretKeyRef": {"name": "theirs", "key": "token"}},
+                    },
+                ],
+                "runAsUser": 1000680000,
+            },
+            "serverPods": {
+                "resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": "3"}},
+                "priorityClassName": "higher",
+            },
+        },
+    },
     "cluster": {
         "minikube": {},
         "another": {

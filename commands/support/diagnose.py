@@ -26,6 +26,17 @@ _CONFIGURATION = {"CreateContainerConfigError", "CreateContainerError", "RunCont
 _NO_SUCH_IMAGE = re.compile(
     "not found|manifest unknown|does not exist|denied|unauthorized|not present|invalid reference"
 )
+# How registries say that they ask for a login.
+_LOGIN_NEEDED = re.compile("denied|unauthorized|no basic auth credentials|401", re.IGNORECASE)
+_LOGIN_TO_MAKE = (
+    "make a Secret with the registry's login (`kubectl create secret docker-registry`), and name "
+    "the Secret in imagePullSecrets of mlflow:pods"
+)
+# How the scheduler names nodes that a pod's own rules leave out. A taint of kubernetes.io says
+# that the node itself is sick.
+_RULED_OUT = re.compile(
+    r"untolerated taint(?!\(?s?\)? \{node\.kubernetes\.io)|node affinity/selector|topology spread"
+)
 # An autoscaler (Kubernetes' own, Karpenter) is making a node.
 _NODE_TO_COME = {"TriggeredScaleUp", "Nominated"}
 # How a pod says that it waits for a claim, which says why by itself.
@@ -105,8 +116,7 @@ def _of_pod(pod: Object, events: Sequence[Object], images: Mapping[str, str]) ->
                 uid,
                 what,
                 f"fits on no node: {message}",
-                "have a node with more room, or ask for less (mlflow:serverMemory, "
-                "mlflow:workspaceMemory)",
+                _to_do_for_a_node(message),
                 300 if {event["reason"] for event in events} & _NODE_TO_COME else 30,
             )
         return
@@ -145,6 +155,18 @@ def _of_pod(pod: Object, events: Sequence[Object], images: Mapping[str, str]) ->
             yield Finding(uid, what, why, "its last lines may say why", math.inf, log)
 
 
+def _to_do_for_a_node(message: str) -> str:
+    """Return what lets a pod run that fits on no node, by the scheduler's message."""
+    if "Insufficient" not in message and _RULED_OUT.search(message):
+        return (
+            "correct tolerations, nodeSelector, affinity or topologySpreadConstraints in "
+            "mlflow:pods or mlflow:serverPods, or have a node that they let in"
+        )
+    return (
+        "have a node with more room, or ask for less (mlflow:serverMemory, mlflow:workspaceMemory)"
+    )
+
+
 def _of_image(uid: str, what: str, image: str, message: str, images: Mapping[str, str]) -> Finding:
     setting = next(
         (f"mlflow:{key}" for key, name in images.items() if image.endswith(name)),
@@ -156,7 +178,9 @@ def _of_image(uid: str, what: str, image: str, message: str, images: Mapping[str
         uid,
         what,
         f"its image {image} cannot be had: {short}",
-        f"correct {setting}, push the image to its registry, or build it into the cluster "
+        _LOGIN_TO_MAKE
+        if _LOGIN_NEEDED.search(message)
+        else f"correct {setting}, push the image to its registry, or build it into the cluster "
         "(`make up` does that with images of ours)",
         20 if _NO_SUCH_IMAGE.search(message) else 60,
     )
@@ -193,7 +217,11 @@ def _of_owner(owner: Object, events: Sequence[Object], pods: Sequence[Object]) -
     told = [event["message"] for event in events if event["reason"] == "FailedCreate"]
     wanted = owner.get("spec", {}).get("replicas", 1) and not _is(owner, "Complete")
     if told and wanted and not any(_owner(pod).get("uid") == uid for pod in pods):
-        to_do = "ask for less, or have the namespace's quota or rules changed"
+        to_do = (
+            "correct priorityClassName in mlflow:pods or mlflow:serverPods"
+            if "no PriorityClass" in told[-1]
+            else "ask for less, or have the namespace's quota or rules changed"
+        )
         yield Finding(uid, what, f"may not make its pod: {told[-1]}", to_do, 30)
 
 

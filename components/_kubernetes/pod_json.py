@@ -56,7 +56,7 @@ def from_kubernetes(options: object) -> PodArgs:
         Unacceptable: naming the first value that no pod can have, and what is accepted.
     """
     read = cast("PodArgs", _object(options, _SHAPES, (), "", ""))
-    for mistake in mistakes(read, _camel):
+    for mistake in mistakes(read, camel_case):
         raise mistake
     return read
 
@@ -92,7 +92,7 @@ def _read(value: object, shape: Any, where: str) -> object:
 def _object(
     value: object, fields: Mapping[str, Any], required: Collection[str], where: str, kind: str
 ) -> dict[str, object]:
-    names = {_camel(key): key for key in fields}
+    names = {camel_case(key): key for key in fields}
     accepted = ", ".join(names)
     if not isinstance(value, Mapping):
         raise Unacceptable(where, f"an object with {accepted}")
@@ -109,7 +109,7 @@ def _object(
             raise Unacceptable(path, " or ".join(choices))
     for key in fields:
         if key in required and key not in result:
-            raise Unacceptable(where, f"with {_camel(key)}, which is required")
+            raise Unacceptable(where, f"with {camel_case(key)}, which is required")
     return result
 
 
@@ -130,6 +130,7 @@ def _inner(hint: Any) -> Any:
     raise TypeError(hint)
 
 
-def _camel(key: str) -> str:
+def camel_case(key: str) -> str:
+    """Return the name of an option as Kubernetes writes it."""
     first, *rest = key.split("_")
     return first + "".join(part.capitalize() for part in rest)

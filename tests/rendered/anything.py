@@ -110,6 +110,19 @@ _RIGHT: dict[str, SearchStrategy[str]] = {
     "s3Ca": _of(CERTIFICATE, CERTIFICATE * 2),
     "imageRegistry": _of("registry.example", "localhost:5000/a/b", "a:65535"),
     "protectData": _SWITCH,
+    "pods": _of(
+        "{}",
+        '{"tolerations": [{"key": "gpu", "operator": "Exists"}], "labels": {"a.b/c": ""}}',
+        '{"env": [{"name": "A.b-c", "value": "$(HOME)"}], "runAsUser": 1000680000, "fsGroup": 0}',
+        '{"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", '
+        '"whenUnsatisfiable": "DoNotSchedule"}], "imagePullSecrets": [{"name": "login"}]}',
+    ),
+    "serverPods": _of(
+        "{}",
+        '{"resources": {"limits": {"cpu": "100m", "nvidia.com/gpu": "1"}}}',
+        '{"userFromPlatform": true, "runAsGroup": 0}',
+        '{"serviceAccountAnnotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/a"}}',
+    ),
     "storageClass": _NAME,
     "ingressClass": _NAME,
     "ingressAnnotations": _json(_NAMES_AND_TEXTS),

@@ -346,6 +346,20 @@ WRONG = [
 
 # What the line must offer where the value may be a secret in the wrong place.
 WRONG_AND_HIDDEN = [
+    ("pods", "tolerations", "an object with fields of Kubernetes' pods"),
+    ("pods", '{"toleration": []}', "in toleration, imagePullSecrets, nodeSelector, tolerations"),
+    ("pods", '{"tolerations": [{"effect": "No"}]}', "in tolerations[0].effect, NoSchedule or Pre"),
+    ("pods", '{"labels": {"mlflow-kubernetes/minio": "client"}}', "which this stack sets"),
+    ("pods", '{"env": [{"name": "HOME", "value": "/a"}]}', "in env[0].name, another variable"),
+    ("pods", '{"imagePullSecrets": [{"name": "A B"}]}', "an object with fields"),
+    (
+        "pods",
+        '{"imagePullSecrets": [{"name": "s3-credentials"}]}',
+        "that this stack does not write",
+    ),
+    ("serverPods", '{"resources": {"limits": {"memory": "2Gi"}}}', "serverMemory and workspaceMem"),
+    ("serverPods", '{"userFromPlatform": "none"}', "in userFromPlatform, true or false"),
+    ("serverPods", '{"a": 1, "a": 2}', "an object with fields of Kubernetes' pods"),
     ("databaseSecret", "My_Secret", "the name of a Secret"),
     ("databaseSecret", "postgresql+psycopg2://ml:pass@db:5432/ml", "the name of a Secret"),
     ("databaseSecret", f"{'a.' * 127}a", "the name of a Secret"),
@@ -397,6 +411,19 @@ WRONG_URIS = [
 ]
 
 CONTRADICTIONS = [
+    (
+        {"pods": {"userFromPlatform": True}, "serverPods": {"runAsUser": 1000}},
+        "serverPods: [secret]; accepted: beside pods, in runAsUser, nothing with userFromPlatform",
+    ),
+    (
+        {
+            "artifactStore": "s3",
+            "s3Bucket": "b-1",
+            "s3ServiceAccount": "theirs",
+            "serverPods": {"serviceAccountAnnotations": {"a": "b"}},
+        },
+        "s3ServiceAccount: 'theirs'; accepted: nothing beside serviceAccountAnnotations",
+    ),
     ({"artifactHost": "mlflow-server.local"}, "artifactHost: 'mlflow-server.local'; accepted"),
     (
         {"clientWorkspace": True, "workspaceHost": "mlflow-minio.local"},

@@ -85,6 +85,50 @@ def test_a_pod_for_which_a_node_is_being_made_is_waited_for() -> None:
     assert found([*OBJECTS, event])["pod unschedulable"].patience == 300
 
 
+@pytest.mark.parametrize(
+    ("message", "to_do"),
+    [
+        ("0/1 nodes are available: 1 Insufficient memory.", "have a node with more room"),
+        (
+            "0/1 nodes are available: 1 node(s) had untolerated taint(s).",
+            "correct tolerations, nodeSelector",
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) had untolerated taint {data: }. preemption: 0/1",
+            "correct tolerations, nodeSelector",
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+            "correct tolerations, nodeSelector",
+        ),
+        (
+            "0/1 nodes: 1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }.",
+            "have a node with more room",
+        ),
+    ],
+)
+def test_what_lets_a_pod_run_follows_from_the_schedulers_message(message: str, to_do: str) -> None:
+    copy = json.loads(json.dumps(OBJECTS))
+    (pod,) = (each for each in copy if each["metadata"].get("name") == "unschedulable")
+    for condition in pod["status"]["conditions"]:
+        condition["message"] = message
+    finding = found(copy)["pod unschedulable"]
+    assert message in finding.why
+    assert finding.to_do.startswith(to_do)
+
+
+def test_a_registry_that_asks_for_a_login_is_met_with_a_pull_secret() -> None:
+    copy = json.loads(json.dumps(OBJECTS))
+    (pod,) = (each for each in copy if each["metadata"].get("name") == "image-missing")
+    for status in pod["status"]["containerStatuses"]:
+        status["state"]["waiting"]["message"] = (
+            'failed to resolve reference "r/a:1": unexpected status code: 401 Unauthorized'
+        )
+    finding = found(copy)["pod image-missing"]
+    assert "imagePullSecrets of mlflow:pods" in finding.to_do
+    assert finding.patience == 60
+
+
 class Cluster:
     """Answers for `kubectl`, at a time that the test sets."""
 

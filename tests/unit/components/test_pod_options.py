@@ -276,7 +276,7 @@ def test_every_variable_of_the_program_is_known() -> None:
         httpProxy="http://10.8.0.1:3128",
     )
     found: set[str] = set()
-    for recorded in [outside, *(variant.render() for variant in VARIANTS)]:
+    for recorded in [outside, *(variant.render(pods={}) for variant in VARIANTS)]:
         manifests = objects(recorded)
         keys = {
             one["metadata"]["name"]: set(one["stringData"])
