@@ -13,7 +13,7 @@ from tests.e2e.stack import Stack
 CLIENT_ENV = block("README.md, Point a client at it, 1")
 CLIENT = block("README.md, Point a client at it, 2")
 GRANT = block("docs/users.md, Give a user access, 1")
-LAST_RUN = "python tests/e2e/client/last_run.py"
+LAST_RUN = "python harness/client_scripts/last_run.py"
 
 
 @pytest.fixture(scope="module")
