@@ -15,11 +15,11 @@ import pytest
 from commands.support import cluster as clusters
 from commands.support import images
 from commands.support import stack as stacks
-from lab import tools
 from harness import clients, pod_processes
 from harness.kubectl import Kubectl
 from harness.programs import run
 from harness.waiting import wait_until
+from lab import tools
 from tests.e2e.support import external_servers as servers
 from tests.library import examples
 from tests.library.conftest import Environment

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from tests.library.conftest import CLONE, PROJECT, Environment
-from tests.unit.test_imports import imported
+from tests.source import imported
 
 PACKAGE = "pulumi_mlflow_kubernetes"
 

@@ -2,7 +2,6 @@
 requirements alone.
 """
 
-import ast
 import re
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from commands.support.console import CLONE
+from tests.source import imported
 
 DOOR = "commands/support/lab_cluster.py"
 PRODUCT = sorted(
@@ -46,26 +46,15 @@ for name in sys.argv[2:]:
 """
 
 
-def imported(file: Path) -> set[str]:
-    """Return the packages that a module imports, wherever in it."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {name.name.partition(".")[0] for name in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.partition(".")[0])
-    return found
-
-
 def test_no_test_module_imports_another() -> None:
     tests = [
         file for folder in ("bench", "harness", "tests") for file in CLONE.glob(f"{folder}/**/*.py")
     ]
     assert any(file.name.startswith("test_") for file in tests)
     found = {
-        file.relative_to(CLONE).as_posix(): imported
+        file.relative_to(CLONE).as_posix(): modules
         for file in tests
-        if (imported := re.findall(r"^from (tests\S*\.test_\w+) import", file.read_text(), re.M))
+        if (modules := re.findall(r"^from (tests\S*\.test_\w+) import", file.read_text(), re.M))
     }
     assert found == {}
 

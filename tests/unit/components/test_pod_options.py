@@ -13,7 +13,6 @@ from components._kubernetes.own_variables import OWN_VARIABLES
 from components._kubernetes.pod_json import from_kubernetes
 from components._kubernetes.pod_options import Unacceptable, merged
 from tests.unit.recorder import Recorded, pod_template, record
-from tests.unit.test_components import MINIO, POSTGRES
 from tests.variants import VARIANTS, objects
 
 # As the reference of Kubernetes writes them.
@@ -53,8 +52,8 @@ def made(pods: PodArgs) -> Recorded:
     """Return what a database, a store and a server ask for with these options."""
 
     def program() -> None:
-        database = Postgres("postgres", {**POSTGRES, "pods": pods})
-        artifacts = Minio("minio", {**MINIO, "pods": pods})
+        database = Postgres("postgres", {"namespace": "ns", "pods": pods})
+        artifacts = Minio("minio", {"namespace": "ns", "pods": pods})
         TrackingServer(
             "mlflow", {"backend_store": database, "artifact_store": artifacts, "pods": pods}
         )
@@ -136,7 +135,7 @@ def test_the_server_runs_under_the_account_with_which_the_bucket_was_checked() -
 
     def program() -> None:
         bucket = S3("s3", {**BUCKET, "pods": pods})
-        database = Postgres("postgres", POSTGRES)
+        database = Postgres("postgres", {"namespace": "ns"})
         TrackingServer("mlflow", {"backend_store": database, "artifact_store": bucket})
 
     found = templates(record(program))
@@ -260,7 +259,7 @@ def test_a_component_refuses_it_as_well_and_names_the_input() -> None:
     ):
         pods: Any = wrong
         with pytest.raises(pulumi.RunError, match=line):
-            record(lambda: Postgres("db", {**POSTGRES, "pods": pods}))  # noqa: B023 (run at once)
+            record(lambda: Postgres("db", {"namespace": "ns", "pods": pods}))  # noqa: B023 (run at once)
 
 
 def test_every_option_can_be_written_in_json() -> None:
