@@ -1,5 +1,6 @@
 """An `up` that fails says what failed, why, and what to do, and ends while its user still looks."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.failure
 
 NAMESPACE = "mlflow-e2e-failures"
 REGISTRY = POD_SCRIPTS / "empty_registry.py"
+PRIVATE_REGISTRY = POD_SCRIPTS / "private_registry.py"
 # Each is told in less than a minute where nothing else runs; Pulumi itself waits for 10 minutes.
 LATEST_SECONDS = 150
 Up = Callable[[], tuple[float, str]]
@@ -118,6 +120,47 @@ def test_an_image_that_its_registry_lacks_is_told_in_time(
     assert "  to do: correct mlflow:postgresImage" in said
     assert "was stopped, for it would have waited in vain" in said.splitlines()[-1]
     stack.pulumi("config", "rm", "--stack", "minikube", "postgresImage")
+
+
+@pytest.fixture(scope="module")
+def private_image(cluster: Cluster) -> Iterator[str]:
+    """PostgreSQL's image in a registry that asks for the login ml:hidden."""
+    if not isinstance(cluster, LabCluster):
+        pytest.skip("only the lab's node reaches a registry on its own loopback")
+    (archive,) = (paths.CACHE / "images").glob("docker.io_library_postgres_18.6-*.tar")
+    inside = ["nsenter", f"--net={paths.NETNS_FILE}"]
+    command = [*ENDS_WITH_US, *inside, sys.executable, "-IS", str(PRIVATE_REGISTRY), str(archive)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as registry:
+        assert registry.stdin
+        assert registry.stdout
+        try:
+            registry.stdin.write("ml:hidden\n")
+            registry.stdin.flush()
+            yield f"127.0.0.1:{int(registry.stdout.readline())}/library/postgres:18.6"
+        finally:
+            registry.kill()
+
+
+def test_a_registry_that_asks_for_a_login_is_told_and_a_pull_secret_is_the_way_out(
+    stack: Stack, up: Up, private_image: str
+) -> None:
+    stack.set(postgresImage=private_image)
+    took, said = up()
+    assert took < LATEST_SECONDS
+    assert f"pod postgres-0: its image {private_image} cannot be had" in said
+    assert "name the Secret in imagePullSecrets of mlflow:pods" in said
+    login = ["--docker-username=ml", "--docker-password=hidden"]
+    server = f"--docker-server={private_image.partition('/')[0]}"
+    stack.kubectl("create", "secret", "docker-registry", "registry-login", server, *login)
+    stack.set(pods=json.dumps({"imagePullSecrets": [{"name": "registry-login"}]}))
+    up()
+    (pod,) = stack.kubectl.json("get", "pods", "--selector=app.kubernetes.io/name=postgres")[
+        "items"
+    ]
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "registry-login"}]
+    assert stack.kubectl.is_ready("postgres")
 
 
 def test_what_does_not_start_is_told_in_time_with_its_last_words(stack: Stack, up: Up) -> None:
