@@ -14,7 +14,6 @@ from tests.e2e.support.training_job import MEDIUM, SMALL, assert_all_came_back, 
 pytestmark = pytest.mark.long
 
 NAMESPACE = "mlflow-e2e-external-mysql"
-VERIFIED = "?ssl_ca=/etc/mlflow-kubernetes/database-ca.pem"
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +35,8 @@ def stack(
             s3AccessKeyId="mlflow",
         )
         stack.set_secret(
-            databaseUri=servers.mysql_uri() + VERIFIED,
-            authDatabaseUri=servers.mysql_uri(name="users") + VERIFIED,
+            databaseUri=servers.mysql_uri(),
+            authDatabaseUri=servers.mysql_uri(name="users"),
             databaseCa=servers.database_ca,
             s3SecretAccessKey=servers.key,
             s3Ca=servers.ca,
