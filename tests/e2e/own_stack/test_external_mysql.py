@@ -6,7 +6,7 @@ import pytest
 
 from commands.support.cluster import Cluster
 from harness.stack import Stack
-from tests.e2e.support import artifact_names, external_servers, secret_search
+from tests.e2e.support import artifact_names, external_servers
 from tests.e2e.support.external_servers import Outside
 from tests.e2e.support.temporary_stack import machine_of, temporary_stack
 from tests.e2e.support.training_job import MEDIUM, SMALL, assert_all_came_back, job
@@ -53,4 +53,3 @@ def test_client_does_all_its_work(
     report = job(machine, "external", stack.client_env(), SMALL, MEDIUM)
     assert_all_came_back(report, SMALL, MEDIUM)
     artifact_names.assert_kept_or_refused(machine, stack.client_env())
-    secret_search.assert_kept(stack, database_password=servers.password, bucket_key=servers.key)
