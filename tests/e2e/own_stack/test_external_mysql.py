@@ -45,9 +45,7 @@ def stack(
         yield stack
 
 
-def test_client_does_all_its_work(
-    stack: Stack, servers: Outside, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_client_does_all_its_work(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> None:
     stack.change("preview", "--expect-no-changes")
     machine = machine_of(stack, tmp_path_factory.mktemp("home"))
     report = job(machine, "external", stack.client_env(), SMALL, MEDIUM)
