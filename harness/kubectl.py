@@ -1,11 +1,15 @@
 """What the tests ask a cluster, through the real `kubectl`."""
 
 import json
+import os
 import re
+import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,22 +74,31 @@ class Kubectl:
 
     @contextmanager
     def forwarded(self, target: str, port: int) -> Iterator[int]:
-        """Forward a free local port to a Service or pod, and give its number."""
+        """Forward a free local port to a Service or pod, and give its number.
+
+        kubectl ends at the first connection that it loses. It is started again, on the same port.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            local: int = free.getsockname()[1]
+        forward = self.command("port-forward", target, f"{local}:{port}")
+        again = [*ENDS_WITH_US, "bash", "-c", 'while "$@" || sleep 0.2; do :; done', "bash"]
         with subprocess.Popen(
-            [*ENDS_WITH_US, *self.command("port-forward", target, f":{port}")],
+            [*again, *ENDS_WITH_US, *forward],
             env=dict(self.environment),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
         ) as process:
             try:
-                assert process.stdout is not None
-                first = process.stdout.readline()
-                match = re.search(r"127\.0\.0\.1:(\d+)", first)
-                assert match, f"port-forward said: {first}"
-                yield int(match[1])
+                wait_until(partial(_listens, local), 30, f"port {local} is forwarded to {target}")
+                yield local
             finally:
-                process.terminate()
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _listens(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
 
 
 def ready(pod: Mapping[str, Any]) -> bool:

@@ -9,7 +9,14 @@ from typing import Any, cast
 import pulumi
 import pulumi_kubernetes as k8s
 
-from .._kubernetes.pod_options import UNPRINTABLE, PodArgs, PodResources, Unacceptable, mistakes
+from .._kubernetes.pod_options import (
+    UNPRINTABLE,
+    PodArgs,
+    PodResources,
+    Unacceptable,
+    mistakes,
+    shown,
+)
 
 _SET_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 _CHOICES = {
@@ -73,7 +80,7 @@ def _read(value: object, shape: Any, where: str) -> object:
             raise Unacceptable(where, "an object with texts as values")
         inner = _inner(typing.get_args(shape)[1])
         given = cast("Mapping[str, object]", value)
-        return {key: _read(one, inner, f"{where}.{key}") for key, one in given.items()}
+        return {key: _read(one, inner, f"{where}.{shown(key)}") for key, one in given.items()}
     if origin and issubclass(origin, Sequence):
         if not isinstance(value, list):
             raise Unacceptable(where, "a list")
@@ -99,7 +106,7 @@ def _object(
     given = cast("Mapping[str, object]", value)
     result: dict[str, object] = {}
     for name, one in given.items():
-        path = f"{where}.{name}" if where else name
+        path = f"{where}.{shown(name)}" if where else shown(name)
         if name not in names:
             raise Unacceptable(path, f"{accepted}; {name!r:.50} is none of them")
         key = names[name]

@@ -218,6 +218,11 @@ def merged(first: PodArgs, second: PodArgs) -> PodArgs:
     return cast("PodArgs", result)
 
 
+def shown(name: str) -> str:
+    """Return a name for a message of one line."""
+    return name if name.isprintable() else ascii(name)[1:-1]
+
+
 def mistakes(given: PodArgs, spelled: Callable[[str], str] = str) -> Iterator[Unacceptable]:
     """Yield what Kubernetes or the components would refuse, or would break by.
 
@@ -227,7 +232,7 @@ def mistakes(given: PodArgs, spelled: Callable[[str], str] = str) -> Iterator[Un
     """
     for key in ("labels", "annotations", "node_selector", "service_account_annotations"):
         for name, value in cast("Mapping[str, object]", given.get(key, {})).items():
-            yield from _wrong_entry(f"{spelled(key)}.{name}", key, name, value)
+            yield from _wrong_entry(f"{spelled(key)}.{shown(name)}", key, name, value)
     variables = [variable.get("name") for variable in given.get("env", [])]
     for index, variable in enumerate(variables):
         if isinstance(variable, str):
@@ -268,7 +273,7 @@ def _wrong_resources(given: PodResources) -> Iterator[Unacceptable]:
     tables = {"requests": given.get("requests", {}), "limits": given.get("limits", {})}
     for kind, table in tables.items():
         for resource, value in table.items():
-            where = f"resources.{kind}.{resource}"
+            where = f"resources.{kind}.{shown(resource)}"
             if not _KEY.fullmatch(resource):
                 yield Unacceptable(where, "the name of a resource, such as cpu or nvidia.com/gpu")
             if _amount(value) is None:

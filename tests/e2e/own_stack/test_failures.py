@@ -122,6 +122,43 @@ def test_an_image_that_its_registry_lacks_is_told_in_time(
     stack.pulumi("config", "rm", "--stack", "minikube", "postgresImage")
 
 
+def test_what_does_not_start_is_told_in_time_with_its_last_words(stack: Stack, up: Up) -> None:
+    # An image that is there, with another program in it.
+    stack.set(minioImage=stacks.settings("minikube").postgres_image)
+    took, said = up()
+    assert took < LATEST_SECONDS
+    assert re.search(
+        r"StatefulSet minio, pod minio-0: container minio ended with exit status 127, 3 times by "
+        r"now\n  \| .*server: (command )?not found\n  to do: ",
+        said,
+    )
+    assert "was stopped, for it would have waited in vain" in said.splitlines()[-1]
+    stack.pulumi("config", "rm", "--stack", "minikube", "minioImage")
+
+
+def test_a_server_for_which_no_node_has_room_is_told_in_time(stack: Stack, up: Up) -> None:
+    stack.set(serverMemory="64Gi")
+    took, said = up()
+    assert took < LATEST_SECONDS
+    assert re.search(
+        r"Deployment mlflow, pod mlflow-\w+-\w+: fits on no node: .* Insufficient memory", said
+    )
+    assert "or ask for less (mlflow:serverMemory" in said
+    assert "was stopped, for it would have waited in vain" in said.splitlines()[-1]
+
+
+def test_once_corrected_it_comes_up(stack: Stack, up: Up) -> None:
+    stack.set(serverMemory="1Gi")
+    _, said = up()
+    assert "error: " not in said
+    assert "stands in the way" not in said
+    assert stack.kubectl.is_ready("mlflow")
+    # Pulumi saved what it had done each time, and holds no lock.
+    stack.change("preview", "--expect-no-changes")
+    for secret in stack.generated_secrets().values():
+        assert secret not in "".join(stack.said)
+
+
 @pytest.fixture(scope="module")
 def private_image(cluster: Cluster) -> Iterator[str]:
     """PostgreSQL's image in a registry that asks for the login ml:hidden."""
@@ -161,40 +198,3 @@ def test_a_registry_that_asks_for_a_login_is_told_and_a_pull_secret_is_the_way_o
     ]
     assert pod["spec"]["imagePullSecrets"] == [{"name": "registry-login"}]
     assert stack.kubectl.is_ready("postgres")
-
-
-def test_what_does_not_start_is_told_in_time_with_its_last_words(stack: Stack, up: Up) -> None:
-    # An image that is there, with another program in it.
-    stack.set(minioImage=stacks.settings("minikube").postgres_image)
-    took, said = up()
-    assert took < LATEST_SECONDS
-    assert re.search(
-        r"StatefulSet minio, pod minio-0: container minio ended with exit status 127, 3 times by "
-        r"now\n  \| .*server: (command )?not found\n  to do: ",
-        said,
-    )
-    assert "was stopped, for it would have waited in vain" in said.splitlines()[-1]
-    stack.pulumi("config", "rm", "--stack", "minikube", "minioImage")
-
-
-def test_a_server_for_which_no_node_has_room_is_told_in_time(stack: Stack, up: Up) -> None:
-    stack.set(serverMemory="64Gi")
-    took, said = up()
-    assert took < LATEST_SECONDS
-    assert re.search(
-        r"Deployment mlflow, pod mlflow-\w+-\w+: fits on no node: .* Insufficient memory", said
-    )
-    assert "or ask for less (mlflow:serverMemory" in said
-    assert "was stopped, for it would have waited in vain" in said.splitlines()[-1]
-
-
-def test_once_corrected_it_comes_up(stack: Stack, up: Up) -> None:
-    stack.set(serverMemory="1Gi")
-    _, said = up()
-    assert "error: " not in said
-    assert "stands in the way" not in said
-    assert stack.kubectl.is_ready("mlflow")
-    # Pulumi saved what it had done each time, and holds no lock.
-    stack.change("preview", "--expect-no-changes")
-    for secret in stack.generated_secrets().values():
-        assert secret not in "".join(stack.said)

@@ -25,6 +25,7 @@ _CHOICES = {
     *("schema", "profile", "source_type", "view_type", "run_view_type", "secret"),
 }
 NUL = "a\0b"
+_ATTEMPTS = 3
 VALUES: SearchStrategy[Any] = st.one_of(
     st.text(max_size=20),
     st.text(st.characters(categories=["Cs", "Cc", "Co"]), min_size=1, max_size=5),
@@ -114,10 +115,22 @@ class Api:
         body: str | None,
         headers: Mapping[str, bytes | str] | None = None,
     ) -> tuple[int, str]:
-        """Return the status and the text of an answer."""
-        self._connection.request(verb, path, body, {**self._headers, **(headers or {})})
-        answer = self._connection.getresponse()
-        return answer.status, answer.read().decode()
+        """Return the status and the text of an answer.
+
+        A lost connection is tried again, because kubectl's forwarding may have lost it.
+        """
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._connection.request(verb, path, body, {**self._headers, **(headers or {})})
+                answer = self._connection.getresponse()
+                return answer.status, answer.read().decode()
+            except (OSError, http.client.HTTPException):
+                # The next request begins with a new connection.
+                self._connection.close()
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+                time.sleep(1)
+        raise AssertionError
 
     def _made(self, path: str, **body: Any) -> Any:
         status, said = self.ask("POST", f"/api/2.0/mlflow/{path}", json.dumps(body))
