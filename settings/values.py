@@ -18,7 +18,7 @@ from pydantic import AfterValidator
 
 from components._egress import ways_out
 from components._kubernetes.pod_json import from_kubernetes
-from components._kubernetes.pod_options import Unacceptable
+from components._kubernetes.pod_options import UNPRINTABLE, Unacceptable
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _NAME = rf"{_LABEL}(\.{_LABEL})*"
@@ -432,13 +432,9 @@ HdfsUser = Annotated[
     Kind("the name of an HDFS user, such as mlflow"),
 ]
 
-# XML has no place for some characters, and YAML, in which objects are sent, for others. Half of a
-# surrogate pair cannot be sent at all.
-_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
-
 
 def _text(text: str) -> str:
-    if _UNFIT.search(text):
+    if UNPRINTABLE.search(text):
         raise ValueError(text)
     return text
 

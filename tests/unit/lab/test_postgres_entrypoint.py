@@ -3,11 +3,11 @@
 The real programs, users and volumes are shown by every end-to-end run on the lab.
 """
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.unit.lab import entrypoints
 
 ENTRYPOINT = Path(__file__).parents[3] / "lab/standins/postgres/docker-entrypoint.sh"
 # Each program writes its name and arguments; initdb makes the folder.
@@ -21,28 +21,12 @@ exit 0
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name in ("initdb", "pg_ctl", "psql", "postgres"):
-        (programs / name).write_text(PLAYED)
-        (programs / name).chmod(0o755)
-    (tmp_path / "calls").touch()
-    return tmp_path
+    return entrypoints.image_of(tmp_path, ("initdb", "pg_ctl", "psql", "postgres"), PLAYED)
 
 
 def start(image: Path, *command: str, **variables: str) -> tuple[int, str, list[str]]:
-    """Return the code, the last line of the errors, and the programs that were called."""
-    environment = {
-        "PATH": f"{image / 'bin'}:{os.environ['PATH']}",
-        "PGDATA": str(image / "data"),
-        "CALLS": str(image / "calls"),
-        **variables,
-    }
-    done = subprocess.run(
-        [ENTRYPOINT, *command], env=environment, capture_output=True, text=True, check=False
-    )
-    calls = (image / "calls").read_text().splitlines()
-    return done.returncode, (done.stderr.splitlines() or [""])[-1], calls
+    data = {"PGDATA": str(image / "data")}
+    return entrypoints.start(ENTRYPOINT, image, command, data | variables)
 
 
 def test_the_first_start_makes_the_data_on_a_socket_then_serves(image: Path) -> None:
