@@ -23,6 +23,7 @@ STORES = ("volume", "s3", "artifacts")
 SAVE_SECONDS = 12 * 3600
 """How long a backup may take: a first one copies all artifacts."""
 VERIFY_SECONDS = 6 * 3600
+WEEKLY = "0 5 * * 0"
 _CA_FILE = "backup-ca.pem"
 
 
@@ -47,9 +48,10 @@ class BackupsArgs(TypedDict):
     schedule: NotRequired[str | None]
     """When a backup is made, as a cron expression in UTC. Defaults to never: the CronJobs are
     there, and suspended."""
-    verify_schedule: NotRequired[str]
+    verify_schedule: NotRequired[str | None]
     """When the newest backup is restored into a database of its own and compared, as a cron
-    expression in UTC; only with ``schedule``. Defaults to ``0 5 * * 0``."""
+    expression in UTC; only with ``schedule``, and never with ``None``. Defaults to
+    ``0 5 * * 0``."""
     keep: NotRequired[str]
     """Age from which on a backup is removed, such as ``30d``. The newest complete backup stays.
     Defaults to ``30d``."""
@@ -302,6 +304,7 @@ def _saving(
         backups.name,
         backups,
         schedule=backups.schedule or "0 2 * * *",
+        suspend=not backups.schedule,
         seconds=SAVE_SECONDS,
         template=python_template(
             "mlflow_kubernetes.backup.save",
@@ -323,6 +326,8 @@ def _saving(
             mounts=database_tools.mounts(),
             volumes=database_tools.volumes(target),
             most_scratch=database_tools.MOST_WORK,
+            # A list of a million artifacts fits.
+            most_memory="1Gi",
         ),
         opts=opts,
     )
@@ -337,12 +342,14 @@ def _verification(
 ) -> None:
     """Make the CronJob that restores the newest backup into a database of its own pod."""
     name = f"{backups.name}-verify"
+    schedule = args.get("verify_schedule", WEEKLY)
     # The artifact store is needed where it is the target.
     backends = [target, *([backups.artifacts] if backups.store == "artifacts" else [])]
     _cron_job(
         name,
         backups,
-        schedule=args.get("verify_schedule", "0 5 * * 0"),
+        schedule=schedule or WEEKLY,
+        suspend=not (backups.schedule and schedule),
         seconds=VERIFY_SECONDS,
         template=python_template(
             "mlflow_kubernetes.backup.verify",
@@ -361,6 +368,8 @@ def _verification(
             mounts=database_tools.mounts(),
             volumes=database_tools.volumes(target),
             most_scratch=database_tools.MOST_WORK,
+            # A list of a million artifacts fits.
+            most_memory="1Gi",
         ),
         opts=opts,
     )
@@ -371,17 +380,19 @@ def _cron_job(
     backups: _Backups,
     *,
     schedule: str,
+    suspend: bool,
     seconds: int,
     template: k8s.core.v1.PodTemplateSpecArgs,
     opts: pulumi.ResourceOptions,
 ) -> None:
-    """Make a CronJob of one pod; it is suspended where there is no schedule for backups."""
+    """Make a CronJob of one pod."""
     k8s.batch.v1.CronJob(
         name,
         metadata=metadata(name, backups.namespace, labels(name, "mlflow", "backup")),
         spec=k8s.batch.v1.CronJobSpecArgs(
+            # Kubernetes demands a schedule, also where it is suspended.
             schedule=schedule,
-            suspend=not backups.schedule,
+            suspend=suspend,
             time_zone="Etc/UTC",
             concurrency_policy="Forbid",
             # A backup that was missed, as while a laptop slept, is made within the next hour.

@@ -340,10 +340,11 @@ class Backups(Group):
         description="When databases, artifacts and keys are backed up, as a cron expression in "
         'UTC. "" means that only `make backup` does it.',
     )
-    backup_verify_schedule: values.Schedule = Field(
+    backup_verify_schedule: values.Schedule | None = Field(
         "0 5 * * 0",
         description="With backupSchedule: when the newest backup is restored into a database of "
-        "its own and compared, as a cron expression in UTC.",
+        'its own and compared, as a cron expression in UTC. "" means that only `make '
+        "verify-backup` does it.",
     )
     backup_retention: values.Age = Field(
         "30d",

@@ -364,11 +364,13 @@ def python_template(
     mounts: list[k8s.core.v1.VolumeMountArgs] | None = None,
     volumes: list[k8s.core.v1.VolumeArgs] | None = None,
     most_scratch: str = "2Gi",
+    most_memory: str = "512Mi",
 ) -> k8s.core.v1.PodTemplateSpecArgs:
     """Return a pod that runs one module of the server image once, after the containers ``first``.
 
     The module waits for its backends for ``seconds``. ``mounts`` and ``volumes`` are the pod's,
-    beside those of its backends; the pod may write ``most_scratch`` on the node's own disk.
+    beside those of its backends; the pod may write ``most_scratch`` on the node's own disk, and
+    the module take ``most_memory``.
     """
     variables: dict[str, pulumi.Input[str]] = {
         "TIMEOUT_SECONDS": str(seconds),
@@ -387,7 +389,7 @@ def python_template(
         # One that is missing is told by the program, in a line; the pod would wait without a word.
         env_from=secrets_env(backends, optional=True),
         resources=resources(
-            "100m", "256Mi", most_cpu="2", most_memory="512Mi", most_scratch=most_scratch
+            "100m", "256Mi", most_cpu="2", most_memory=most_memory, most_scratch=most_scratch
         ),
         # The reason of a failure is the last line of its log; this copies it into the pod's status.
         termination_message_policy="FallbackToLogsOnError",

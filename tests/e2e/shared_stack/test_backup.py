@@ -8,7 +8,6 @@ from tests.e2e.support import backups
 def test_a_backup_has_all_and_the_next_one_copies_what_is_new(
     stack: Stack, machine: clients.Machine
 ) -> None:
-    machine.run("first_run.py", client_env=stack.client_env(), seconds=60)
     backups.assert_backups_are_good(stack, machine)
 
 

@@ -42,6 +42,8 @@ def test_without_a_schedule_both_cron_jobs_are_suspended() -> None:
     )
     verify = nightly.inputs("CronJob backup-verify")["spec"]
     assert (verify["suspend"], verify["schedule"]) == (False, "0 6 * * 1")
+    unverified = backups(schedule="30 1 * * *", verify_schedule=None)
+    assert unverified.inputs("CronJob backup-verify")["spec"]["suspend"] is True
 
 
 def test_a_backup_is_a_chain_of_containers_each_with_what_it_needs() -> None:
