@@ -65,6 +65,7 @@ def restricted_pod(
     container: k8s.core.v1.ContainerArgs,
     *,
     user: int,
+    volumes_of: int | None = None,
     first: Sequence[k8s.core.v1.ContainerArgs] = (),
     backends: Sequence[pulumi.Input[Credentials]] = (),
     mounts: list[k8s.core.v1.VolumeMountArgs] | None = None,
@@ -76,8 +77,9 @@ def restricted_pod(
 
     Each container of ``first`` runs to its end before the next one starts, with the same mounts.
 
-    It runs as ``user``, to whom its volumes belong; its root is read-only, so it gets the one
-    folder that programs expect to write to; and it has no token for the Kubernetes API.
+    The pod runs as ``user``. Its volumes belong to group ``volumes_of``, or to the user's one.
+    Its root is read-only, so it gets the one folder that programs expect to write to; and it has no
+    token for the Kubernetes API.
     ``backends`` are those that it reaches: it gets their environment, files and host names.
     """
     if backends and not container.env_from:
@@ -100,7 +102,7 @@ def restricted_pod(
             run_as_non_root=True,
             run_as_user=user,
             run_as_group=user,
-            fs_group=user,
+            fs_group=user if volumes_of is None else volumes_of,
             # Without it the kubelet walks a whole volume at each start to set its group.
             fs_group_change_policy="OnRootMismatch",
             seccomp_profile=k8s.core.v1.SeccompProfileArgs(type="RuntimeDefault"),
@@ -402,6 +404,8 @@ def python_template(
             spec=restricted_pod(
                 container,
                 user=user,
+                # Pods that share a volume must not give it to one group after the other.
+                volumes_of=SERVER_USER,
                 first=first,
                 backends=backends,
                 mounts=mounts,

@@ -71,6 +71,8 @@ def test_a_verification_reaches_neither_the_database_nor_the_store() -> None:
     (scratch,) = [one for one in pod["initContainers"] if one["name"] == "scratch"]
     assert scratch["restartPolicy"] == "Always"
     assert pod["securityContext"]["runAsUser"] == 999
+    saving = found.pods()["CronJob backup"]["securityContext"]
+    assert pod["securityContext"]["fsGroup"] == saving["fsGroup"] == 1000
 
 
 def test_the_volume_outlives_the_choice_of_another_target() -> None:
