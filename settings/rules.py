@@ -169,6 +169,8 @@ def _backups(settings: Settings, refuse: Refuse) -> Iterator[str]:
             )
         if settings.backup_ca and not (settings.backup_endpoint or "").startswith("https://"):
             yield refuse("backupCa", "nothing, unless backupEndpoint is an https:// address")
+        if _backs_up_itself(settings):
+            yield refuse("backupPrefix", "a folder outside of the artifact store's, s3Prefix")
     else:
         keys = ("backupBucket", "backupPrefix", "backupEndpoint", "backupSecret", "backupCa", *key)
         for given in _given(settings, *keys):
@@ -181,6 +183,15 @@ def _backups(settings: Settings, refuse: Refuse) -> Iterator[str]:
             )
         if settings.backup_store == "artifacts":
             yield refuse("backupStore", "volume or s3 with hdfsKerberosSecret")
+
+
+def _backs_up_itself(settings: Settings) -> bool:
+    """Return whether the folder of the backups is in the bucket's folder of artifacts."""
+    artifacts = (settings.artifact_store, settings.s3_bucket, settings.s3_endpoint)
+    if artifacts != ("s3", settings.backup_bucket, settings.backup_endpoint):
+        return False
+    folder = f"{settings.s3_prefix}/" if settings.s3_prefix else ""
+    return f"{settings.backup_prefix or ''}/".startswith(folder)
 
 
 def _certificate(settings: Settings, refuse: Refuse) -> Iterator[str]:

@@ -465,6 +465,14 @@ CONTRADICTIONS = [
         },
         "accepted: nothing, unless backupEndpoint is an https:// address",
     ),
+    (
+        {
+            **{"artifactStore": "s3", "s3Bucket": "one", "s3Prefix": "ml"},
+            **{"backupStore": "s3", "backupBucket": "one", "backupPrefix": "ml/backups"},
+            "backupSecret": "theirs",
+        },
+        "backupPrefix: 'ml/backups'; accepted: a folder outside of the artifact store's, s3Prefix",
+    ),
     ({"backupBucket": "backups"}, "backupBucket: 'backups'; accepted: only with backupStore: s3"),
     (
         {

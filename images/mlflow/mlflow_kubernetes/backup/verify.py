@@ -34,14 +34,19 @@ MOST_READ = 1_000_000_000
 
 def main() -> None:
     """Fetch the newest backup, or compare what was restored of it."""
+    fetches = sys.argv[1:] == ["fetch"]
     try:
         target = Target.from_environment()
-        if sys.argv[1:] == ["fetch"]:
+        if fetches:
             _fetch(target)
         else:
             _compare(target, json.loads((DUMPS / manifest.MANIFEST).read_text()))
-    except (TargetError, UnreadableError) as error:
+    except UnreadableError as error:
         fail(f"the newest backup is not good: {error}")
+    except TargetError as error:
+        # While it fetches, the target may just be away.
+        what = "the backups cannot be read" if fetches else "the newest backup is not good"
+        fail(f"{what}: {error}")
 
 
 def _fetch(target: Target) -> None:
