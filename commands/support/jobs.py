@@ -82,14 +82,18 @@ class Jobs:
                     raise CommandError(f"Job {name} does not start\n\n{watch.explanation()}")
             if follow:
                 follow.look()
-            try:
-                return ended, self.kubectl("logs", f"job/{name}")
-            except CommandError:
-                # An init container has failed, so that the last container never started.
-                return ended, ""
+            return ended, self._last_words(name, ended)
         finally:
             if not keep:
                 self.kubectl("delete", "job", name, "--wait=false")
+
+    def _last_words(self, job: str, ended: str) -> str:
+        try:
+            return self.kubectl("logs", f"job/{job}")
+        except CommandError:
+            if ended == "Complete":
+                raise
+            return ""  # an init container failed, and the last container never ran
 
 
 class _Follower:
