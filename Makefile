@@ -41,6 +41,10 @@ backup: $(VENV) ## Save databases, artifacts and keys
 verify-backup: $(VENV) ## Restore the newest backup into a database of its own, and compare
 	@$(RUN) commands.backup verify
 
+.PHONY: restore
+restore: $(VENV) ## List the backups, or bring one back: FROM=latest or a time, OVERWRITE=yes
+	@$(RUN) commands.restore
+
 .PHONY: test
 test: check test-unit ## Run every check and test, end to end on a real cluster
 	@$(RUN) commands.test

@@ -77,6 +77,8 @@ OWN_VARIABLES = frozenset(
         "NO_PROXY",
         "POSTGRES_PASSWORD",
         "PUBLIC_PATH",
+        "RESTORE_FROM",
+        "RESTORE_OVERWRITE",
         "SECRETS_READ",
         "TIMEOUT_SECONDS",
         "USERS",

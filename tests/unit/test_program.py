@@ -50,6 +50,7 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "CronJob backup",
         "CronJob backup-verify",
         "CronJob mlflow-gc",
+        "CronJob mlflow-restore",
         "Deployment mlflow-server",
         "Ingress minio-console",
         "Ingress minio-s3",
@@ -370,8 +371,8 @@ def test_a_workspace_adds_these_objects_and_changes_no_other(
         "Service workspace-service",
         "StatefulSet workspace-server",
     ]
-    # It is a user: in the Secret with everybody's password, and in its fingerprint.
-    one_more = ("Secret mlflow-users", "Job mlflow-migration")
+    # It is a user: in the Secret with every password, and in the fingerprint of what reads that.
+    one_more = ("Secret mlflow-users", "Job mlflow-migration", "CronJob mlflow-restore")
     assert {name: after[name] for name in before if name not in one_more} == {
         name: one for name, one in before.items() if name not in one_more
     }

@@ -7,6 +7,7 @@ compares both sides with this file.
 PROGRAMS = frozenset(
     {
         "backup.connections",
+        "backup.restore",
         "backup.save",
         "backup.verify",
         "check_bucket",
@@ -90,3 +91,9 @@ KERBEROS = "KRB5_CONFIG"
 S3_CA = "AWS_CA_BUNDLE"
 S3_REGION = "AWS_DEFAULT_REGION"
 WEBHOOK_KEY = "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"
+
+# Variables that `make restore` gives the Job that restores.
+RESTORE_FROM = "RESTORE_FROM"
+"""The name of the backup to restore; empty for none."""
+RESTORE_OVERWRITE = "RESTORE_OVERWRITE"
+"""`yes` where the data of the stack may be replaced."""

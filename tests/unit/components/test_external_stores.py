@@ -92,6 +92,7 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "CronJob backup",
         "CronJob backup-verify",
         "CronJob mlflow-gc",
+        "CronJob mlflow-restore",
         "Deployment mlflow-server",
         "Ingress mlflow",
         "Job external-database-check",

@@ -168,6 +168,29 @@ class Target:
             raise UnreadableError(f"backup {name}: {difference}")
         return expected
 
+    def put_artifacts(self, places: Iterable[str]) -> dict[str, int]:
+        """Copy folders of the target to the artifact store, one after the other.
+
+        Other files of the store stay: no record of a restored database refers to them.
+
+        Args:
+            places: the folders, such as `artifacts`; one that is not there is left out.
+
+        Returns:
+            The size in bytes of each file of the store, by its path.
+
+        Raises:
+            TargetError: if a file cannot be copied, or the store is unknown.
+        """
+        if not self.artifacts:
+            raise TargetError(self.no_artifacts)
+        for place in places:
+            try:
+                self.run("copy", f"backup:{place}", self.artifacts)
+            except _MissingError:
+                continue  # no artifact was ever copied
+        return dict(self._files(self.artifacts, f"--exclude=/{OWN_FOLDER}/**"))
+
     def remove(self, name: str) -> None:
         """Remove a backup: its manifest first, so that what is cut short is an unfinished one."""
         place = f"backup:{DATABASES}/{name}"
@@ -218,15 +241,16 @@ class Target:
                 if there is none.
         """
         for place in places or (ARTIFACTS,):
-            lines = self._lines(
-                *("lsjson", "--recursive", "--files-only", "--no-modtime", "--no-mimetype"),
-                f"backup:{place}",
-            )
-            # An object a line, so that a million of them are never in memory at once.
-            for line in lines:
-                if text := line.strip("[], "):
-                    file = json.loads(text)
-                    yield file["Path"], file["Size"]
+            yield from self._files(f"backup:{place}")
+
+    def _files(self, place: str, *options: str) -> Iterator[tuple[str, int]]:
+        """Yield the path and the size in bytes of each file in a place of rclone."""
+        listing = ("lsjson", "--recursive", "--files-only", "--no-modtime", "--no-mimetype")
+        # An object a line, so that a million of them are never in memory at once.
+        for line in self._lines(*listing, *options, place):
+            if text := line.strip("[], "):
+                file = json.loads(text)
+                yield file["Path"], file["Size"]
 
     def read_artifacts(self, paths: Iterable[str]) -> int:
         """Read files of the copy of the artifact store, and return how many were read.

@@ -115,7 +115,7 @@ def _read_artifacts(target: Target, found: Manifest) -> tuple[int, int]:
     """
     if "artifacts" not in found:
         return 0, 0
-    expected = dict(_listed())
+    expected = dict(listed())
     there = dict(target.list_artifacts())
     # What later backups found changed or removed is still the content of this one.
     later = [f"{REMOVED}/{name}" for name in target.removals() if name > found["taken"]]
@@ -138,7 +138,8 @@ def _read_artifacts(target: Target, found: Manifest) -> tuple[int, int]:
     return read, len(expected)
 
 
-def _listed() -> Iterator[tuple[str, int]]:
+def listed() -> Iterator[tuple[str, int]]:
+    """Yield the path and the size in bytes of each artifact of the backup in ``DUMPS``."""
     with (DUMPS / manifest.ARTIFACTS).open() as lines:
         for line in lines:
             artifact = json.loads(line)
