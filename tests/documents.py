@@ -35,6 +35,10 @@ RUN = {
     "docs/moving-data.md, 2. The database, 1": "tests/e2e/own_stack/test_moving_data.py",
     "docs/moving-data.md, 3. The artifacts, 1": "tests/e2e/own_stack/test_moving_data.py",
     "docs/moving-data.md, 3. The artifacts, 2": "tests/e2e/own_stack/test_moving_data.py",
+    "docs/restore.md, The drill, 1": "tests/e2e/own_stack/test_restore_drill.py",
+    "docs/restore.md, The drill, 2": "tests/e2e/own_stack/test_restore_drill.py",
+    "docs/restore.md, The drill, 3": "tests/e2e/own_stack/test_restore_drill.py",
+    "docs/restore.md, The drill, 4": "tests/e2e/own_stack/test_restore_drill.py",
     "docs/troubleshooting.md, Replace a password, 1": "tests/e2e/support/database_password.py",
     "docs/troubleshooting.md, Replace a password, 2": "tests/e2e/support/database_password.py",
 }
@@ -52,6 +56,8 @@ NOT_RUN = {
     "lab/README.md, The lab, 1": "the lab that it starts is where the tests run",
     "docs/ingress.md, Traefik in the place of ingress-nginx, 1": "arguments, which the lab's has",
     "docs/settings.md, An existing database, 2": "takes the block above it",
+    "docs/restore.md, Into a stack, 1": "tests/unit/commands/test_restore.py has its forms",
+    "docs/restore.md, The drill, 5": "stops the lab in which the tests run",
     "docs/moving-data.md, 1. A second stack, 1": "a second stack by `make up`: minutes",
 }
 """Why no test runs a block, by the block's name."""
