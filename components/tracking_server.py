@@ -35,7 +35,14 @@ from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publi
 from ._kubernetes.retention import RetentionArgs
 from ._kubernetes.uris import service_host
 from ._login import ADMIN, Login
-from .contracts import ArtifactStoreInput, BackendStoreInput, output_of
+from ._restoration import restoration
+from .contracts import (
+    ArtifactStoreInput,
+    BackendStoreInput,
+    BackupsInput,
+    BackupTarget,
+    output_of,
+)
 
 PORT = 5000
 HOST = "mlflow-server.local"
@@ -99,6 +106,8 @@ class TrackingServerArgs(TypedDict):
     the CronJob is there, and suspended."""
     gc_older_than: NotRequired[str]
     """How long ago it must have been deleted, such as ``30d``. Defaults to ``30d``."""
+    backups: NotRequired[BackupsInput | None]
+    """Backups, which can be restored. Defaults to none."""
     retention: NotRequired[RetentionArgs]
     """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
     delete them."""
@@ -166,6 +175,7 @@ class TrackingServer(pulumi.ComponentResource):
         protected = after(_policies(server, child), migration)
         deployment = _deployment(server, pods, backends, protected)
         _collection(server, pods, child)
+        _restoration(server, pods, login, child)
         self.address = publish(
             name,
             server.ingress,
@@ -219,6 +229,7 @@ class _Server:
     path: str
     database: pulumi.Input[Credentials]
     connections: pulumi.Input[int]
+    client_image: pulumi.Input[str] | None
     artifacts: pulumi.Input[Credentials]
     artifact_root: pulumi.Input[str] | None
     """Where clients write artifacts themselves; None where the server does it."""
@@ -237,6 +248,7 @@ class _Server:
     client_namespaces: list[str]
     gc_schedule: str | None
     gc_older_than: str
+    backup_target: pulumi.Input[BackupTarget] | None
     retention: RetentionArgs
 
     @classmethod
@@ -251,7 +263,7 @@ class _Server:
         if args.get("job_execution") and (args.get("replicas", 1) > 1 or args.get("autoscaled")):
             raise pulumi.RunError(f"{name}.job_execution: expected 1 replica, and no autoscaler")
         database, artifacts = args["backend_store"], args["artifact_store"]
-        direct = args.get("direct_artifact_access", False)
+        direct, backups = args.get("direct_artifact_access", False), args.get("backups")
         return cls(
             name=name,
             namespace=args.get("namespace", NAMESPACE),
@@ -260,6 +272,7 @@ class _Server:
             path=args.get("path", ""),
             database=output_of(database, "credentials"),
             connections=output_of(database, "connections"),
+            client_image=output_of(database, "client_image"),
             artifacts=output_of(artifacts, "credentials"),
             artifact_root=output_of(artifacts, "artifact_root") if direct else None,
             client_env=output_of(artifacts, "client_env") if direct else {},
@@ -276,6 +289,7 @@ class _Server:
             client_namespaces=args.get("client_namespaces", []),
             gc_schedule=args.get("gc_schedule"),
             gc_older_than=args.get("gc_older_than", "30d"),
+            backup_target=output_of(backups, "target") if backups else None,
             retention=args.get("retention", {}),
         )
 
@@ -314,6 +328,7 @@ def _recorded(args: TrackingServerArgs) -> dict[str, object]:
         "backend_store": output_of(args["backend_store"], "credentials"),
         "artifact_store": output_of(args["artifact_store"], "credentials"),
         "egress": recorded(args.get("egress", {}), "https_proxy", "http_proxy"),
+        **({"backups": output_of(backups, "target")} if (backups := args.get("backups")) else {}),
     }
 
 
@@ -598,6 +613,27 @@ def _collection(server: _Server, pods: PodOptions, opts: pulumi.ResourceOptions)
                 )
             ),
         ),
+        opts=opts,
+    )
+
+
+def _restoration(
+    server: _Server, pods: PodOptions, login: Login, opts: pulumi.ResourceOptions
+) -> None:
+    """Make the CronJob that restores a backup, where there are backups."""
+    if server.backup_target is None or server.client_image is None:
+        return
+    restoration(
+        server.name,
+        namespace=server.namespace,
+        image=server.image,
+        client_image=server.client_image,
+        pods=pods,
+        database=server.database,
+        artifacts=server.artifacts,
+        login=[login.keys, *login.passwords],
+        target=server.backup_target,
+        environment=server.root_environment,
         opts=opts,
     )
 

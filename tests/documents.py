@@ -16,6 +16,8 @@ RUN = {
     "README.md, Traces from any OpenTelemetry exporter, 1": "tests/e2e/support/otlp_exporter.py",
     "README.md, Work in the cluster, 1": "tests/e2e/own_stack/test_workspace.py",
     "README.md, Change a setting, 1": "tests/unit/test_documents.py",
+    "docs/backup.md, Backups, 1": "tests/unit/test_documents.py",
+    "docs/backup.md, Where backups are kept, 1": "tests/unit/test_documents.py",
     "docs/settings.md, An autoscaler, 1": "tests/unit/test_documents.py",
     "docs/settings.md, Remove deleted data for good, 1": "tests/unit/test_documents.py",
     "docs/settings.md, An existing database, 1": "tests/unit/test_documents.py",
@@ -33,6 +35,10 @@ RUN = {
     "docs/moving-data.md, 2. The database, 1": "tests/e2e/own_stack/test_moving_data.py",
     "docs/moving-data.md, 3. The artifacts, 1": "tests/e2e/own_stack/test_moving_data.py",
     "docs/moving-data.md, 3. The artifacts, 2": "tests/e2e/own_stack/test_moving_data.py",
+    "docs/restore.md, The drill, 1": "tests/e2e/own_stack/test_restore_drill.py",
+    "docs/restore.md, The drill, 2": "tests/e2e/own_stack/test_restore_drill.py",
+    "docs/restore.md, The drill, 3": "tests/e2e/own_stack/test_restore_drill.py",
+    "docs/restore.md, The drill, 4": "tests/e2e/own_stack/test_restore_drill.py",
     "docs/troubleshooting.md, Replace a password, 1": "tests/e2e/support/database_password.py",
     "docs/troubleshooting.md, Replace a password, 2": "tests/e2e/support/database_password.py",
 }
@@ -42,6 +48,7 @@ NOT_RUN = {
     "README.md, Deploy, 1": "`make test` cannot run itself; its fixtures are `make up`'s own",
     "README.md, Work in the cluster, 2": "there is no Docker daemon; the lab builds that file",
     "README.md, By hand, on minikube, 1": "its Pulumi commands are those of harness/stack.py",
+    "docs/backup.md, The passphrase, 1": "prints an output, which harness/stack.py reads too",
     "docs/architecture.md, The code, 1": "a drawing",
     "docs/architecture.md, Who talks to whom, 1": "a drawing",
     "docs/architecture.md, Passwords and keys, 1": "a drawing",
@@ -49,6 +56,8 @@ NOT_RUN = {
     "lab/README.md, The lab, 1": "the lab that it starts is where the tests run",
     "docs/ingress.md, Traefik in the place of ingress-nginx, 1": "arguments, which the lab's has",
     "docs/settings.md, An existing database, 2": "takes the block above it",
+    "docs/restore.md, Into a stack, 1": "tests/unit/commands/test_restore.py has its forms",
+    "docs/restore.md, The drill, 5": "stops the lab in which the tests run",
     "docs/moving-data.md, 1. A second stack, 1": "a second stack by `make up`: minutes",
 }
 """Why no test runs a block, by the block's name."""

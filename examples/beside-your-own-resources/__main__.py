@@ -50,7 +50,7 @@ training = k8s.batch.v1.Job(
                     {
                         "name": "training",
                         # Built from images/client; any image with MLflow's client will do.
-                        "image": "mlflow-kubernetes/client:3.17.2-1b7236ed",
+                        "image": "mlflow-kubernetes/client:3.17.2-6d27caf5",
                         "command": ["python", "-c", TRAINING],
                         "env": [
                             {

@@ -23,6 +23,9 @@ SHARED_STACK = (
     "test_kept_data",
     "test_network",
     "test_known_problems",
+    "test_backup",
+    # This one takes the stack back to its own backup, which has the data of the modules before.
+    "test_restore",
     "test_healing",
     "test_unresponsive_backends",
     # The modules before this one leave logs and events, which this one searches for secrets.
@@ -49,6 +52,9 @@ OWN_STACK = (
     "test_wrong_settings",
     "test_external_mysql",
     "test_moving_data",
+    "test_restore_much",
+    "test_restore_drill",
+    "test_restore_elsewhere",
 )
 """The modules of own_stack/, the longest first, so that processes end at about the same time."""
 _HERE = Path(__file__).parent

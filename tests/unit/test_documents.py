@@ -19,6 +19,7 @@ ASKED = {
     "databaseUri": "postgresql+psycopg2://user:password@host:5432/database",
     "authDatabaseUri": "postgresql+psycopg2://user:password@host:5432/database",
     "s3SecretAccessKey": "chosen-by-somebody",
+    "backupSecretAccessKey": "chosen-by-somebody",
     "s3Ca": CERTIFICATE,
     "egressCa": CERTIFICATE,
 }

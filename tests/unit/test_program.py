@@ -47,7 +47,10 @@ LOGIN = {
 def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
     assert sorted(stack.kubernetes()) == [
         "ConfigMap postgres-first-start",
+        "CronJob backup",
+        "CronJob backup-verify",
         "CronJob mlflow-gc",
+        "CronJob mlflow-restore",
         "Deployment mlflow-server",
         "Ingress minio-console",
         "Ingress minio-s3",
@@ -62,6 +65,8 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "NetworkPolicy mlflow-policy",
         "NetworkPolicy postgres-clients-policy",
         "NetworkPolicy postgres-policy",
+        "PersistentVolumeClaim backup-volume",
+        "Secret backup-target",
         "Secret minio-credentials",
         "Secret minio-root",
         "Secret mlflow-keys",
@@ -81,7 +86,7 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
 def test_another_database_changes_nothing_else(stack: Recorded, on_mysql: Recorded) -> None:
     def others(recorded: Recorded) -> dict[str, object]:
         # What names the database's Secret, or is hashed from it, must differ.
-        unlike = ("postgres", "mysql", "Job mlflow-", "Deployment ")
+        unlike = ("postgres", "mysql", "Job mlflow-", "Job backup", "Deployment ")
         objects = recorded.kubernetes().items()
         return {name: one for name, one in objects if not any(part in name for part in unlike)}
 
@@ -267,8 +272,9 @@ def test_exports_are_what_clients_need(stack: Recorded) -> None:
             "kubectl --context=minikube exec --namespace=mlflow deployment/mlflow "
             "-- python -m mlflow_kubernetes.users http://mlflow-server.local"
         ),
+        "backup_passphrase": password("backup-passphrase"),
     }
-    assert stack.secret_exports == {"client_env"}
+    assert stack.secret_exports == {"client_env", "backup_passphrase"}
 
 
 def test_clients_with_direct_access_get_the_stores_own_root_and_a_key(stack: Recorded) -> None:
@@ -289,7 +295,7 @@ def test_clients_with_direct_access_get_the_stores_own_root_and_a_key(stack: Rec
         "AWS_ACCESS_KEY_ID": "mlflow-server",
         "AWS_SECRET_ACCESS_KEY": password("minio-server-key"),
     }
-    assert direct.secret_exports == {"client_env"}
+    assert direct.secret_exports == {"client_env", "backup_passphrase"}
 
 
 def test_what_was_deleted_is_collected_when_the_setting_says(stack: Recorded) -> None:
@@ -365,8 +371,8 @@ def test_a_workspace_adds_these_objects_and_changes_no_other(
         "Service workspace-service",
         "StatefulSet workspace-server",
     ]
-    # It is a user: in the Secret with everybody's password, and in its fingerprint.
-    one_more = ("Secret mlflow-users", "Job mlflow-migration")
+    # It is a user: in the Secret with every password, and in the fingerprint of what reads that.
+    one_more = ("Secret mlflow-users", "Job mlflow-migration", "CronJob mlflow-restore")
     assert {name: after[name] for name in before if name not in one_more} == {
         name: one for name, one in before.items() if name not in one_more
     }
@@ -387,7 +393,9 @@ def test_a_workspace_knows_the_server_and_its_token_is_in_a_file_alone(
     token = password("workspace-token")
     assert content(with_workspace, "workspace-token") == {"token": token}
     assert with_workspace.exports["workspace_token"] == token
-    assert with_workspace.secret_exports == {"client_env", "workspace_token"}
+    assert with_workspace.secret_exports == {
+        *("client_env", "backup_passphrase", "workspace_token")
+    }
     pod = with_workspace.pods()["StatefulSet workspace-server"]
     (container,) = pod["containers"]
     environment = {one["name"]: one["value"] for one in container["env"]}

@@ -16,7 +16,7 @@ from commands.support.cluster import Cluster
 from harness import clients
 from harness.kubectl import Kubectl, restarts
 from harness.stack import Stack
-from tests.e2e.support import artifact_names, external_servers, secret_search
+from tests.e2e.support import artifact_names, backups, external_servers, secret_search
 from tests.e2e.support.external_servers import ADDRESS, BUCKET, Outside
 from tests.e2e.support.http_receivers import IN_A_POD, Receiver, receiver
 from tests.e2e.support.server_pod import POD_SCRIPTS, SERVER
@@ -75,7 +75,13 @@ def stack(
             httpProxy=proxy,
             # It would not take what the store is sent, which is at the same address as others.
             httpsProxy=proxy,
+            backupStore="s3",
+            backupBucket=BUCKET,
+            backupPrefix="team/backups",
+            backupEndpoint=servers.endpoint(),
+            backupAccessKeyId="mlflow",
         )
+        stack.set_secret(backupSecretAccessKey=servers.key, backupCa=servers.ca)
         stack.set_secret(egressCa=receivers["tls"].ca)
         point(stack, servers)
         stack.change("up")
@@ -150,6 +156,16 @@ def test_every_connection_to_the_database_is_verified(stack: Stack) -> None:
     assert {*versions} <= {"TLSv1.2", "TLSv1.3"}
     uri = stack.kubectl("exec", SERVER, "--", "printenv", "MLFLOW_AUTH_DATABASE_URI")
     assert uri.strip().endswith(VERIFIED.replace("?", "&"))
+
+
+def test_backups_of_a_database_by_tls_go_to_a_bucket(
+    stack: Stack, machine: clients.Machine, servers: Outside
+) -> None:
+    backups.assert_backups_are_good(stack, machine)
+    place = servers.objects / "team" / "backups"
+    names = [file.name for file in place.rglob("*")]
+    assert len(names) > 10
+    assert not [name for name in names if name in ("databases", "artifacts", "runs.dump")]
 
 
 @pytest.mark.parametrize(
@@ -380,6 +396,8 @@ def test_secrets_of_somebody_else_are_used_and_left(
     names = {secret["metadata"]["name"] for secret in kubectl.items("secrets")}
     assert names == {
         *theirs,
+        "backup-target",
+        "backup-target-files",
         "external-database-check-files",
         "external-database-credentials-files",
         "mlflow-egress",

@@ -15,7 +15,7 @@ from harness.backend_stores import Database
 from harness.kubectl import restarts
 from harness.stack import Stack
 from harness.waiting import wait_until
-from tests.e2e.support import backend_rights, secret_search
+from tests.e2e.support import backend_rights, backups, secret_search
 from tests.e2e.support.artifact_stores import Store
 from tests.e2e.support.interruptions import Logger, delete_pod
 from tests.e2e.support.temporary_stack import machine_of, temporary_stack
@@ -65,6 +65,9 @@ class Pair:
         report = job(machine, "pair", stack.client_env(), SMALL, MEDIUM)
         print(report["artifacts"])
         assert_all_came_back(report, SMALL, MEDIUM)
+
+    def test_backups_are_good(self, stack: Stack, machine: clients.Machine) -> None:
+        backups.assert_backups_are_good(stack, machine)
 
     def test_servers_user_and_key_may_do_what_the_server_needs_and_no_more(
         self, stack: Stack

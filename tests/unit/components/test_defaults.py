@@ -8,6 +8,7 @@ import yaml
 
 from components import (
     S3,
+    Backups,
     ClientWorkspace,
     ExistingHdfs,
     ExternalDatabase,
@@ -33,12 +34,14 @@ def in_namespace(
     def program() -> None:
         place = StackNamespace("mlflow")
         here: Any = {"namespace": place.namespace}
+        stores: Any = {"backend_store": database(here), "artifact_store": artifacts(here)}
+        backups = Backups("backup", {**here, **stores})
         tracking = TrackingServer(
             "mlflow",
             {
                 **here,
-                "backend_store": database(here),
-                "artifact_store": artifacts(here),
+                **stores,
+                "backups": backups,
                 "users": ["workspace"],
                 "ingress": INGRESS,
             },

@@ -1,0 +1,116 @@
+"""The CronJob that restores a backup: it never runs by itself, and people make Jobs of it."""
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from ._kubernetes import database_tools
+from ._kubernetes.labels import labels, metadata
+from ._kubernetes.pod_options import PodOptions
+from ._kubernetes.pods import Credentials, python_template, resources, secrets_env
+from .contracts import BackupTarget
+
+RESTORE_SECONDS = 12 * 3600
+"""How long a restore may take: it copies all artifacts."""
+WAIT_SECONDS = 120
+_MODULE = "mlflow_kubernetes.backup.restore"
+_VARIABLES: Mapping[str, str] = {"RESTORE_FROM": "", "RESTORE_OVERWRITE": ""}
+"""What a person gives a Job: the backup's name, and `yes` where the stack's data may be lost."""
+
+
+def restoration(
+    server: str,
+    *,
+    namespace: pulumi.Input[str],
+    image: pulumi.Input[str],
+    client_image: pulumi.Input[str],
+    pods: PodOptions,
+    database: pulumi.Input[Credentials],
+    artifacts: pulumi.Input[Credentials],
+    login: Sequence[pulumi.Input[Credentials]],
+    target: pulumi.Input[BackupTarget],
+    environment: Mapping[str, pulumi.Input[str]],
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """Make the CronJob ``<server>-restore``.
+
+    A Job of the CronJob changes nothing, unless the Job's variable ``RESTORE_FROM`` names a backup.
+    All servers have to be stopped then.
+
+    Args:
+        server: name of the tracking server.
+        namespace: the namespace of all objects.
+        image: the server's image.
+        client_image: image with the database's own programs.
+        pods: what the platform demands of the pods.
+        database: the backend store.
+        artifacts: the artifact store.
+        login: the keys of this stack, and the passwords of the stack's own users.
+        target: where backups are kept.
+        environment: variables of the server that the migration needs too.
+        opts: options of the object.
+    """
+    name = f"{server}-restore"
+    worn = labels(name, "mlflow", "restore")
+    backends = [database, artifacts, *login, target]
+    rclone = pulumi.Output.all(target).apply(lambda known: str(known[0]["rclone_image"]))
+    variables = {
+        "HOME": "/tmp",  # noqa: S108 (in the pod)
+        "TIMEOUT_SECONDS": str(WAIT_SECONDS),
+        **_VARIABLES,
+    }
+    # It copies artifacts: rclone holds pieces of several files at once.
+    fetch = k8s.core.v1.ContainerArgs(
+        name="fetch",
+        image=image,
+        command=["python", "-m", _MODULE, "fetch"],
+        env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()],
+        env_from=secrets_env(backends, optional=True),
+        resources=resources(
+            "100m",
+            "256Mi",
+            most_cpu="2",
+            most_memory="1Gi",
+            most_scratch=database_tools.MOST_WORK,
+        ),
+        termination_message_policy="FallbackToLogsOnError",
+    )
+    k8s.batch.v1.CronJob(
+        name,
+        metadata=metadata(name, namespace, worn),
+        spec=k8s.batch.v1.CronJobSpecArgs(
+            # Kubernetes demands a schedule, also where it is suspended.
+            schedule="0 0 1 1 *",
+            suspend=True,
+            time_zone="Etc/UTC",
+            concurrency_policy="Forbid",
+            job_template=k8s.batch.v1.JobTemplateSpecArgs(
+                spec=k8s.batch.v1.JobSpecArgs(
+                    # What failed is looked at by the person who restores.
+                    backoff_limit=0,
+                    active_deadline_seconds=RESTORE_SECONDS,
+                    template=python_template(
+                        _MODULE,
+                        arguments=["finish"],
+                        labels=worn,
+                        image=image,
+                        pods=pods,
+                        backends=backends,
+                        seconds=WAIT_SECONDS,
+                        environment={**_VARIABLES, **environment},
+                        first=[
+                            database_tools.prepare(image, [database]),
+                            database_tools.tools(rclone),
+                            fetch,
+                            database_tools.restore(client_image),
+                        ],
+                        mounts=database_tools.mounts(),
+                        volumes=database_tools.volumes(target),
+                        most_scratch=database_tools.MOST_WORK,
+                    ),
+                )
+            ),
+        ),
+        opts=opts,
+    )

@@ -1,0 +1,100 @@
+"""A backup of one stack brought back into a new stack on another kind of store, and the reverse."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from commands.support import images
+from commands.support import stack as stacks
+from commands.support.cluster import Cluster
+from harness import clients
+from harness.backend_stores import MYSQL, Database
+from harness.stack import Stack
+from tests.e2e.support import external_servers
+from tests.e2e.support.artifact_stores import HDFS, MINIO, Store
+from tests.e2e.support.external_servers import BUCKET, Outside
+from tests.e2e.support.restoring import SECRETS, as_client_of, back_up, bring_back, everything, fill
+from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+
+pytestmark = pytest.mark.long
+
+PASSPHRASE = secrets.token_urlsafe(30)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A stack whose backups go to the bucket outside the cluster, and a client's machine."""
+
+    stack: Stack
+    machine: clients.Machine
+
+
+@pytest.fixture(scope="module")
+def outside(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
+    with external_servers.running(cluster, tmp_path_factory.mktemp("servers") / "all") as servers:
+        yield servers
+
+
+@pytest.fixture
+def places(cluster: Cluster, outside: Outside, tmp_path: Path) -> Iterator["_Places"]:
+    with ExitStack() as block:
+        yield _Places(cluster, outside, tmp_path, block)
+
+
+@dataclass(frozen=True)
+class _Places:
+    cluster: Cluster
+    outside: Outside
+    folder: Path
+    block: ExitStack
+
+    def make(self, database: Database, store: Store) -> Place:
+        """Bring up a stack that reads and writes the backups of every other one."""
+        chosen = {"backendStore": database.name, "artifactStore": store.name}
+        images.provide(self.cluster, stacks.settings("minikube", **chosen))
+        name = f"{database.name}-{store.name}"
+        folder = self.folder / name
+        folder.mkdir()
+        namespace = f"mlflow-restore-{name}"
+        stack = self.block.enter_context(temporary_stack(self.cluster, folder, namespace, database))
+        stack.set(
+            **chosen,
+            backupStore="s3",
+            backupBucket=BUCKET,
+            backupEndpoint=self.outside.endpoint(),
+            backupAccessKeyId="mlflow",
+        )
+        stack.set_secret(
+            backupSecretAccessKey=self.outside.key,
+            backupPassphrase=PASSPHRASE,
+            # No secret: an argument that begins with a dash is taken for an option.
+            backupCa=self.outside.ca,
+        )
+        stack.secrets |= {"passphrase of backups": PASSPHRASE, "key of backups": self.outside.key}
+        stack.change("up")
+        home = folder / "home"
+        home.mkdir()
+        return Place(stack, machine_of(stack, home))
+
+
+def test_mysql_and_minio_come_back_on_mysql_and_hdfs_and_the_reverse(places: _Places) -> None:
+    first, second = places.make(MYSQL, MINIO), places.make(MYSQL, HDFS)
+    alice = fill(first.stack, first.machine)
+    before = everything(first.stack, first.machine, alice)
+    assert before[-1] == SECRETS
+    back_up(first.stack)
+
+    bring_back(second.stack)
+    there = as_client_of(second.stack, alice)
+    assert everything(second.stack, second.machine, there) == before
+
+    second.machine.run("first_run.py", client_env=there, seconds=60)
+    more = everything(second.stack, second.machine, there)
+    assert more != before
+    back_up(second.stack)
+    bring_back(first.stack, overwrite=True)
+    assert everything(first.stack, first.machine, alice) == more
