@@ -32,6 +32,10 @@ class Database:
     """Arguments of `env` with which the volume's check runs as in another version's image."""
     lock: str
     """Keeps everybody from the table of users, for some seconds."""
+    connections: str
+    """Lists the ids of the connections of MLflow's user, one a line."""
+    end_connection: str
+    """Ends one of them."""
 
     @contextmanager
     def another(self, kubectl: Kubectl, name: str) -> Iterator[None]:
@@ -71,6 +75,8 @@ POSTGRES = Database(
     accepted="a release of PostgreSQL 18",
     like_another=["PGDATA=/var/lib/postgresql/19/docker"],
     lock="\\c mlflow_auth\nbegin; lock table users; select pg_sleep({0});",
+    connections="select pid from pg_stat_activity where usename = 'mlflow';",
+    end_connection="select pg_terminate_backend({0});",
 )
 MYSQL = Database(
     name="mysql",
@@ -84,5 +90,7 @@ MYSQL = Database(
     accepted="MySQL 9.7 or newer",
     like_another=["bash", "-c", _OLDER_MYSQL, "bash"],
     lock="use mlflow_auth; lock tables users write; select sleep({0});",
+    connections="select id from information_schema.processlist where user = 'mlflow';",
+    end_connection="kill {0};",
 )
 DATABASES = {database.name: database for database in (POSTGRES, MYSQL)}
