@@ -25,7 +25,7 @@ from harness import clients
 from harness.backend_stores import DATABASES
 from harness.ledger.faults import Fault, Target, faults_of
 from harness.ledger.report import placed, report, totals
-from harness.ledger.trials import Trial, Writers, try_fault, writing
+from harness.ledger.trials import Trial, try_fault, writing
 from harness.programs import ProgramError
 from harness.stack import Stack
 
@@ -115,11 +115,16 @@ def _round(
         try:
             stack.set(**chosen, replicas=str(pair.replicas))
             stack.change("up")
-            target = Target.of(stack.kubectl, cluster)
+            target = Target.of(stack.kubectl)
             machine = clients.Machine(folder, stack.outputs()["hosts_line"])
             with writing(machine, folder, stack.client_env()) as writers:
                 try:
-                    _try_faults(pair, target, writers, chance, notes, budget, trials)
+                    faults = _in_order(faults_of(target, cluster), notes.tried(pair), chance)
+                    for fault in faults:
+                        if budget.allows(fault.seconds + _AROUND_SECONDS):
+                            trials.append(try_fault(target, writers, fault))
+                            budget.faults -= 1
+                            say(f"{pair.name} {trials[-1].shown()}")
                 except (AssertionError, ProgramError) as error:
                     problem = " ".join(str(error).split())[:300]
                     say(f"{pair.name}: {problem}")
@@ -141,33 +146,9 @@ def _round(
     }
 
 
-def _try_faults(  # noqa: PLR0917 (what a round needs)
-    pair: Pair,
-    target: Target,
-    writers: Writers,
-    chance: random.Random,
-    notes: Notes,
-    budget: Budget,
-    trials: list[Trial],
-) -> None:
-    """Try each fault once, those first that were tried the least, or as many as there is time."""
-    tried = notes.tried(pair)
-    for fault in sorted(faults_of(target), key=lambda one: (tried[one.name], chance.random())):
-        if not budget.allows(fault.seconds + _AROUND_SECONDS):
-            continue
-        trial = try_fault(target, writers, fault)
-        trials.append(trial)
-        budget.faults -= 1
-        say(_progress(pair, fault, trial))
-
-
-def _progress(pair: Pair, fault: Fault, trial: Trial) -> str:
-    answers = ", ".join(f"{what}: {number}" for what, number in sorted(trial.answers.items()))
-    return (
-        f"{pair.name} {fault.name}: metadata after {trial.metadata:.1f} s, artifacts after "
-        f"{trial.artifacts:.1f} s, longest call {max(trial.slowest.values()):.0f} s"
-        f"{'; ' if answers else ''}{answers}"
-    )
+def _in_order(faults: list[Fault], tried: Counter[str], chance: random.Random) -> list[Fault]:
+    """Return the faults in random order, those first that were tried the least."""
+    return sorted(faults, key=lambda one: (tried[one.name], chance.random()))
 
 
 def _number(name: str, default: int) -> int:

@@ -45,20 +45,19 @@ class Target:
     """A stack that is up, as its pods' labels show it."""
 
     kubectl: Kubectl
-    cluster: Cluster
     database: Database
     stores: tuple[str, ...]
     """The components whose pods hold artifacts, or know where they are."""
 
     @classmethod
-    def of(cls, kubectl: Kubectl, cluster: Cluster) -> "Target":
+    def of(cls, kubectl: Kubectl) -> "Target":
         """Return the stack in a namespace."""
         roles: dict[str, set[str]] = {}
         for one in kubectl.items("statefulsets"):
             worn = one["metadata"]["labels"]
             roles.setdefault(worn[_ROLE], set()).add(worn[_INSTANCE])
         (database,) = roles["backend-store"]
-        return cls(kubectl, cluster, DATABASES[database], tuple(sorted(roles["artifact-store"])))
+        return cls(kubectl, DATABASES[database], tuple(sorted(roles["artifact-store"])))
 
     @property
     def apps(self) -> tuple[str, ...]:
@@ -139,7 +138,7 @@ def connections_ended(target: Target) -> None:
         left = first & connections()
 
 
-def stopped(target: Target, app: str, seconds: float = STOPPED_SECONDS) -> None:
+def stopped(target: Target, app: str, seconds: float) -> None:
     """Stop the processes of a pod: its peers get no answer, and no refusal."""
     found = _processes(target, app)
     _signal(found, signal.SIGSTOP)
@@ -149,7 +148,7 @@ def stopped(target: Target, app: str, seconds: float = STOPPED_SECONDS) -> None:
         _signal(found, signal.SIGCONT)
 
 
-def cut_off(target: Target, app: str, seconds: float = CUT_SECONDS) -> None:
+def cut_off(target: Target, app: str, seconds: float) -> None:
     """Drop every packet of a pod; nobody is told, as when a node is lost."""
     enter = ["nsenter", f"--target={_processes(target, app)[0]}", "--net", "iptables"]
     rules = [
@@ -166,7 +165,7 @@ def cut_off(target: Target, app: str, seconds: float = CUT_SECONDS) -> None:
             subprocess.run([*enter, "-D", *rule], check=False, stderr=subprocess.DEVNULL)
 
 
-def scratch_full(target: Target, seconds: float = FULL_SECONDS) -> None:
+def scratch_full(target: Target, seconds: float) -> None:
     """Leave the server's pod without room in /tmp."""
     (process, *_) = _processes(target, SERVER)
     enter = ["nsenter", f"--target={process}", "--mount"]
@@ -231,10 +230,10 @@ def all_pods_deleted(target: Target) -> None:
     target.kubectl("delete", "pods", *names, "--wait=false")
 
 
-def node_stopped(target: Target) -> None:
+def node_stopped(cluster: Cluster) -> None:
     """Stop the node with all that runs on it, and start it again."""
-    target.cluster.stop()
-    target.cluster.start()
+    cluster.stop()
+    cluster.start()
 
 
 class SmallVolume:
@@ -340,17 +339,23 @@ class Fault:
     """How long a trial takes, about."""
 
 
-def _of_pod(app: str) -> list[Fault]:
+def _of_pod(app: str, stopped_seconds: float) -> list[Fault]:
     return [
         Fault(f"{app} killed", lambda target: killed(target, app)),
         Fault(f"{app} ended", lambda target: ended(target, app)),
-        Fault(f"{app} stopped", lambda target: stopped(target, app), seconds=STOPPED_SECONDS + 20),
         Fault(f"{app} out of memory", lambda target: memory_used_up(target, app)),
+        Fault(
+            f"{app} stopped",
+            lambda target: stopped(target, app, stopped_seconds),
+            seconds=stopped_seconds + 20,
+        ),
     ]
 
 
-def _cut_off(app: str) -> Fault:
-    return Fault(f"{app} cut off", lambda target: cut_off(target, app), seconds=CUT_SECONDS + 20)
+def _cut_off(app: str, seconds: float) -> Fault:
+    return Fault(
+        f"{app} cut off", lambda target: cut_off(target, app, seconds), seconds=seconds + 20
+    )
 
 
 def _volume_full(app: str) -> Fault:
@@ -362,19 +367,38 @@ def _volume_full(app: str) -> Fault:
     )
 
 
-def faults_of(target: Target) -> list[Fault]:
-    """Return every fault that a stack has."""
+def shared_faults_of(target: Target, *, stop: float, cut: float, full: float) -> list[Fault]:
+    """Return the faults that disturb no other stack of the cluster.
+
+    Args:
+        target: the stack.
+        stop: for how many seconds processes are stopped.
+        cut: for how many seconds a pod is cut off.
+        full: for how many seconds /tmp is full.
+    """
     backends = (target.database.name, *target.stores)
-    # Artifacts are on the volumes of DataNodes; the NameNode's has their names.
-    volumes = tuple(one for one in backends if one != "hdfs-namenode")
     return [
-        *(fault for app in (SERVER, *backends) for fault in _of_pod(app)),
-        *(_cut_off(app) for app in backends),
-        *(_volume_full(app) for app in volumes),
+        *(fault for app in (SERVER, *backends) for fault in _of_pod(app, stop)),
+        *(_cut_off(app, cut) for app in backends),
         Fault("worker killed", worker_killed, seconds=20),
-        Fault("server rolled", rolled, seconds=60),
-        Fault("server's /tmp full", scratch_full, seconds=45),
+        Fault("mlflow's /tmp full", lambda one: scratch_full(one, full), seconds=full + 20),
+        Fault("mlflow rolled", rolled, seconds=60),
         Fault("connections ended", connections_ended, seconds=15),
         Fault("all pods deleted", all_pods_deleted, seconds=60),
-        Fault("node stopped and started", node_stopped, seconds=90),
+    ]
+
+
+def volume_faults_of(target: Target) -> list[Fault]:
+    """Return the faults that fill the volume of the database and of each store."""
+    # Artifacts are on the volumes of DataNodes; the NameNode's has their names.
+    apps = [one for one in target.stores if one != "hdfs-namenode"]
+    return [_volume_full(app) for app in (target.database.name, *apps)]
+
+
+def faults_of(target: Target, cluster: Cluster) -> list[Fault]:
+    """Return every fault, for a stack that has the cluster to itself."""
+    return [
+        *shared_faults_of(target, stop=STOPPED_SECONDS, cut=CUT_SECONDS, full=FULL_SECONDS),
+        *volume_faults_of(target),
+        Fault("node stopped and started", lambda _: node_stopped(cluster), seconds=90),
     ]

@@ -89,4 +89,4 @@ def _answers(trials: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _longest(trials: Sequence[Mapping[str, Any]]) -> float:
-    return max(seconds for one in trials for seconds in one["slowest"].values())
+    return float(max(seconds for one in trials for seconds in one["slowest"].values()))

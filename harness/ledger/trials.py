@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import clients
+from harness.kubectl import restarts
 from harness.ledger import entries as entries_
 from harness.ledger.entries import ARTIFACTS, Entry, Tail
 from harness.ledger.faults import Fault, Target
@@ -50,6 +51,15 @@ class Trial:
     def as_json(self) -> dict[str, Any]:
         """Return the trial as it is kept in a file."""
         return asdict(self)
+
+    def shown(self) -> str:
+        """Return the trial as one line."""
+        answers = ", ".join(f"{what}: {number}" for what, number in sorted(self.answers.items()))
+        return (
+            f"{self.fault}: metadata after {self.metadata:.1f} s, artifacts after "
+            f"{self.artifacts:.1f} s, longest call {max(self.slowest.values()):.0f} s, "
+            f"refused: {answers or 'none'}"
+        )
 
 
 class Writers:
@@ -144,6 +154,7 @@ def try_fault(target: Target, writers: Writers, fault: Fault) -> Trial:
         AssertionError: if the stack is not whole again after ``HEALED_SECONDS``.
     """
     _wait_until_whole(target, writers)
+    _renew(target)
     with fault.around(target):
         _wait_until_whole(target, writers)
         began = time.time()
@@ -153,6 +164,20 @@ def try_fault(target: Target, writers: Writers, fault: Fault) -> Trial:
         _wait_until_whole(target, writers)
         healed = time.time()
     return _trial(fault.name, writers, began, ended, healed)
+
+
+def _renew(target: Target) -> None:
+    """Replace the pods whose containers were restarted.
+
+    Kubernetes waits longer before each restart of one container within ten minutes. A fault would
+    pay for the faults before.
+    """
+    worn = [
+        pod["metadata"]["name"] for app in target.apps for pod in target.pods(app) if restarts(pod)
+    ]
+    if worn:
+        target.kubectl("delete", "pods", *worn, seconds=150)
+        time.sleep(_SETTLE_SECONDS)
 
 
 def _wait_until_whole(target: Target, writers: Writers) -> None:

@@ -32,6 +32,7 @@ from mlflow.store.artifact.s3_artifact_repo import BOTO_TO_MLFLOW_ERROR, S3Artif
 
 from mlflow_kubernetes.artifacts.spool import Spool
 from mlflow_kubernetes.artifacts.streams import Artifact, StreamDownloadMixin, piece, transfer
+from mlflow_kubernetes.support import no_room
 
 # In /tmp twice per upload under way. S3 takes 10,000 parts: 160 GB.
 PART_SIZE = 16 * 1024 * 1024
@@ -50,6 +51,8 @@ _REFUSED = frozenset(
         "XMinioParentIsObject",
     }
 )
+# How MinIO and others refuse to store more.
+_FULL = frozenset({"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"})
 
 _logger = logging.getLogger(__name__)
 
@@ -255,6 +258,8 @@ def _told_in_one_line(action: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
+        if error.response["Error"]["Code"] in _FULL:
+            raise no_room.failure("the artifact store", f"cannot {action}: {error}") from error
         raise MlflowException(f"Cannot {action}: {error}", error_code=_code(error)) from error
     except MlflowException as error:
         # MLflow's listing tells a prefix that the store refuses as an error of the server.
@@ -264,6 +269,10 @@ def _told_in_one_line(action: str) -> Iterator[None]:
     except BotoCoreError as error:
         message = f"Cannot {action}: {error}"
         raise MlflowException(message, error_code=TEMPORARILY_UNAVAILABLE) from error
+    except OSError as error:
+        if not no_room.of_system(error):
+            raise
+        raise no_room.failure("the server's /tmp", f"cannot {action}") from error
 
 
 def _code(error: ClientError) -> int:

@@ -1,0 +1,75 @@
+"""Faults while clients write: nothing acknowledged may be lost, and what is left goes on."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness import clients
+from harness.ledger.faults import SERVER, Fault, Target, shared_faults_of
+from harness.ledger.trials import Trial, try_fault, writing
+from harness.stack import Stack
+
+SERVER_SECONDS = {1: 15, 2: 2}
+"""After the end of a server, by the number of servers."""
+DATABASE_SECONDS = 15
+STORE_SECONDS = 10
+"""How long a call for an artifact may take while the store is away."""
+BRIEF_SECONDS = 6
+KINDS = {
+    *("run", "end", "metrics", "params", "tags", "traces"),
+    *("models", "versions", "aliases", "artifacts"),
+}
+
+
+def brief(target: Target) -> list[Fault]:
+    """Return each fault once that disturbs no other stack, with a few seconds of each."""
+    return shared_faults_of(target, stop=BRIEF_SECONDS, cut=BRIEF_SECONDS, full=BRIEF_SECONDS)
+
+
+def ends(target: Target) -> list[Fault]:
+    """Return the end of each pod, with its notice."""
+    return [fault for fault in brief(target) if fault.name.endswith(" ended")]
+
+
+def assert_nothing_is_lost(
+    stack: Stack,
+    machine: clients.Machine,
+    folder: Path,
+    faults_of: Callable[[Target], Sequence[Fault]],
+) -> list[Trial]:
+    """Inject faults while clients write; return what each fault did."""
+    target = Target.of(stack.kubectl)
+    with writing(machine, folder, stack.client_env(), pause=0.05) as writers:
+        trials = [try_fault(target, writers, fault) for fault in faults_of(target)]
+        writers.stop()
+        found = writers.read_back()
+    for trial in trials:
+        print(trial.shown())
+    print(found)
+    assert {kind for kind, numbers in found["kinds"].items() if numbers["calls"]} == KINDS
+    wrong = {
+        kind: numbers
+        for kind, numbers in found["kinds"].items()
+        if numbers["lost"] or numbers["differing"]
+    }
+    assert wrong == {}, found["examples"]
+    assert [trial.fault for trial in trials if trial.gave_up] == []
+    for trial in trials:
+        _assert_recovered(target, trial)
+    return trials
+
+
+def _assert_recovered(target: Target, trial: Trial) -> None:
+    app = next((one for one in target.apps if trial.fault.startswith(f"{one} ")), "")
+    sudden = re.search("(killed|ended)$", trial.fault)
+    if app == target.database.name and sudden:
+        assert trial.metadata < DATABASE_SECONDS, trial
+    elif app == SERVER and sudden:
+        servers = target.kubectl.json("get", "deployment", SERVER)["spec"]["replicas"]
+        assert trial.metadata < SERVER_SECONDS[servers], trial
+    elif app in target.stores:
+        # Metadata goes on; an artifact's call ends, by an answer that says that it may be repeated.
+        assert not [one for one in trial.answers if one.startswith("metadata ")], trial
+        refused = {one.split()[-1] for one in trial.answers}
+        assert refused <= {"503", "504"}, trial
+        assert trial.slowest["artifacts"] < STORE_SECONDS, trial
