@@ -168,7 +168,8 @@ def cut_off(target: Target, app: str, seconds: float) -> None:
 def scratch_full(target: Target, seconds: float) -> None:
     """Leave the server's pod without room in /tmp."""
     (process, *_) = _processes(target, SERVER)
-    enter = ["nsenter", f"--target={process}", "--mount"]
+    # With the pod's process ids, for umount reads /proc.
+    enter = ["nsenter", f"--target={process}", "--mount", "--pid"]
     mount = ["mount", "-t", "tmpfs", "-o", f"size={_SCRATCH},mode=1777", "full", "/tmp"]  # noqa: S108
     subprocess.run([*enter, *mount], check=True)
     try:
