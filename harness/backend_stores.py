@@ -46,6 +46,12 @@ class Database:
         finally:
             self._administer(kubectl, self.drop.format(name))
 
+    def empty(self, kubectl: Kubectl) -> None:
+        """Drop the databases of MLflow, and make them anew without a table."""
+        for name in ("mlflow", "mlflow_auth"):
+            self._administer(kubectl, self.drop.format(name))
+            self._administer(kubectl, self.make.format(name))
+
     def hold_users(self, kubectl: Kubectl, seconds: int) -> None:
         """Lock the table of users, and return when it is open again."""
         self._administer(kubectl, self.lock.format(seconds))

@@ -11,7 +11,6 @@ import logging
 import os
 import posixpath
 import re
-import threading
 import uuid
 from collections.abc import AsyncIterable, Callable, Iterator
 from concurrent.futures import Future, wait
@@ -35,6 +34,7 @@ from mlflow.store.artifact.artifact_repo import (
     verify_artifact_path,
 )
 
+from mlflow_kubernetes.artifacts.patience import start
 from mlflow_kubernetes.artifacts.streams import Artifact, StreamDownloadMixin, piece, transfer
 from mlflow_kubernetes.support import no_room
 
@@ -141,19 +141,19 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
         upload = self._upload(artifact_file_name, artifact_path)
         with transfer():
             kept = bytearray()
-            step = _start(upload.open)
+            step = start(upload.open)
             try:
                 async for chunk in chunks:
                     kept += chunk
                     if len(kept) >= piece(CHUNK_SIZE):
                         await self._await("store", upload.target, step)
-                        step, kept = _start(upload.write, kept), bytearray()
+                        step, kept = start(upload.write, kept), bytearray()
                 for last in (functools.partial(upload.write, kept), upload.publish):
                     await self._await("store", upload.target, step)
-                    step = _start(last)
+                    step = start(last)
                 await self._await("store", upload.target, step)
             except BaseException:
-                await asyncio.wrap_future(_start(_discard, upload, step))
+                await asyncio.wrap_future(start(_discard, upload, step))
                 raise
 
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
@@ -240,7 +240,7 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
 
     def _ask(self, action: str, path: str, call: Callable[..., T], *arguments: Any) -> T:
         try:
-            return _start(call, *arguments).result(PATIENCE)
+            return start(call, *arguments).result(PATIENCE)
         except Exception as error:
             raise self._failure(action, path, error) from error
 
@@ -296,7 +296,7 @@ class _Upload:
 def _discard(upload: _Upload, *under_way: "Future[Any]") -> None:
     # The failure on its way up is the one to tell, and soon.
     wait(under_way, timeout=5)
-    done, _ = wait([_start(upload.discard)], timeout=5)
+    done, _ = wait([start(upload.discard)], timeout=5)
     if not done or done.pop().exception():
         _logger.warning("Cannot remove the unfinished %s", upload.unfinished)
 
@@ -304,23 +304,6 @@ def _discard(upload: _Upload, *under_way: "Future[Any]") -> None:
 @functools.cache
 def _client(server: str | None, process: int) -> Client:  # noqa: ARG001 (threads do not survive a fork)
     return Client(server, SETTINGS)
-
-
-def _start(call: Callable[..., T], *arguments: Any) -> "Future[T]":
-    """Call in a thread that can be left behind: hdfs-native waits for a silent server for ever."""
-    answer: Future[T] = Future()
-    answer.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            answer.set_result(call(*arguments))
-        except Exception as error:
-            answer.set_exception(error)
-        except BaseException as error:  # how a panic in Rust arrives
-            answer.set_exception(RuntimeError(str(error)))
-
-    threading.Thread(target=run, daemon=True).start()
-    return answer
 
 
 def _artifact(client: Client, path: str) -> Artifact:
