@@ -45,8 +45,10 @@ _logger = logging.getLogger(__name__)
 CHUNK_SIZE = 2 * 1024 * 1024
 # Uploads have such a name until they are complete; nothing that MLflow asks for shows them.
 UNFINISHED = ".mlflow-unfinished-"
-# For one step (a call of the NameNode, a chunk), so that a silent server is told as one.
-PATIENCE = 60.0
+# Seconds for one step (a call of the NameNode, a chunk), so that a silent server is told as one
+# within ten seconds. MLflow's clients repeat a request that is answered 503.
+PATIENCE = 9.0
+_DISCARD_SECONDS = 0.5
 # Three tries in about four seconds; hdfs-native's own fifteen take minutes.
 SETTINGS = {
     "dfs.client.failover.max.attempts": "3",
@@ -294,9 +296,9 @@ class _Upload:
 
 
 def _discard(upload: _Upload, *under_way: "Future[Any]") -> None:
-    # The failure on its way up is the one to tell, and soon.
-    wait(under_way, timeout=5)
-    done, _ = wait([start(upload.discard)], timeout=5)
+    # The failure on its way up is the one to tell, and soon. The thread goes on by itself.
+    wait(under_way, timeout=_DISCARD_SECONDS)
+    done, _ = wait([start(upload.discard)], timeout=_DISCARD_SECONDS)
     if not done or done.pop().exception():
         _logger.warning("Cannot remove the unfinished %s", upload.unfinished)
 
