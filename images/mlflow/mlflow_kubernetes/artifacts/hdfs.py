@@ -36,7 +36,7 @@ from mlflow.store.artifact.artifact_repo import (
 
 from mlflow_kubernetes.artifacts.patience import start
 from mlflow_kubernetes.artifacts.streams import Artifact, StreamDownloadMixin, piece, transfer
-from mlflow_kubernetes.support import no_room
+from mlflow_kubernetes.support.no_room import NO_ROOM, failure
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
@@ -60,16 +60,14 @@ _BELOW_A_FILE = "(is not a directory)"
 # How the NameNode says that it finds no DataNode for a block (BlockManager.chooseTarget4NewBlock).
 _NO_DATANODE = re.compile(r"could only be written to \d+ of the \d+ minReplication nodes")
 # It names no reason. A DataNode that runs, and that the client did not exclude, lacks room.
-_NO_ROOM = re.compile(
-    r"There are [1-9]\d* datanode\(s\) running and (?:no|0) node\(s\) are excluded"
-)
+_FULL = re.compile(r"There are [1-9]\d* datanode\(s\) running and (?:no|0) node\(s\) are excluded")
 _CODES = {
     "AccessControlException": PERMISSION_DENIED,
-    "DSQuotaExceededException": no_room.NO_ROOM,
+    "DSQuotaExceededException": NO_ROOM,
     "FileAlreadyExistsException": INVALID_PARAMETER_VALUE,
     "HadoopIllegalArgumentException": INVALID_PARAMETER_VALUE,
     "InvalidPathException": INVALID_PARAMETER_VALUE,
-    "NSQuotaExceededException": no_room.NO_ROOM,
+    "NSQuotaExceededException": NO_ROOM,
     "PathComponentTooLongException": INVALID_PARAMETER_VALUE,
     "RetriableException": TEMPORARILY_UNAVAILABLE,
     "SafeModeException": TEMPORARILY_UNAVAILABLE,
@@ -256,9 +254,9 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
         if isinstance(error, TimeoutError):
             _client.cache_clear()  # its connection may be one that nobody answers any more
         code, reason = told(error)
-        if code == no_room.NO_ROOM:
+        if code == NO_ROOM:
             place = f"{self._shown}{path}"
-            return no_room.failure("the artifact store", f"cannot {action} {place}: {reason}")
+            return failure("the artifact store", f"cannot {action} {place}: {reason}")
         return MlflowException(f"Cannot {action} {self._shown}{path}: {reason}", error_code=code)
 
 
@@ -352,7 +350,7 @@ def _code(error: Exception, java_class: str | None, reason: str) -> int:
     if reason.endswith(_BELOW_A_FILE):
         return INVALID_PARAMETER_VALUE
     if _NO_DATANODE.search(reason):
-        return no_room.NO_ROOM if _NO_ROOM.search(reason) else TEMPORARILY_UNAVAILABLE
+        return NO_ROOM if _FULL.search(reason) else TEMPORARILY_UNAVAILABLE
     if java_class:
         return _CODES.get(java_class, INTERNAL_ERROR)
     if isinstance(error, FileNotFoundError):
