@@ -35,6 +35,7 @@ _ROLE = "app.kubernetes.io/component"
 _INSTANCE = "app.kubernetes.io/instance"
 # What a volume has room for beyond its content, in MiB, while it is to be filled.
 _ROOM = 200
+_LAST_BYTES = 8 << 20
 _SCRATCH = "64k"
 _MOST_MEMORY = 4 << 30
 Pod = dict[str, Any]
@@ -265,9 +266,11 @@ class SmallVolume:
     def fill(self, seconds: float = FULL_SECONDS) -> None:
         """Fill the volume, and free it after some seconds."""
         fill = f"{self._folder}/fill"
-        # The second command takes what the first one left.
+        # Room that is only allocated costs nothing on the machine's disk; the file system needs
+        # some of it for itself.
         self._inside(
-            f"fallocate -l $(df --output=avail -B1 {self._folder} | tail -n1) {fill}; "
+            f"avail=$(df --output=avail -B1 {self._folder} | tail -n1); "
+            f"fallocate -l $((avail - {_LAST_BYTES})) {fill}; "
             f"cat /dev/zero >> {fill} 2>/dev/null; true"
         )
         try:
