@@ -399,10 +399,18 @@ def volume_faults_of(target: Target) -> list[Fault]:
     return [_volume_full(app) for app in (target.database.name, *apps)]
 
 
-def faults_of(target: Target, cluster: Cluster) -> list[Fault]:
-    """Return every fault, for a stack that has the cluster to itself."""
-    return [
+def faults_of(target: Target, cluster: Cluster | None) -> list[Fault]:
+    """Return every fault.
+
+    Args:
+        target: the stack.
+        cluster: the cluster, if the stack has the cluster to itself and the node may be stopped.
+    """
+    found = [
         *shared_faults_of(target, stop=STOPPED_SECONDS, cut=CUT_SECONDS, full=FULL_SECONDS),
         *volume_faults_of(target),
-        Fault("node stopped and started", lambda _: node_stopped(cluster), seconds=90),
     ]
+    if cluster:
+        stop = Fault("node stopped and started", lambda _: node_stopped(cluster), seconds=90)
+        found.append(stop)
+    return found
