@@ -29,7 +29,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request, verify_rest_response
 from requests import RequestException
 
-METRICS, PARAMS = 5, 3
+METRICS, PARAMS = 16, 3
 SMALL, LARGE = 10_000, 3_000_000
 STEPS = 30
 AFTER_A_FAILURE_SECONDS = 0.2
