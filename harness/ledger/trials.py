@@ -20,6 +20,8 @@ HEALED_SECONDS = 240
 # An API server shows some moments later that a pod is gone.
 _SETTLE_SECONDS = 3
 _READ_SECONDS = 900
+# So ends the repetition of a call that was stored, and whose answer did not arrive.
+_STORED = "RESOURCE_ALREADY_EXISTS"
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,6 @@ def _trial(fault: str, writers: Writers, began: float, ended: float, healed: flo
         acknowledged=sum(not one.refused for one in impatient + patient),
         answers=dict(entries_.answers(impatient)),
         slowest={sort: round(entries_.slowest(found), 1) for sort, found in sorts.items()},
-        gave_up=sum(bool(one.refused) for one in patient),
+        gave_up=sum(one.refused not in ("", _STORED) for one in patient),
         says={f"{one.sort} {one.refused}": one.said for one in impatient + patient if one.refused},
     )
