@@ -152,7 +152,7 @@ def _losses(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:
     # the program makes it. When the program only reads the namespace, the engine would delete it.
     made_by_0_1_0 = "Namespace namespace" in kept and "ConfigMap mlflow-volumes" not in kept
     if made_by_0_1_0 and not settings.create_namespace:
-        yield "createNamespace: False; accepted: True for the first `up` after release 0.1.0"
+        yield "createNamespace: false; accepted: true for the first `up` after release 0.1.0"
     for key, kinds, chosen in (
         ("backendStore", get_args(BackendStoreKind), settings.backend_store),
         ("artifactStore", get_args(ArtifactStoreKind), settings.artifact_store),

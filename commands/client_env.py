@@ -16,8 +16,8 @@ def command() -> None:
     if not (chosen.cluster.running() and chosen.exists()):
         raise CommandError(f"nothing is up on {chosen.cluster.describe()}: `make up` first")
     file = chosen.cluster.folder / f"{chosen.name}-ca.pem"
-    variables = trusting(file, chosen.secret_output("client_env"), chosen.outputs())
-    print(exports(variables), end="")
+    outputs = chosen.outputs(secrets=True)
+    print(exports(trusting(file, outputs["client_env"], outputs)), end="")
 
 
 def trusting(

@@ -34,11 +34,11 @@ def command() -> None:
     images.provide(found, settings)
     chosen.up()
 
-    outputs = chosen.outputs()
+    outputs = chosen.outputs(secrets=True)
     uri, hosts_line = str(outputs["tracking_uri"]), str(outputs["hosts_line"])
     found.publish(hosts_line)
-    login = chosen.secret_output("client_env")
-    wait(uri, address_in(hosts_line), outputs.get("ca_certificate"), login)
+    authority = outputs.get("ca_certificate")
+    wait(uri, address_in(hosts_line), authority, outputs["client_env"])
     print(_summary(chosen.name, outputs, time.monotonic() - started))
 
 

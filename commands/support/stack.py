@@ -104,19 +104,13 @@ class Stack:
             return False
         return bool(self._state().get("resources"))
 
-    def outputs(self) -> dict[str, Any]:
-        """Return the stack's outputs, the secret ones masked."""
-        return cast(dict[str, Any], self._output())
-
-    def secret_output(self, name: str) -> Any:
-        """Return one output in clear."""
-        return self._output(name, "--show-secrets")
-
-    def _output(self, *arguments: str) -> Any:
-        answer = self._capture("stack", "output", "--stack", self.name, "--json", *arguments)
+    def outputs(self, *, secrets: bool = False) -> dict[str, Any]:
+        """Return the stack's outputs; without ``secrets``, the secret ones are masked."""
+        shown = ["--show-secrets"] if secrets else []
+        answer = self._capture("stack", "output", "--stack", self.name, "--json", *shown)
         if answer.returncode:
             raise CommandError(f"the stack's outputs cannot be read: {last_line(answer)}")
-        return json.loads(answer.stdout)
+        return cast(dict[str, Any], json.loads(answer.stdout))
 
     def _state(self) -> _State:
         """Return what Pulumi knows of the stack; nothing if there is no stack."""

@@ -15,6 +15,7 @@ import pytest
 from commands.support import cluster as clusters
 from commands.support import images
 from commands.support import stack as stacks
+from commands.up import wait
 from harness import clients, pod_processes
 from harness.kubectl import Kubectl
 from harness.programs import run
@@ -103,6 +104,7 @@ def log_a_run(
         return bool(addresses)
 
     wait_until(is_published, 60, "the ingress controller publishes an address")
+    wait(client_env["MLFLOW_TRACKING_URI"], addresses[0], None, client_env)
     clients.make_virtual_environment()
     machine = clients.Machine(home, f"{addresses[0]} {namespace}.local")
     logged = machine.run("first_run.py", client_env=client_env, seconds=120)

@@ -23,7 +23,7 @@ from harness.waiting import wait_until
 from tests.e2e.support import secret_search, third_party
 from tests.e2e.support.external_servers import certificate
 from tests.e2e.support.secret_search import found_in
-from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+from tests.e2e.support.temporary_stack import machine_of, published, temporary_stack
 
 NAMESPACE = "mlflow-e2e-tls"
 CERT_MANAGER = "mlflow-e2e-cert-manager"
@@ -43,7 +43,7 @@ def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def outputs(stack: Stack) -> dict[str, Any]:
-    return stack.outputs()
+    return published(stack)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from harness import clients
 from harness.backend_stores import DATABASES, Database
 from harness.kubectl import Kubectl, Object, inventory
 from harness.stack import Stack
+from tests.e2e.support.temporary_stack import machine_of
 
 NAMESPACE = "mlflow-e2e"
 
@@ -63,6 +64,5 @@ def hosts(stack: Stack) -> str:
 
 
 @pytest.fixture(scope="session")
-def machine(hosts: str, tmp_path_factory: pytest.TempPathFactory) -> clients.Machine:
-    clients.make_virtual_environment()
-    return clients.Machine(tmp_path_factory.mktemp("home"), hosts)
+def machine(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> clients.Machine:
+    return machine_of(stack, tmp_path_factory.mktemp("home"))

@@ -16,6 +16,7 @@ from harness.kubectl import Kubectl, restarts
 from harness.stack import Stack
 from harness.waiting import wait_until
 from tests.e2e.support.namespace_objects import in_cluster
+from tests.e2e.support.temporary_stack import machine_of
 
 NAMESPACE = "mlflow-e2e-theirs"
 REGISTRY = "mirror.example/e2e"
@@ -101,7 +102,7 @@ def test_both_work_side_by_side(
     second.change("up")
     second.change("preview", "--expect-no-changes")
     assert list(second.client_env()) == ["MLFLOW_TRACKING_URI"]
-    work(second, theirs(second, machine))
+    work(second, machine_of(second, machine.home))
     work(stack, machine)
     used = {
         container["image"]

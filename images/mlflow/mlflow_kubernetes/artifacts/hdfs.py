@@ -41,21 +41,22 @@ from mlflow_kubernetes.support.no_room import NO_ROOM, failure
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
-# The most of a transfer that is in memory in one piece; there are two or three.
+# Size of one piece of a transfer. A transfer has two or three pieces in memory.
 CHUNK_SIZE = 2 * 1024 * 1024
-# Uploads have such a name until they are complete; nothing that MLflow asks for shows them.
+# An upload has a name with this prefix until it is complete. No listing shows such a name.
 UNFINISHED = ".mlflow-unfinished-"
-# Seconds for one step (a call of the NameNode, a chunk), so that a silent server is told as one
-# within ten seconds. MLflow's clients repeat a request that is answered 503.
+# Seconds for one step: a call of the NameNode, or one chunk. A silent server is reported then, so
+# that a client gets its 503 within ten seconds. MLflow's clients repeat such a request.
 PATIENCE = 9.0
+# Seconds to wait for the removal of a failed upload, which goes on in its thread.
 _DISCARD_SECONDS = 0.5
-# Three tries in about four seconds; hdfs-native's own fifteen take minutes.
+# Three attempts in about four seconds. The default of hdfs-native is fifteen, which take minutes.
 SETTINGS = {
     "dfs.client.failover.max.attempts": "3",
     "dfs.client.failover.sleep.base.millis": "500",
     "dfs.client.failover.sleep.max.millis": "2000",
 }
-# Told of a path that goes through a file, as one of two exceptions: a check of rights comes first.
+# HDFS reports a path below a file by one of two exceptions, because it checks the rights first.
 _BELOW_A_FILE = "(is not a directory)"
 # How the NameNode says that it finds no DataNode for a block (BlockManager.chooseTarget4NewBlock).
 _NO_DATANODE = re.compile(r"could only be written to \d+ of the \d+ minReplication nodes")
@@ -82,20 +83,21 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
         self, artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None
     ) -> None:
         super().__init__(artifact_uri, tracking_uri, registry_uri)
-        # Not a URL to HDFS: `%` and `#` stand for themselves.
+        # HDFS does not read the address as a URL: `%` and `#` are ordinary characters.
         parts = re.fullmatch(r"(hdfs|viewfs):(?://([^/]*))?(/.*)?", artifact_uri)
         if not parts:
             raise MlflowException.invalid_parameter_value(
                 f"{artifact_uri!r}: expected hdfs://<host>:<port>/<folder>"
             )
-        # Without a host, HDFS's own settings say where.
+        # Without a host, the client finds the server in the HDFS configuration.
         self._server = f"{parts[1]}://{parts[2]}" if parts[2] else None
         self._shown = self._server or f"{parts[1]}://"
         self._root = _normal(parts[3] or "/")
 
     @property
     def max_workers(self) -> int:
-        """Files that are stored or fetched at once; each mostly waits, half a second at its end."""
+        """Files that are stored or fetched at once. Most of the time, a transfer waits for HDFS:
+        closing a file takes half a second."""
         return 16
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
@@ -114,7 +116,7 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
             self._ask("make", path, self._client.mkdirs, path, 0o755, True)
             jobs += [(Path(folder, file), None if target == "." else target) for file in files]
         for _ in self.thread_pool.map(lambda job: self.log_artifact(*job), jobs):
-            pass  # the first failure is raised, and what has not begun is left out
+            pass  # the first failure is raised, and jobs that have not begun are cancelled
 
     def log_artifact_from_stream(
         self, stream: BinaryIO, artifact_file_name: str, artifact_path: str | None = None
@@ -157,7 +159,7 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
                 raise
 
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
-        """Return what is directly under the path; a file or nothing has nothing under it."""
+        """Return the entries of the folder; none if the path is a file or does not exist."""
         folder = self._path(path)
         entries = self._ask("list", folder, _entries, self._client, folder)
         named = sorted((posixpath.basename(entry.path), entry) for entry in entries)
@@ -252,7 +254,7 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
 
     def _failure(self, action: str, path: str, error: Exception) -> MlflowException:
         if isinstance(error, TimeoutError):
-            _client.cache_clear()  # its connection may be one that nobody answers any more
+            _client.cache_clear()  # the connection of the cached client may be dead
         code, reason = told(error)
         if code == NO_ROOM:
             place = f"{self._shown}{path}"
@@ -273,7 +275,7 @@ class _Upload:
         self._writer: Any = None
 
     def open(self) -> None:
-        """Begin beside the target, which stays as it is."""
+        """Create the unfinished file beside the target; the target does not change."""
         if _is_folder(self._client, self.target):
             raise IsADirectoryError("there is a folder of this name")
         self._writer = self._client.create(self.unfinished, WriteOptions())
@@ -283,18 +285,18 @@ class _Upload:
         self._writer.write(chunk)
 
     def publish(self) -> None:
-        """Put what has arrived in the target's place."""
+        """Replace the target by the unfinished file."""
         self._writer.close()
         self._client.rename(self.unfinished, self.target, overwrite=True)
 
     def discard(self) -> None:
-        """Remove what has arrived."""
+        """Remove the unfinished file."""
         if self._writer is not None:
             self._client.delete(self.unfinished)
 
 
 def _discard(upload: _Upload, *under_way: "Future[Any]") -> None:
-    # The failure on its way up is the one to tell, and soon. The thread goes on by itself.
+    # The caller reports the failure of the upload. A failure here must not hide or delay it.
     wait(under_way, timeout=_DISCARD_SECONDS)
     done, _ = wait([start(upload.discard)], timeout=_DISCARD_SECONDS)
     if not done or done.pop().exception():
@@ -335,7 +337,7 @@ def _normal(path: str) -> str:
 
 
 def told(error: Exception) -> tuple[int, str]:
-    """Return MLflow's code for what HDFS answered, and its words without Java's stack."""
+    """Return MLflow's error code for an error of HDFS, and its message without Java's stack."""
     # hdfs-native gives most answers as Rust shows them: RPCError("<class>", "<text>").
     parts = re.fullmatch(r'\w+\((?:"([\w.$]+)", |Gss.*, )?"(.*)"\)', str(error), re.DOTALL)
     text = parts[2].replace(r"\n", "\n").replace(r"\t", "\t") if parts else str(error)
@@ -357,6 +359,6 @@ def _code(error: Exception, java_class: str | None, reason: str) -> int:
         return RESOURCE_DOES_NOT_EXIST
     if isinstance(error, FileExistsError | IsADirectoryError):
         return INVALID_PARAMETER_VALUE
-    # Also where Kerberos gives no ticket, as when its servers are down.
+    # Kerberos gives no ticket while its servers are down.
     passing = isinstance(error, OSError) or str(error).startswith("GSSAPIError(")
     return TEMPORARILY_UNAVAILABLE if passing else INTERNAL_ERROR

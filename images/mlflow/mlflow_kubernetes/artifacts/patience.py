@@ -35,7 +35,7 @@ def start(call: Callable[..., T], *arguments: Any) -> "Future[T]":
             answer.set_result(call(*arguments))
         except Exception as error:
             answer.set_exception(error)
-        except BaseException as error:  # how a panic in Rust arrives
+        except BaseException as error:  # a panic in Rust is a BaseException
             answer.set_exception(RuntimeError(str(error)))
 
     threading.Thread(target=run, daemon=True).start()

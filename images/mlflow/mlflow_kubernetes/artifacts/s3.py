@@ -36,14 +36,14 @@ from mlflow_kubernetes.artifacts.spool import Spool
 from mlflow_kubernetes.artifacts.streams import Artifact, StreamDownloadMixin, piece, transfer
 from mlflow_kubernetes.support import no_room
 
-# In /tmp twice per upload under way. S3 takes 10,000 parts: 160 GB.
+# Bytes of one part. An upload keeps two parts in /tmp. S3 takes 10,000 parts, which is 160 GB.
 PART_SIZE = 16 * 1024 * 1024
-# Of a worker, for all uploads: so many parts are on their way to the store at once. The others wait
-# in /tmp, and their clients with them.
+# Threads of one worker that send parts to the store. When all are busy, further parts wait in /tmp,
+# and their clients wait.
 _SENDERS = ThreadPoolExecutor(8, "upload")
 
-# How S3 and MinIO refuse a key that they cannot hold: too long, or below another object. Told as an
-# error of the server it would be tried again for minutes.
+# Codes with which S3 and MinIO refuse a key that is too long, or below another object. The
+# client gets a 400, because it repeats a request for minutes after a 500.
 _REFUSED = frozenset(
     {
         "InvalidURI",
@@ -161,7 +161,7 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamD
                             await sending
                             sending = _in_turn(upload.send_part, upload.take())
                 finally:
-                    await sending  # also before what failed is taken back
+                    await sending  # a failed upload is discarded after its last part was sent
                 await _in_turn(upload.finish)
             except BaseException:
                 await _in_turn(upload.discard)
@@ -192,26 +192,26 @@ class _Upload:
         self._parts: list[dict[str, Any]] = []
 
     def discard(self) -> None:
-        """Take back what was sent; the store may be silent."""
+        """Abort the upload in the store, unless the store is silent."""
         if self._id is None:
             return
         try:
             self._call("abort_multipart_upload", UploadId=self._id)
         except (BotoCoreError, ClientError, SilentError) as error:
-            # The failure on its way up is the one to tell; the store drops stale parts in time.
+            # The caller reports the failure of the upload. The store expires stale parts.
             _logger.warning("Cannot remove the unfinished parts of %s: %s", self.key, error)
 
     def is_full(self) -> bool:
-        """Say whether what has arrived is to be sent."""
+        """Return whether the part has the size at which it is sent."""
         return self.part.size >= PART_SIZE
 
     def take(self) -> Spool:
-        """Return what has arrived, and begin the next part."""
+        """Return the part, and begin the next part."""
         part, self.part = self.part, Spool()
         return part
 
     def send_part(self, part: Spool) -> None:
-        """Send a part, and keep it no longer."""
+        """Send a part, and remove it from /tmp."""
         if self._id is None:
             self._id = self._call("create_multipart_upload")["UploadId"]
         number = len(self._parts) + 1
@@ -224,7 +224,7 @@ class _Upload:
         self._parts.append({"PartNumber": number, "ETag": sent["ETag"], **checksums})
 
     def finish(self) -> None:
-        """Make the object appear."""
+        """Complete the upload. From then on the object exists."""
         if self._id is None:
             with closing(self.part):
                 self._call("put_object", Body=self.part.rewound())
@@ -236,7 +236,7 @@ class _Upload:
         )
 
     def _call(self, method: str, **arguments: Any) -> Any:
-        # Not every option (an ACL, a customer's key) belongs to every step of an upload.
+        # Some options, such as an ACL, are accepted by some of the operations of an upload only.
         operation = self._client.meta.method_to_api_mapping[method]
         known = self._client.meta.service_model.operation_model(operation).input_shape.members
         options = {name: value for name, value in self._options.items() if name in known}
@@ -275,7 +275,7 @@ def _in_turn(call: Callable[..., None], *arguments: Any) -> "asyncio.Future[None
 
 @contextmanager
 def _told_in_one_line(action: str) -> Iterator[None]:
-    # Without this the server answers a bare 500 and leaves the reason in its log.
+    # For an exception of another type, the server answers 500 without the reason.
     try:
         yield
     except ClientError as error:
@@ -283,7 +283,7 @@ def _told_in_one_line(action: str) -> Iterator[None]:
             raise no_room.failure("the artifact store", f"cannot {action}: {error}") from error
         raise MlflowException(f"Cannot {action}: {error}", error_code=_code(error)) from error
     except MlflowException as error:
-        # MLflow's listing tells a prefix that the store refuses as an error of the server.
+        # MLflow's listing reports a prefix that the store refuses as an internal error.
         if isinstance(cause := error.__context__, ClientError):
             raise MlflowException(f"Cannot {action}: {cause}", error_code=_code(cause)) from cause
         raise

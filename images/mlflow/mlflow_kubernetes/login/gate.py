@@ -26,20 +26,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mlflow_kubernetes.server import probes, refusals
 
 USER = "mlflow_kubernetes.user"
-"""Key of the request's scope under which the user is, as MLflow's database has that user."""
-# A hash takes all of a processor, which those who are known need.
+"""Key of the request's scope with the user, as MLflow's store returns the user."""
+# A hash of a password takes a whole processor. Requests of known users need the processor too.
 _THREADS_OF_STRANGERS = 1
 _THREADS_OF_KNOWN = 2
-# Checks that wait, by all and by one name: some three seconds of the thread's time.
+# Limits of waiting checks, in all and for one name: 64 hashes take the thread some three seconds.
 _MOST = 64
 _MOST_OF_A_NAME = 16
 _KNOWN = 1000
-# Longer than a lock in the database is waited for (support/database_timeouts.py).
+# More seconds than a statement waits for a lock in the database (support/database_timeouts.py).
 _PATIENCE_SECONDS = 30.0
 
 
 class Login(NamedTuple):
-    """What a request says who sends it."""
+    """User name and password of a request."""
 
     name: str
     password: str
@@ -48,14 +48,16 @@ class Login(NamedTuple):
 
 
 class Gate:
-    """Lets in whom the database of users knows, and tells the others apart from a sick database."""
+    """Lets users of the database of users in. It answers 401 to others, and 503 if that database
+    does not answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._server: Any = importlib.import_module("mlflow.server.auth")
         self._open = frozenset(probes.paths())
         self._threads = ThreadPoolExecutor(_THREADS_OF_STRANGERS, "gate")
-        # Who was let in before does not queue up with strangers when MLflow has forgotten it.
+        # A login that was accepted before is checked by other threads than a new login, also after
+        # MLflow's cache has dropped it.
         self._known: LRUCache[object, None] = LRUCache(_KNOWN)
         self._threads_of_known = ThreadPoolExecutor(_THREADS_OF_KNOWN, "gate-known")
         self._checks: dict[object, asyncio.Future[Any]] = {}
@@ -73,7 +75,7 @@ class Gate:
         await app(scope, receive, send)
 
     async def _who(self, login: Login | None) -> Any:
-        """Return a user, or the answer to somebody who is none."""
+        """Return the user of a login, or the response to a login that is refused."""
         if login is None:
             return _refusal(HTTPStatus.UNAUTHORIZED, refusals.LOGIN)
         key = self._server._auth_cache_key(login.name, login.password)
@@ -107,7 +109,7 @@ class Gate:
         def ended(check: asyncio.Future[Any]) -> None:
             del self._checks[key]
             self._waiting[login.name] -= not known
-            self._waiting += Counter()  # names without a check are forgotten
+            self._waiting += Counter()  # removes names whose count is zero
             if not check.exception():
                 self._known.pop(key, None)
                 if check.result():

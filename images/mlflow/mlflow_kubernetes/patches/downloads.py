@@ -42,17 +42,17 @@ T = TypeVar("T")
 # sends a piece, so a slow client holds none. A store that hangs blocks these threads alone.
 _READERS = ThreadPoolExecutor(16, "download")
 
-# Spans in a database, and those that were archived: MLflow's handler has them in memory.
+# Spans in the database and archived spans. MLflow's handler sends them from memory.
 _NOT_FILES = (SpansLocation.TRACKING_STORE, SpansLocation.ARCHIVE_REPO)
 
 _send_whole: Any = handlers._send_artifact
 _trace_artifact: Any = server.get_trace_artifact_handler
-# What a page asked for, noted for whoever called Flask.
+# The artifact that a page asked for: `_note` appends it, and `serve_page` sends it.
 _noted: ContextVar[list[tuple[StreamDownloadMixin, str]]] = ContextVar("noted")
 
 
 def install() -> None:
-    """Take the place of MLflow's handlers; in effect for applications that are made after it."""
+    """Replace MLflow's handlers in applications that are made after this call."""
     replace_endpoint(mlflow_router.download_artifact, _download, "GET")
     handlers._send_artifact = _note
     server.get_trace_artifact_handler = _note_trace_artifact
@@ -74,7 +74,7 @@ def replace_endpoint(theirs: Callable[..., Any], ours: Callable[..., Any], metho
 
 
 async def serve_page(call_flask: Callable[[Send], Any], request: Request, send: Send) -> None:
-    """Call Flask, and send its answer, or in its place the artifact that a handler noted."""
+    """Call Flask, and send its answer, or the artifact that a handler noted."""
     noted: list[tuple[StreamDownloadMixin, str]] = []
     _noted.set(noted)
 
@@ -102,7 +102,7 @@ async def _download(artifact_path: str, request: Request) -> Response:
 
 
 def _note(repository: ArtifactRepository, path: str) -> Any:
-    """Note what a page asks for, once its handler has seen to it that the user may read this."""
+    """Note the artifact that a page asks for. The handler has checked that the user may read it."""
     if not isinstance(repository, StreamDownloadMixin):
         return _send_whole(repository, path)
     _noted.get().append((repository, path))
@@ -111,7 +111,7 @@ def _note(repository: ArtifactRepository, path: str) -> Any:
 
 @handlers.catch_mlflow_exception
 def _note_trace_artifact() -> Any:
-    """Note what of a trace is in a store: an attachment, and the spans of an old client's trace."""
+    """Note a file of a trace that is in a store: an attachment, or the spans of an old client."""
     trace, path = page_request.args.get("request_id"), page_request.args.get("path")
     if not trace:
         return _trace_artifact()
@@ -129,7 +129,7 @@ def _note_trace_artifact() -> Any:
 
 
 async def _answer(request: Request, repository: StreamDownloadMixin, path: str) -> Response:
-    """Answer a request for an artifact, which its user may read."""
+    """Answer a request for an artifact that the user may read."""
     headers = request.headers
     try:
         if methods.is_head(request.scope) or any(
@@ -164,19 +164,19 @@ async def _pieces(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def read(call: Callable[..., T], *arguments: Any) -> T:
-    """Ask a store, in a thread of those that wait for stores."""
+    """Run a call to a store in one of the threads for stores."""
     return await asyncio.get_running_loop().run_in_executor(_READERS, call, *arguments)
 
 
 def refusal(error: MlflowException) -> Response:
-    """Return MLflow's answer to what it refuses."""
+    """Return the response that MLflow makes of an exception."""
     told = json.loads(error.serialize_as_json())
     return JSONResponse(status_code=error.get_http_status_code(), content=told)
 
 
 def _version(artifact: Artifact) -> dict[str, str]:
     return {
-        # A browser asks whether its copy is still the newest, rather than to guess.
+        # A browser asks the server whether its cached copy is the newest one.
         "Cache-Control": "private, no-cache",
         "ETag": f'"{artifact.tag}"',
         "Last-Modified": http_date(artifact.modified),

@@ -32,7 +32,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from mlflow_kubernetes import contract
 
-# A first packet without an answer is sent again after 1 and 3 s, and given up after 7 s.
+# Linux repeats the first packet of a connection after 1 and 3 s, and gives up after 7 s.
 _SYN_RETRIES = 2
 _DNS_SECONDS = 5
 _CLOSED = "no setting of mlflow:egress opens a way to it"
@@ -44,8 +44,8 @@ _post: Any = gateway._aiohttp_post
 
 
 def install() -> None:
-    """Put the rules of this module in the place of MLflow's."""
-    # Webhooks ignore a proxy, and aiohttp does unless it is told not to.
+    """Replace MLflow's rules by the rules of this module."""
+    # By default, neither webhooks nor aiohttp use the proxy that the environment names.
     delivery._create_webhook_session = _webhook_session
     aiohttp.ClientSession.__init__.__kwdefaults__["trust_env"] = True
     gateway_ssrf.build_ssrf_guarded_connector = _connector
@@ -60,7 +60,7 @@ def install() -> None:
 
 
 def closed(host: str, address: str) -> str | None:
-    """Return why the server does not call ``host``, which has this address; None if it may."""
+    """Return why the server does not call ``host`` at this address; None if the server may."""
     ip = _ip(address)
     ways = json.loads(os.environ[contract.EGRESS])
     if any(ip in ipaddress.ip_network(way) for way in ways if "/" in way):
@@ -74,7 +74,7 @@ def closed(host: str, address: str) -> str | None:
 
 
 def _ip(address: str) -> Any:
-    # Behind an IPv6 address there may be one of IPv4.
+    # An IPv6 address may embed an IPv4 address.
     return validation._embedded_ipv4(ipaddress.ip_address(address.partition("%")[0]))
 
 
@@ -90,7 +90,7 @@ def _namespace(host: str) -> str | None:
     """Return the namespace in the name of a Service, as the cluster's DNS knows it."""
     name = host.rstrip(".").removesuffix(".cluster.local")
     parts = name.removesuffix(".svc").split(".")
-    # A pod's name stands before its Service's in names that end in .svc alone.
+    # Only a name that ends in .svc has the name of a pod before the name of the Service.
     return parts[-1] if len(parts) == 2 or (name.endswith(".svc") and len(parts) > 2) else None
 
 
@@ -102,24 +102,24 @@ def _proxied(scheme: str, host: str) -> bool:
 
 
 def _validate_name(host: str, field: str) -> None:
-    """Accept what the network lets out, where MLflow asks for a public address."""
-    # A name that only a proxy can resolve is the proxy's to judge.
+    """Accept addresses that the network lets out. MLflow accepts public addresses only."""
+    # The pod may be unable to resolve a name that the proxy resolves. The proxy decides then.
     proxied = any(_proxied(scheme, host) for scheme in ("https", "http"))
     if proxied and not validation._is_ip_literal_like(host):
         return
     try:
         found = {info[4][0] for info in _resolve(host, field)}
     except (OSError, UnicodeError, ValueError):
-        _validate_hostname(host, field)  # which says so
+        _validate_hostname(host, field)  # raises MLflow's own message
         return
     for address in found:
-        # What is public may be written down; whether it is open is told when it is called.
+        # A public address is accepted here. If it is closed, the call of it says so.
         if (reason := closed(host, address)) and not _is_public(address):
             raise MlflowException.invalid_parameter_value(f"{field}: {reason}")
 
 
 def _validate_open_webhook(url: str) -> None:
-    """Refuse a webhook that cannot be delivered."""
+    """Refuse a webhook whose address is closed."""
     _validate_webhook_url(url)
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -139,7 +139,7 @@ def _connect_for_tls(connection: HTTPSConnection) -> socket.socket:
 
 
 def _checked(connection: HTTPConnection, made: socket.socket) -> socket.socket:
-    """Return a webhook's connection, unless its name has led elsewhere since it was looked at."""
+    """Return a webhook's connection; raise if the name now resolves to a closed address."""
     try:
         reason = closed(connection.host, made.getpeername()[0])
     except OSError as error:
@@ -157,7 +157,7 @@ def _webhook_session() -> Any:
 
 
 def _assert_open_url(url: str) -> None:
-    """Refuse an address that aiohttp would not resolve, and so not show to the resolver."""
+    """Refuse a closed IP address in a URL. aiohttp does not show an IP address to a resolver."""
     host = urlsplit(url).hostname or ""
     if not validation._is_ip_literal_like(host) or _proxied(urlsplit(url).scheme, host):
         return
@@ -171,7 +171,7 @@ def _assert_open_url(url: str) -> None:
 
 @asynccontextmanager
 async def _post_or_tell(*given: Any, **named: Any) -> AsyncIterator[aiohttp.ClientResponse]:
-    """Send a request to a provider; what went wrong on the way is told, and is no 500."""
+    """Send a request to a provider. A failed connection is answered by 502, a timeout by 504."""
     try:
         async with _post(*given, **named) as response:
             yield response
@@ -182,7 +182,7 @@ async def _post_or_tell(*given: Any, **named: Any) -> AsyncIterator[aiohttp.Clie
 
 
 class _OpenResolver(AbstractResolver):
-    """Finds addresses that the network lets out; aiohttp dials exactly what it returns."""
+    """Returns addresses that the network lets out. aiohttp connects to no other addresses."""
 
     def __init__(self) -> None:
         self._resolver = DefaultResolver()
@@ -190,7 +190,7 @@ class _OpenResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[Any]:
-        # Nothing is open: no need to wait for DNS, which may be as closed.
+        # No way is open, so no name is resolved: DNS may be closed too.
         if not json.loads(os.environ[contract.EGRESS]):
             raise gateway_ssrf.GatewaySSRFProtectionError(f"{host} is not called: {_CLOSED}")
         async with asyncio.timeout(_DNS_SECONDS):
