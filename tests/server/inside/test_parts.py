@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import Event
 
 import psycopg2
 import pymysql
 import pytest
+import sqlalchemy
 from cryptography.fernet import Fernet, InvalidToken
 from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException
 from mlflow.store.model_registry.dbmodels.models import EncryptedString
@@ -16,8 +18,10 @@ from mlflow.webhooks import delivery
 from mlflow_kubernetes import contract
 from mlflow_kubernetes.artifacts import hdfs, patience
 from mlflow_kubernetes.patches import bad_input, egress, memory, webhooks
+from mlflow_kubernetes.server import migrated
 from mlflow_kubernetes.support import no_room
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.pool import StaticPool
 from uvicorn.protocols.http import h11_impl
 
 PRIVATE = "10.1.2.3"
@@ -130,6 +134,20 @@ def test_a_full_hdfs_is_told_from_one_without_datanodes(there: str, code: int) -
     found, _ = hdfs.told(RuntimeError(f'RPCError("java.io.IOException", "{said}")'))
     statuses = ERROR_CODE_TO_HTTP_STATUS | bad_input._STATUS
     assert statuses[MlflowException("", found).error_code] == code
+
+
+def test_a_server_waits_for_the_schema_that_it_expects() -> None:
+    engine = sqlalchemy.create_engine("sqlite://", poolclass=StaticPool)
+    problem = partial(migrated._problem, engine, "alembic_version", "head")
+    assert problem() == "no such table: alembic_version"
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num TEXT)")
+    assert problem() == "schema none, expected head"
+    for found, said in (("older", "schema older, expected head"), ("head", None)):
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM alembic_version")
+            connection.execute(sqlalchemy.text(f"INSERT INTO alembic_version VALUES ('{found}')"))
+        assert problem() == said
 
 
 def test_a_slow_store_is_waited_for_and_a_silent_one_is_not(
