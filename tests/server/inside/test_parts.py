@@ -146,7 +146,8 @@ def test_a_server_waits_for_the_schema_that_it_expects() -> None:
     for found, said in (("older", "schema older, expected head"), ("head", None)):
         with engine.begin() as connection:
             connection.exec_driver_sql("DELETE FROM alembic_version")
-            connection.execute(sqlalchemy.text(f"INSERT INTO alembic_version VALUES ('{found}')"))
+            insert = sqlalchemy.text("INSERT INTO alembic_version VALUES (:found)")
+            connection.execute(insert, {"found": found})
         assert problem() == said
 
 
