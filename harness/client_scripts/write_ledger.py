@@ -1,7 +1,8 @@
 """Write what MLflow stores as several clients at once, and note each answer in a ledger.
 
-Arguments: the ledger file, a name that no other writer has, the number of clients, and the pause
-after each call in seconds. A line on standard input ends the clients.
+Arguments: the ledger file, a name that no other writer has, the number of clients, the pause after
+each call in seconds, and how often MLflow's client repeats a call: as often as by itself if left
+out. A line on standard input ends the clients.
 
 The ledger has one JSON object per line and call: the client, the kind, the time of its begin
 (seconds since 1970), how long the call took, and either what was acknowledged or the answer that
@@ -12,6 +13,7 @@ The first client writes no artifacts, the second writes artifacts alone, the oth
 import hashlib
 import json
 import logging
+import os
 import re
 import sys
 import tempfile
@@ -195,10 +197,13 @@ def _experiment(name: str) -> str:
 
 
 def main() -> None:
-    file, name, clients, pause = sys.argv[1:]
+    file, name, clients, pause, *retries = sys.argv[1:]
     logging.disable(logging.ERROR)  # of each repeated request
     ledger = Ledger(Path(file))
     experiment = _experiment("ledger")
+    # The experiment is no part of the ledger: no client can write without it.
+    if retries:
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = retries[0]
     kinds = ["metadata", "artifacts", *["all"] * int(clients)][: int(clients)]
     threads = [
         threading.Thread(

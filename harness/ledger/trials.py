@@ -80,16 +80,13 @@ class Writers:
         self._client_env = client_env
         self._processes = []
         self._tails = {}
-        for name, retries in (
-            ("impatient", {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}),
-            ("patient", {}),
-        ):
+        for name, number, retries in (("impatient", each, ["0"]), ("patient", 2, [])):
             file = folder / f"{name}.jsonl"
             file.touch()
             self._tails[name] = Tail(file)
-            arguments = [str(file), name, str(each if retries else 2), str(pause)]
+            arguments = [str(file), name, str(number), str(pause), *retries]
             self._processes.append(
-                machine.start("write_ledger.py", *arguments, client_env={**client_env, **retries})
+                machine.start("write_ledger.py", *arguments, client_env=client_env)
             )
 
     @property
