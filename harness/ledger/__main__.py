@@ -123,7 +123,7 @@ def _round(
                     faults = _in_order(known, notes.tried(pair), chance)
                     for fault in faults:
                         if budget.allows(fault.seconds + _AROUND_SECONDS):
-                            trials.append(try_fault(target, writers, fault))
+                            trials.append(try_fault(target, writers, fault, fresh=True))
                             budget.faults -= 1
                             say(f"{pair.name} {trials[-1].shown()}")
                 except (AssertionError, ProgramError) as error:

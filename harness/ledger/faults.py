@@ -346,6 +346,7 @@ class Fault:
 def _of_pod(app: str, stopped_seconds: float) -> list[Fault]:
     return [
         Fault(f"{app} killed", lambda target: killed(target, app)),
+        # In between: a new pod does not pay for the restart of the former one.
         Fault(f"{app} ended", lambda target: ended(target, app)),
         Fault(f"{app} out of memory", lambda target: memory_used_up(target, app)),
         Fault(

@@ -146,14 +146,21 @@ def writing(
         writers.kill()
 
 
-def try_fault(target: Target, writers: Writers, fault: Fault) -> Trial:
+def try_fault(target: Target, writers: Writers, fault: Fault, *, fresh: bool) -> Trial:
     """Inject a fault while clients write, and return what it did.
+
+    Args:
+        target: the stack.
+        writers: the clients.
+        fault: the fault.
+        fresh: whether pods whose containers were restarted are replaced before, which takes time.
 
     Raises:
         AssertionError: if the stack is not whole again after ``HEALED_SECONDS``.
     """
     _wait_until_whole(target, writers)
-    _renew(target)
+    if fresh:
+        _renew(target)
     with fault.around(target):
         _wait_until_whole(target, writers)
         began = time.time()

@@ -7,4 +7,4 @@ from tests.e2e.support.store_pair import Pair
 
 class TestOnMysqlAndHdfs(Pair):
     database, store = MYSQL, HDFS
-    all_faults = True
+    many_faults = True

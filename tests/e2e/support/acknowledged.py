@@ -16,7 +16,7 @@ SERVER_SECONDS = {1: 15 * _BUSY, 2: 2 * _BUSY}
 DATABASE_SECONDS = 15 * _BUSY
 STORE_SECONDS = 10 * _BUSY
 """How long a call for an artifact may take while the store is away."""
-BRIEF_SECONDS = 6
+BRIEF_SECONDS = 5
 KINDS = {
     *("run", "end", "metrics", "params", "tags", "traces"),
     *("models", "versions", "aliases", "artifacts"),
@@ -26,6 +26,12 @@ KINDS = {
 def brief(target: Target) -> list[Fault]:
     """Return each fault once that disturbs no other stack, with a few seconds of each."""
     return shared_faults_of(target, stop=BRIEF_SECONDS, cut=BRIEF_SECONDS, full=BRIEF_SECONDS)
+
+
+def of_backends(target: Target) -> list[Fault]:
+    """Return those faults that are not the server's own, which are the same for all pairs."""
+    own = (f"{SERVER} ", "worker ")
+    return [fault for fault in brief(target) if not fault.name.startswith(own)]
 
 
 def ends(target: Target) -> list[Fault]:
@@ -42,7 +48,7 @@ def assert_nothing_is_lost(
     """Inject faults while clients write; return what each fault did."""
     target = Target.of(stack.kubectl)
     with writing(machine, folder, stack.client_env(), pause=0.05) as writers:
-        trials = [try_fault(target, writers, fault) for fault in faults_of(target)]
+        trials = [try_fault(target, writers, fault, fresh=False) for fault in faults_of(target)]
         writers.stop()
         found = writers.read_back()
     for trial in trials:

@@ -24,8 +24,8 @@ class Pair:
 
     database: ClassVar[Database]
     store: ClassVar[Store]
-    all_faults: ClassVar[bool] = False
-    """Whether every fault is injected, or the end of each pod alone."""
+    many_faults: ClassVar[bool] = False
+    """Whether every fault of the backends is injected, or the end of each pod alone."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -75,7 +75,7 @@ class Pair:
     def test_nothing_acknowledged_is_lost(
         self, stack: Stack, machine: clients.Machine, tmp_path: Path
     ) -> None:
-        faults = acknowledged.brief if self.all_faults else acknowledged.ends
+        faults = acknowledged.of_backends if self.many_faults else acknowledged.ends
         acknowledged.assert_nothing_is_lost(stack, machine, tmp_path, faults)
         stack.change("preview", "--expect-no-changes")
 
