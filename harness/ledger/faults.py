@@ -168,17 +168,23 @@ def cut_off(target: Target, app: str, seconds: float) -> None:
 
 def scratch_full(target: Target, seconds: float) -> None:
     """Leave the server's pod without room in /tmp."""
-    (process, *_) = _processes(target, SERVER)
-    # With the pod's process ids, for umount reads /proc.
-    enter = ["nsenter", f"--target={process}", "--mount", "--pid"]
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={_SCRATCH},mode=1777", "full", "/tmp"]  # noqa: S108
-    subprocess.run([*enter, *mount], check=True)
+    pod = target.pods(SERVER)[0]
+    mount = f"mount -t tmpfs -o size={_SCRATCH},mode=1777 full /tmp"
+    fill = "head -c 100000 /dev/zero > /tmp/fill"
+    script = f"{mount}; {fill}; mountpoint -q /tmp"
+    subprocess.run(_among_files(pod_processes.visible_of_pod(pod)[0], script), check=True)
     try:
-        fill = "head -c 100000 /dev/zero > /tmp/fill; chmod 666 /tmp/fill"
-        subprocess.run([*enter, "sh", "-c", fill], check=False, stderr=subprocess.DEVNULL)
         time.sleep(seconds)
     finally:
-        subprocess.run([*enter, "umount", "--lazy", "/tmp"], check=False)  # noqa: S108
+        # A container that has ended took its /tmp along.
+        for process in pod_processes.of_pod(pod)[:1]:
+            subprocess.run(_among_files(process, "umount --lazy /tmp"), check=False)
+
+
+def _among_files(process: int, script: str) -> list[str]:
+    """Return the command by which root runs a script among the files of a process's container."""
+    # With the container's process ids, for umount reads /proc.
+    return ["nsenter", f"--target={process}", "--mount", "--pid", "sh", "-c", script]
 
 
 # Memory of a file counts for the pod, and for none of its processes: the kernel ends the pod's own.
