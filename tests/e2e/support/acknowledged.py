@@ -63,8 +63,8 @@ def assert_nothing_is_lost(
     }
     assert wrong == {}, found["examples"]
     # What finds no room is not repeated.
-    given_up = [trial.fault for trial in trials if trial.gave_up]
-    assert [fault for fault in given_up if not fault.endswith(" full")] == []
+    given_up = {trial.fault: trial.says for trial in trials if trial.gave_up}
+    assert {fault: says for fault, says in given_up.items() if not fault.endswith(" full")} == {}
     for trial in trials:
         _assert_recovered(target, trial)
     return trials
