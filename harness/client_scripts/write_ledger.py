@@ -1,6 +1,6 @@
 """Write what MLflow stores as several clients at once, and note each answer in a ledger.
 
-Arguments: the ledger file, a name that no other writer has, the number of clients, the pause after
+Arguments: the ledger file, a name for the clients, the number of clients, the pause after
 each call in seconds, and how often MLflow's client repeats a call: as often as by itself if left
 out. A line on standard input ends the clients.
 
@@ -198,6 +198,8 @@ def _experiment(name: str) -> str:
 
 def main() -> None:
     file, name, clients, pause, *retries = sys.argv[1:]
+    # Models and traces of earlier writers on the same stack keep their names.
+    name = f"{name}-{time.time_ns():x}"
     logging.disable(logging.ERROR)  # of each repeated request
     ledger = Ledger(Path(file))
     experiment = _experiment("ledger")
