@@ -80,6 +80,10 @@ reference: $(VENV) ## Write docs/reference.md from the docstrings of the compone
 bench: $(DEV) ## Measure times and memory, and print them as a table
 	@$(RUN) bench
 
+.PHONY: soak
+soak: $(DEV) ## Inject faults while clients write, and report what was lost: FAULTS=300, MINUTES=n, PAIRS="postgres+minio"
+	@$(RUN) harness.ledger $(if $(REPORT),--report $(REPORT))
+
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile | sed 's/\$$\$$/$$/'

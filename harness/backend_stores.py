@@ -32,6 +32,10 @@ class Database:
     """Arguments of `env` with which the volume's check runs as in another version's image."""
     lock: str
     """Keeps everybody from the table of users, for some seconds."""
+    connections: str
+    """Lists the ids of the connections of MLflow's user, one a line."""
+    end_connection: str
+    """Ends one of them."""
 
     @contextmanager
     def another(self, kubectl: Kubectl, name: str) -> Iterator[None]:
@@ -41,6 +45,12 @@ class Database:
             yield
         finally:
             self._administer(kubectl, self.drop.format(name))
+
+    def empty(self, kubectl: Kubectl) -> None:
+        """Drop the databases of MLflow, and make them anew without a table."""
+        for name in ("mlflow", "mlflow_auth"):
+            self._administer(kubectl, self.drop.format(name))
+            self._administer(kubectl, self.make.format(name))
 
     def hold_users(self, kubectl: Kubectl, seconds: int) -> None:
         """Lock the table of users, and return when it is open again."""
@@ -71,6 +81,8 @@ POSTGRES = Database(
     accepted="a release of PostgreSQL 18",
     like_another=["PGDATA=/var/lib/postgresql/19/docker"],
     lock="\\c mlflow_auth\nbegin; lock table users; select pg_sleep({0});",
+    connections="select pid from pg_stat_activity where usename = 'mlflow';",
+    end_connection="select pg_terminate_backend({0});",
 )
 MYSQL = Database(
     name="mysql",
@@ -84,5 +96,7 @@ MYSQL = Database(
     accepted="MySQL 9.7 or newer",
     like_another=["bash", "-c", _OLDER_MYSQL, "bash"],
     lock="use mlflow_auth; lock tables users write; select sleep({0});",
+    connections="select id from information_schema.processlist where user = 'mlflow';",
+    end_connection="kill {0};",
 )
 DATABASES = {database.name: database for database in (POSTGRES, MYSQL)}

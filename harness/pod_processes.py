@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 PROC = Path("/proc")
+# The programs that keep a pod's namespaces: everybody's, and the lab's.
+_PAUSES = {"pause", "catatonit"}
 
 
 def of_pod(pod: Mapping[str, Any]) -> list[int]:
@@ -25,7 +27,7 @@ def of_pod(pod: Mapping[str, Any]) -> list[int]:
         try:
             groups = (folder / "cgroup").read_text()
             inside = any(mark in groups for mark in marks)
-            if inside and (folder / "comm").read_text().strip() != "pause":
+            if inside and (folder / "comm").read_text().strip() not in _PAUSES:
                 found.append(int(folder.name))
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended while we looked

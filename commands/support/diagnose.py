@@ -14,6 +14,10 @@ Object = dict[str, Any]
 
 _KINDS = "pods,persistentvolumeclaims,events,statefulsets,replicasets,jobs"
 _OURS = ("app.kubernetes.io/part-of", "mlflow")
+NO_ROOM = "No room is left"
+"""How the server's line in its log begins where a database, a store or /tmp is full."""
+_SERVERS = "--selector=app.kubernetes.io/component=tracking-server"
+_FULL_MINUTES = 10
 _LOG_LINES = 10
 _LINE_LENGTH = 300
 # What was broken before is perhaps what this `up` repairs.
@@ -312,7 +316,20 @@ class Watch:
 
     def everything(self) -> str:
         """Say all that is wrong."""
-        return self._tell(self._look())
+        return "\n\n".join(filter(None, [self._tell(self._look()), *self._full()]))
+
+    def _full(self) -> list[str]:
+        """Return a line for each database, store or /tmp that the servers found full just now."""
+        log = ["logs", _SERVERS, f"--since={_FULL_MINUTES}m", "--tail=-1"]
+        said = capture([*self._kubectl, *log], self._environment).stdout
+        # The last line for each place speaks for all.
+        places = dict(re.findall(rf"({NO_ROOM} in [^:\n]+): ([^\n]*)", said))
+        return [
+            f"{place}, in the last {_FULL_MINUTES} minutes: {why[:_LINE_LENGTH]}\n  to do: delete "
+            "what is not needed and run `make gc OLDER_THAN=0s`, or have a larger volume "
+            "(docs/troubleshooting.md)"
+            for place, why in places.items()
+        ]
 
     def _tell(self, found: list[Finding]) -> str:
         shown = [each for each in found if each.patience != math.inf] or found

@@ -39,6 +39,7 @@ SHARED_STACK = (
 )
 """The modules of shared_stack/, in the order in which they use the one stack."""
 OWN_STACK = (
+    "test_resilience",
     "test_hdfs",
     "test_mysql",
     "test_existing_hdfs",

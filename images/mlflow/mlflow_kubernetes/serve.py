@@ -18,7 +18,7 @@ from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
 
 from mlflow_kubernetes.login import basic_auth
 from mlflow_kubernetes.patches import registry
-from mlflow_kubernetes.server import trust
+from mlflow_kubernetes.server import migrated, trust
 from mlflow_kubernetes.support import database_timeouts
 from mlflow_kubernetes.support.environment import fail
 
@@ -33,6 +33,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     if "--app-name=basic-auth" in arguments:
         basic_auth.configure()
+    migrated.wait_for_schemas()
     cli.cli(["server", *arguments], prog_name="mlflow")
 
 

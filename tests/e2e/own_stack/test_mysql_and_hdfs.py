@@ -7,3 +7,4 @@ from tests.e2e.support.store_pair import Pair
 
 class TestOnMysqlAndHdfs(Pair):
     database, store = MYSQL, HDFS
+    many_faults = True

@@ -5,15 +5,15 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from harness.kubectl import Kubectl, ready, restarts
+from harness.kubectl import ready, restarts
 from harness.programs import ProgramError
 from harness.stack import Stack, basic_login
 from harness.waiting import wait_until
 from tests.e2e.support import backend_rights
+from tests.e2e.support.jobs import assert_succeeds, repeated
 from tests.e2e.support.server_pod import POD_SCRIPTS, SERVER
 
 
@@ -142,40 +142,10 @@ def test_servers_user_and_key_may_do_what_the_server_needs_and_no_more(stack: St
     backend_rights.assert_holds_no_more(stack)
 
 
-def again(kubectl: Kubectl, name: str) -> None:
-    """Run a finished Job once more, under another name."""
-    job = kubectl.json("get", "job", name)
-    copy: dict[str, Any] = {
-        "apiVersion": job["apiVersion"],
-        "kind": job["kind"],
-        "metadata": {"name": f"{name}-again"},
-        "spec": {
-            key: value
-            for key, value in job["spec"].items()
-            if key in ("backoffLimit", "activeDeadlineSeconds", "template")
-        },
-    }
-    worn = copy["spec"]["template"]["metadata"]["labels"]
-    # Those by which the network lets it through; Kubernetes' own are the first Job's.
-    copy["spec"]["template"]["metadata"]["labels"] = {
-        key: value
-        for key, value in worn.items()
-        if not key.endswith(("controller-uid", "job-name"))
-    }
-    kubectl("apply", "--filename=-", stdin=json.dumps(copy))
-    try:
-        kubectl(
-            "wait", f"job/{name}-again", "--for=condition=Complete", "--timeout=120s", seconds=130
-        )
-        pods = kubectl.json("get", "pods", f"--selector=job-name={name}-again")["items"]
-        assert [restarts(pod) for pod in pods] == [0]
-    finally:
-        kubectl("delete", "job", f"{name}-again")
-
-
 @pytest.mark.parametrize("job", ["minio-bucket", "mlflow-migration"])
 def test_job_can_run_again_on_what_it_made(stack: Stack, job: str) -> None:
-    again(stack.kubectl, job)
+    with repeated(stack.kubectl, job):
+        assert_succeeds(stack.kubectl, job)
 
 
 def test_older_database_is_migrated_with_its_content(stack: Stack) -> None:

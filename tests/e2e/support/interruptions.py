@@ -1,52 +1,9 @@
-"""A client that logs without a pause, and the ways in which tests end a pod meanwhile."""
+"""How tests end a pod, and see that its containers are the same or others."""
 
 import re
-import subprocess
-import threading
-from collections import Counter
 
 from harness.kubectl import Kubectl
-from harness.programs import ProgramError
 from harness.waiting import wait_until
-
-KINDS = ("metric", "param", "artifact")
-
-
-class Logger:
-    """A client that logs without a pause, and what it has said so far."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.acknowledged: Counter[str] = Counter()
-        self.last = ""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.acknowledged[line.split()[0]] += 1
-            self.last = line
-
-    def logs_again(self, more: int = 5) -> None:
-        """Wait until some more of everything is acknowledged."""
-        wanted = {kind: self.acknowledged[kind] + more for kind in KINDS}
-
-        def enough() -> bool:
-            if self.process.poll() is not None:
-                raise ProgramError("the client ended")
-            return all(self.acknowledged[kind] >= number for kind, number in wanted.items())
-
-        wait_until(enough, 120, f"{more} more of everything are logged; last line: {self.last!r}")
-
-    def finish(self) -> str:
-        """Have it read everything back; return its report."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("stop\n")
-        self.process.stdin.close()
-        self.process.wait(timeout=300)
-        self._reader.join(timeout=10)
-        return self.last
 
 
 def delete_pod(kubectl: Kubectl, app: str) -> None:

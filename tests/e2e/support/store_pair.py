@@ -1,8 +1,7 @@
 """What is claimed of every database with every store: a class that names two runs all of it."""
 
-import json
 from collections.abc import Iterator
-from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -14,10 +13,8 @@ from harness import clients
 from harness.backend_stores import Database
 from harness.kubectl import restarts
 from harness.stack import Stack
-from harness.waiting import wait_until
-from tests.e2e.support import backend_rights, backups, secret_search
+from tests.e2e.support import acknowledged, backend_rights, backups, secret_search
 from tests.e2e.support.artifact_stores import Store
-from tests.e2e.support.interruptions import Logger, delete_pod
 from tests.e2e.support.temporary_stack import machine_of, temporary_stack
 from tests.e2e.support.training_job import MEDIUM, SMALL, assert_all_came_back, job
 
@@ -27,6 +24,8 @@ class Pair:
 
     database: ClassVar[Database]
     store: ClassVar[Store]
+    many_faults: ClassVar[bool] = False
+    """Whether every fault of the backends is injected, or the end of each pod alone."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -76,21 +75,11 @@ class Pair:
             backend_rights.assert_least(stack, backend)
         backend_rights.assert_holds_no_more(stack)
 
-    def test_nothing_acknowledged_is_lost(self, stack: Stack, machine: clients.Machine) -> None:
-        process = machine.start("log_until_told.py", client_env=stack.client_env())
-        try:
-            logger = Logger(process)
-            for app in (self.database.name, *self.store.pods, "mlflow"):
-                logger.logs_again()
-                delete_pod(stack.kubectl, app)
-                wait_until(partial(stack.kubectl.is_ready, app), 120, f"{app} is ready again")
-            logger.logs_again()
-            report = json.loads(logger.finish())
-        finally:
-            process.kill()
-            process.wait()
-        print(report)
-        assert report["lost"] == {"metric": [], "param": [], "artifact": []}
+    def test_nothing_acknowledged_is_lost(
+        self, stack: Stack, machine: clients.Machine, tmp_path: Path
+    ) -> None:
+        faults = acknowledged.of_backends if self.many_faults else acknowledged.ends
+        acknowledged.assert_nothing_is_lost(stack, machine, tmp_path, faults)
         stack.change("preview", "--expect-no-changes")
 
     def test_secrets_are_kept(self, stack: Stack) -> None:

@@ -2,18 +2,15 @@
 
 import base64
 import http.client
-import os
-import signal
-import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
-from harness import pod_processes
+from harness.ledger import faults
+from harness.ledger.faults import Target
 from harness.stack import Stack, basic_login
 from harness.waiting import wait_until
 from tests.e2e.support.interruptions import container_ids
@@ -88,53 +85,27 @@ class Probing:
         assert max(seconds for _, seconds in alive) < PROMPT_SECONDS
 
 
-@contextmanager
-def locked_users(stack: Stack) -> Iterator[None]:
-    holding = threading.Thread(
-        target=stack.database.hold_users, args=(stack.kubectl, SICK_SECONDS + 2)
-    )
-    holding.start()
-    time.sleep(1)
-    yield
-    holding.join()
+def locked_users(stack: Stack) -> None:
+    stack.database.hold_users(stack.kubectl, SICK_SECONDS + 2)
 
 
-@contextmanager
-def stopped(stack: Stack, app: str) -> Iterator[None]:
-    found = pod_processes.visible_of_pod(stack.kubectl.pod(app))
-    for process in found:
-        os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in found:
-            os.kill(process, signal.SIGCONT)
+def database_stopped(stack: Stack) -> None:
+    faults.stopped(Target.of(stack.kubectl), stack.database.name, SICK_SECONDS + 2)
 
 
-@contextmanager
-def cut_off(stack: Stack) -> Iterator[None]:
-    """Drop what the database sends and gets; nobody is told, as when a node is lost."""
-    (first, *_) = pod_processes.visible_of_pod(stack.kubectl.pod(stack.database.name))
-    enter = ["nsenter", f"--target={first}", "--net", "iptables"]
-    port = str(stack.database.port)
-    rules = [
-        ["INPUT", "!", "-i", "lo", "-p", "tcp", "--dport", port, "-j", "DROP"],
-        ["OUTPUT", "!", "-o", "lo", "-p", "tcp", "--sport", port, "-j", "DROP"],
-    ]
-    for rule in rules:
-        subprocess.run([*enter, "-I", *rule], check=True)
-    try:
-        yield
-    finally:
-        for rule in rules:
-            subprocess.run([*enter, "-D", *rule], check=True)
+def database_cut_off(stack: Stack) -> None:
+    faults.cut_off(Target.of(stack.kubectl), stack.database.name, SICK_SECONDS + 2)
 
 
-HARMS: dict[str, Callable[[Stack], AbstractContextManager[None]]] = {
+def store_stopped(stack: Stack) -> None:
+    faults.stopped(Target.of(stack.kubectl), "minio", SICK_SECONDS + 2)
+
+
+HARMS: dict[str, Callable[[Stack], None]] = {
     "users locked": locked_users,
-    "database stopped": lambda stack: stopped(stack, stack.database.name),
-    "database cut off": cut_off,
-    "store stopped": lambda stack: stopped(stack, "minio"),
+    "database stopped": database_stopped,
+    "database cut off": database_cut_off,
+    "store stopped": store_stopped,
 }
 
 
@@ -144,15 +115,17 @@ def assert_lives_and_comes_back(stack: Stack, port: int, harm: str) -> None:
     for verb, path, body in REQUESTS:
         assert ask(port, verb, path, body, login)[0] == 200, path
     with Probing(port) as probing, ThreadPoolExecutor(64) as clients:
-        with HARMS[harm](stack):
-            # Some of them are known already; the names of the others are looked up first.
-            asked = [
-                clients.submit(ask, port, verb, path, body, whose, 110)
-                for verb, path, body in REQUESTS
-                for whose in [login] * 4 + [guess(one) for one in range(4)]
-            ]
-            time.sleep(SICK_SECONDS)
-            ready = probing.answers["/health/ready"][-1]
+        harming = clients.submit(HARMS[harm], stack)
+        time.sleep(1)
+        # Some of them are known already; the names of the others are looked up first.
+        asked = [
+            clients.submit(ask, port, verb, path, body, whose, 110)
+            for verb, path, body in REQUESTS
+            for whose in [login] * 4 + [guess(one) for one in range(4)]
+        ]
+        time.sleep(SICK_SECONDS)
+        ready = probing.answers["/health/ready"][-1]
+        harming.result()
         answered = Counter(one.result()[0] for one in asked)
     print(harm, dict(answered), "ready:", ready)
     probing.assert_alive()

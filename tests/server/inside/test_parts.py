@@ -3,16 +3,25 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from threading import Event
 
+import psycopg2
+import pymysql
 import pytest
+import sqlalchemy
 from cryptography.fernet import Fernet, InvalidToken
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException
 from mlflow.store.model_registry.dbmodels.models import EncryptedString
 from mlflow.utils import validation
 from mlflow.webhooks import delivery
 from mlflow_kubernetes import contract
-from mlflow_kubernetes.patches import egress, memory, webhooks
+from mlflow_kubernetes.artifacts import hdfs, patience
+from mlflow_kubernetes.patches import bad_input, egress, memory, webhooks
+from mlflow_kubernetes.server import migrated
+from mlflow_kubernetes.support import no_room
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.pool import StaticPool
 from uvicorn.protocols.http import h11_impl
 
 PRIVATE = "10.1.2.3"
@@ -80,3 +89,77 @@ def test_uvicorn_reads_ahead_of_the_application() -> None:
     with restored((h11_impl, "HIGH_WATER_LIMIT")):
         memory.install()
         assert before < h11_impl.HIGH_WATER_LIMIT == 1024 * 1024
+
+
+class FullPostgres(psycopg2.OperationalError):
+    pgcode = "53100"
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (FullPostgres("could not extend file"), True),
+        (psycopg2.OperationalError("server closed the connection unexpectedly"), False),
+        (pymysql.err.OperationalError(1114, "The table 'metrics' is full"), True),
+        (
+            pymysql.err.InternalError(
+                3, "Error writing file (OS errno 28 - No space left on device)"
+            ),
+            True,
+        ),
+        (pymysql.err.OperationalError(2013, "Lost connection to MySQL server"), False),
+    ],
+)
+def test_a_full_database_is_told_from_one_that_is_away(error: Exception, full: bool) -> None:
+    assert no_room.of_database(error) == full
+
+
+def test_clients_do_not_repeat_what_finds_no_room() -> None:
+    assert bad_input._STATUS[no_room.NAME] == 507
+    assert no_room.NAME not in ERROR_CODE_TO_HTTP_STATUS, "MLflow has a status of its own"
+    failure = no_room.failure("the database", "could not extend file")
+    assert str(failure) == "No room is left in the database: could not extend file"
+
+
+@pytest.mark.parametrize(
+    ("there", "code"),
+    [
+        ("There are 1 datanode(s) running and no node(s) are excluded in this operation.", 507),
+        ("There are 0 datanode(s) running and no node(s) are excluded in this operation.", 503),
+        ("There are 1 datanode(s) running and 1 node(s) are excluded in this operation.", 503),
+    ],
+)
+def test_a_full_hdfs_is_told_from_one_without_datanodes(there: str, code: int) -> None:
+    said = f"File /a could only be written to 0 of the 1 minReplication nodes. {there}"
+    found, _ = hdfs.told(RuntimeError(f'RPCError("java.io.IOException", "{said}")'))
+    statuses = ERROR_CODE_TO_HTTP_STATUS | bad_input._STATUS
+    assert statuses[MlflowException("", found).error_code] == code
+
+
+def test_a_server_waits_for_the_schema_that_it_expects() -> None:
+    engine = sqlalchemy.create_engine("sqlite://", poolclass=StaticPool)
+    problem = partial(migrated._problem, engine, "alembic_version", "head")
+    assert problem() == "no such table: alembic_version"
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num TEXT)")
+    assert problem() == "schema none, expected head"
+    for found, said in (("older", "schema older, expected head"), ("head", None)):
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM alembic_version")
+            insert = sqlalchemy.text("INSERT INTO alembic_version VALUES (:found)")
+            connection.execute(insert, {"found": found})
+        assert problem() == said
+
+
+def test_a_slow_store_is_waited_for_and_a_silent_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(patience, "UNASKED_SECONDS", 0.1)
+    monkeypatch.setattr(patience, "ANSWER_SECONDS", 0.1)
+    slow, never = Event(), Event()
+    assert patience.answered(lambda: None, lambda: slow.wait(0.5)) is False
+    with pytest.raises(patience.SilentError):
+        patience.answered(never.wait, never.wait)
+    with pytest.raises(ZeroDivisionError):
+        patience.answered(lambda: None, lambda: 1 / 0)
+    never.set()

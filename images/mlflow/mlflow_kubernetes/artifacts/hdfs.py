@@ -11,7 +11,6 @@ import logging
 import os
 import posixpath
 import re
-import threading
 import uuid
 from collections.abc import AsyncIterable, Callable, Iterator
 from concurrent.futures import Future, wait
@@ -27,7 +26,6 @@ from mlflow.protos.databricks_pb2 import (
     INVALID_PARAMETER_VALUE,
     PERMISSION_DENIED,
     RESOURCE_DOES_NOT_EXIST,
-    RESOURCE_LIMIT_EXCEEDED,
     TEMPORARILY_UNAVAILABLE,
 )
 from mlflow.store.artifact.artifact_repo import (
@@ -36,7 +34,9 @@ from mlflow.store.artifact.artifact_repo import (
     verify_artifact_path,
 )
 
+from mlflow_kubernetes.artifacts.patience import start
 from mlflow_kubernetes.artifacts.streams import Artifact, StreamDownloadMixin, piece, transfer
+from mlflow_kubernetes.support.no_room import NO_ROOM, failure
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
@@ -45,8 +45,11 @@ _logger = logging.getLogger(__name__)
 CHUNK_SIZE = 2 * 1024 * 1024
 # An upload has a name with this prefix until it is complete. No listing shows such a name.
 UNFINISHED = ".mlflow-unfinished-"
-# Seconds for one step: a call of the NameNode, or one chunk. A silent server is reported then.
-PATIENCE = 60.0
+# Seconds for one step: a call of the NameNode, or one chunk. A silent server is reported then, so
+# that a client gets its 503 within ten seconds. MLflow's clients repeat such a request.
+PATIENCE = 9.0
+# Seconds to wait for the removal of a failed upload, which goes on in its thread.
+_DISCARD_SECONDS = 0.5
 # Three attempts in about four seconds. The default of hdfs-native is fifteen, which take minutes.
 SETTINGS = {
     "dfs.client.failover.max.attempts": "3",
@@ -55,13 +58,17 @@ SETTINGS = {
 }
 # HDFS reports a path below a file by one of two exceptions, because it checks the rights first.
 _BELOW_A_FILE = "(is not a directory)"
+# How the NameNode says that it finds no DataNode for a block (BlockManager.chooseTarget4NewBlock).
+_NO_DATANODE = re.compile(r"could only be written to \d+ of the \d+ minReplication nodes")
+# It names no reason. A DataNode that runs, and that the client did not exclude, lacks room.
+_FULL = re.compile(r"There are [1-9]\d* datanode\(s\) running and (?:no|0) node\(s\) are excluded")
 _CODES = {
     "AccessControlException": PERMISSION_DENIED,
-    "DSQuotaExceededException": RESOURCE_LIMIT_EXCEEDED,
+    "DSQuotaExceededException": NO_ROOM,
     "FileAlreadyExistsException": INVALID_PARAMETER_VALUE,
     "HadoopIllegalArgumentException": INVALID_PARAMETER_VALUE,
     "InvalidPathException": INVALID_PARAMETER_VALUE,
-    "NSQuotaExceededException": RESOURCE_LIMIT_EXCEEDED,
+    "NSQuotaExceededException": NO_ROOM,
     "PathComponentTooLongException": INVALID_PARAMETER_VALUE,
     "RetriableException": TEMPORARILY_UNAVAILABLE,
     "SafeModeException": TEMPORARILY_UNAVAILABLE,
@@ -136,19 +143,19 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
         upload = self._upload(artifact_file_name, artifact_path)
         with transfer():
             kept = bytearray()
-            step = _start(upload.open)
+            step = start(upload.open)
             try:
                 async for chunk in chunks:
                     kept += chunk
                     if len(kept) >= piece(CHUNK_SIZE):
                         await self._await("store", upload.target, step)
-                        step, kept = _start(upload.write, kept), bytearray()
+                        step, kept = start(upload.write, kept), bytearray()
                 for last in (functools.partial(upload.write, kept), upload.publish):
                     await self._await("store", upload.target, step)
-                    step = _start(last)
+                    step = start(last)
                 await self._await("store", upload.target, step)
             except BaseException:
-                await asyncio.wrap_future(_start(_discard, upload, step))
+                await asyncio.wrap_future(start(_discard, upload, step))
                 raise
 
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
@@ -235,7 +242,7 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
 
     def _ask(self, action: str, path: str, call: Callable[..., T], *arguments: Any) -> T:
         try:
-            return _start(call, *arguments).result(PATIENCE)
+            return start(call, *arguments).result(PATIENCE)
         except Exception as error:
             raise self._failure(action, path, error) from error
 
@@ -249,6 +256,9 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
         if isinstance(error, TimeoutError):
             _client.cache_clear()  # the connection of the cached client may be dead
         code, reason = told(error)
+        if code == NO_ROOM:
+            place = f"{self._shown}{path}"
+            return failure("the artifact store", f"cannot {action} {place}: {reason}")
         return MlflowException(f"Cannot {action} {self._shown}{path}: {reason}", error_code=code)
 
 
@@ -287,8 +297,8 @@ class _Upload:
 
 def _discard(upload: _Upload, *under_way: "Future[Any]") -> None:
     # The caller reports the failure of the upload. A failure here must not hide or delay it.
-    wait(under_way, timeout=5)
-    done, _ = wait([_start(upload.discard)], timeout=5)
+    wait(under_way, timeout=_DISCARD_SECONDS)
+    done, _ = wait([start(upload.discard)], timeout=_DISCARD_SECONDS)
     if not done or done.pop().exception():
         _logger.warning("Cannot remove the unfinished %s", upload.unfinished)
 
@@ -296,23 +306,6 @@ def _discard(upload: _Upload, *under_way: "Future[Any]") -> None:
 @functools.cache
 def _client(server: str | None, process: int) -> Client:  # noqa: ARG001 (threads do not survive a fork)
     return Client(server, SETTINGS)
-
-
-def _start(call: Callable[..., T], *arguments: Any) -> "Future[T]":
-    """Call in a thread of its own, because hdfs-native waits for a silent server for ever."""
-    answer: Future[T] = Future()
-    answer.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            answer.set_result(call(*arguments))
-        except Exception as error:
-            answer.set_exception(error)
-        except BaseException as error:  # a panic in Rust is a BaseException
-            answer.set_exception(RuntimeError(str(error)))
-
-    threading.Thread(target=run, daemon=True).start()
-    return answer
 
 
 def _artifact(client: Client, path: str) -> Artifact:
@@ -358,6 +351,8 @@ def told(error: Exception) -> tuple[int, str]:
 def _code(error: Exception, java_class: str | None, reason: str) -> int:
     if reason.endswith(_BELOW_A_FILE):
         return INVALID_PARAMETER_VALUE
+    if _NO_DATANODE.search(reason):
+        return NO_ROOM if _FULL.search(reason) else TEMPORARILY_UNAVAILABLE
     if java_class:
         return _CODES.get(java_class, INTERNAL_ERROR)
     if isinstance(error, FileNotFoundError):

@@ -10,7 +10,8 @@ import logging
 import posixpath
 from collections.abc import AsyncIterable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from mimetypes import guess_type
 from typing import Any, BinaryIO
 
@@ -30,8 +31,10 @@ from mlflow.store.artifact.artifact_repo import (
 )
 from mlflow.store.artifact.s3_artifact_repo import BOTO_TO_MLFLOW_ERROR, S3ArtifactRepository
 
+from mlflow_kubernetes.artifacts.patience import SilentError, answered
 from mlflow_kubernetes.artifacts.spool import Spool
 from mlflow_kubernetes.artifacts.streams import Artifact, StreamDownloadMixin, piece, transfer
+from mlflow_kubernetes.support import no_room
 
 # Bytes of one part. An upload keeps two parts in /tmp. S3 takes 10,000 parts, which is 160 GB.
 PART_SIZE = 16 * 1024 * 1024
@@ -50,6 +53,8 @@ _REFUSED = frozenset(
         "XMinioParentIsObject",
     }
 )
+# How MinIO and others refuse to store more.
+_FULL = frozenset({"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"})
 
 _logger = logging.getLogger(__name__)
 
@@ -82,19 +87,19 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamD
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
         """Return what is directly under the path."""
         with _told_in_one_line(f"list {path or self.artifact_uri}"):
-            return self._s3.list_artifacts(path)
+            return answered(self._alive, self._s3.list_artifacts, path)
 
     def find_artifact(self, path: str) -> Artifact:
         """Return size and version of an object."""
         key, options = self._object(path)
         with _told_in_one_line(f"read {key}"):
-            return _artifact(self._s3._get_s3_client().head_object(**options))
+            return _artifact(_ask(self._s3._get_s3_client(), "head_object", options))
 
     def open_artifact(self, path: str) -> tuple[Artifact, Iterator[bytes]]:
         """Return size and version of an object, and its content."""
         key, options = self._object(path)
         with _told_in_one_line(f"read {key}"):
-            answer = self._s3._get_s3_client().get_object(**options)
+            answer = _ask(self._s3._get_s3_client(), "get_object", options)
         return _artifact(answer), _chunks(answer)
 
     def open_part(self, path: str, artifact: Artifact, start: int, stop: int) -> Iterator[bytes]:
@@ -102,7 +107,11 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamD
         key, options = self._object(path)
         options |= {"Range": f"bytes={start}-{stop - 1}", "IfMatch": f'"{artifact.tag}"'}
         with _told_in_one_line(f"read {key}"):
-            return _chunks(self._s3._get_s3_client().get_object(**options))
+            return _chunks(_ask(self._s3._get_s3_client(), "get_object", options))
+
+    def _alive(self) -> None:
+        bucket, _ = self._s3.parse_s3_compliant_uri(self.artifact_uri)
+        _answers(self._s3._get_s3_client(), bucket)
 
     def _object(self, path: str) -> tuple[str, dict[str, Any]]:
         bucket, root = self._s3.parse_s3_compliant_uri(self.artifact_uri)
@@ -183,12 +192,12 @@ class _Upload:
         self._parts: list[dict[str, Any]] = []
 
     def discard(self) -> None:
-        """Abort the upload in the store. This may take minutes if the store does not answer."""
+        """Abort the upload in the store, unless the store is silent."""
         if self._id is None:
             return
         try:
             self._call("abort_multipart_upload", UploadId=self._id)
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, SilentError) as error:
             # The caller reports the failure of the upload. The store expires stale parts.
             _logger.warning("Cannot remove the unfinished parts of %s: %s", self.key, error)
 
@@ -231,7 +240,7 @@ class _Upload:
         operation = self._client.meta.method_to_api_mapping[method]
         known = self._client.meta.service_model.operation_model(operation).input_shape.members
         options = {name: value for name, value in self._options.items() if name in known}
-        return getattr(self._client, method)(**options, **arguments)
+        return _ask(self._client, method, options | arguments)
 
 
 def _artifact(answer: dict[str, Any]) -> Artifact:
@@ -245,6 +254,21 @@ def _chunks(answer: dict[str, Any]) -> Iterator[bytes]:
             yield chunk
 
 
+def _ask(client: Any, method: str, options: dict[str, Any]) -> Any:
+    alive = partial(_answers, client, options["Bucket"])
+    return answered(alive, partial(getattr(client, method), **options))
+
+
+def _answers(client: Any, bucket: str) -> None:
+    """Return if the store answers, whatever it answers.
+
+    Raises:
+        BotoCoreError: if the store does not answer.
+    """
+    with suppress(ClientError):
+        client.head_bucket(Bucket=bucket)
+
+
 def _in_turn(call: Callable[..., None], *arguments: Any) -> "asyncio.Future[None]":
     return asyncio.get_running_loop().run_in_executor(_SENDERS, call, *arguments)
 
@@ -255,15 +279,21 @@ def _told_in_one_line(action: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
+        if error.response["Error"]["Code"] in _FULL:
+            raise no_room.failure("the artifact store", f"cannot {action}: {error}") from error
         raise MlflowException(f"Cannot {action}: {error}", error_code=_code(error)) from error
     except MlflowException as error:
         # MLflow's listing reports a prefix that the store refuses as an internal error.
         if isinstance(cause := error.__context__, ClientError):
             raise MlflowException(f"Cannot {action}: {cause}", error_code=_code(cause)) from cause
         raise
-    except BotoCoreError as error:
+    except (BotoCoreError, SilentError) as error:
         message = f"Cannot {action}: {error}"
         raise MlflowException(message, error_code=TEMPORARILY_UNAVAILABLE) from error
+    except OSError as error:
+        if not no_room.of_system(error):
+            raise
+        raise no_room.failure("the server's /tmp", f"cannot {action}") from error
 
 
 def _code(error: ClientError) -> int:

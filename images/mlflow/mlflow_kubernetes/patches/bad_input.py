@@ -32,6 +32,7 @@ from sqlalchemy.pool import QueuePool
 from starlette.responses import Response as NativeResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mlflow_kubernetes.support import no_room
 from mlflow_kubernetes.support.database import reason
 from mlflow_kubernetes.support.environment import one_line
 
@@ -55,6 +56,7 @@ _UNEXPECTED = (
 _STATUS = {
     "FEATURE_DISABLED": HTTPStatus.NOT_FOUND.value,
     "INVALID_STATE": HTTPStatus.CONFLICT.value,
+    no_room.NAME: HTTPStatus.INSUFFICIENT_STORAGE.value,
 }
 _get_connection: Any = QueuePool._do_get
 _make: Any = MlflowException.__init__
@@ -141,6 +143,8 @@ def _tell(context: ExceptionContext) -> None:
     if _is_bad_data(error):
         message = f"The database does not take a value: {_reason(error)}"
         raise MlflowException.invalid_parameter_value(message) from error
+    if no_room.of_database(error):
+        raise no_room.failure("the database", _reason(error)) from error
     if told.statement:
         _logger.warning("%s, in: %s", _reason(error), told.statement)
     # These end up in answers.

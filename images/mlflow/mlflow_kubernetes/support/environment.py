@@ -36,9 +36,15 @@ def timeout() -> float:
     return float(value)
 
 
-def wait(what: str, problem: Callable[[], str | None]) -> None:
-    """Ask until there is no problem left, and end the job when that takes too long."""
-    seconds = timeout()
+def wait(what: str, problem: Callable[[], str | None], most: float | None = None) -> None:
+    """Ask until there is no problem left, and end the program when that takes too long.
+
+    Args:
+        what: Names what is waited for.
+        problem: Returns what is wrong, or None.
+        most: Seconds to wait; those of the job by default.
+    """
+    seconds = timeout() if most is None else most
     deadline = time.monotonic() + seconds
     told = None
     while reason := problem():

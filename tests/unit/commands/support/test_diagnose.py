@@ -135,6 +135,7 @@ class Cluster:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.objects: list[Any] = []
         self.now = 0.0
+        self.log = "its last words\n"
         monkeypatch.setattr(diagnose, "capture", self.answer)
         monkeypatch.setattr("time.monotonic", lambda: self.now)
 
@@ -142,7 +143,7 @@ class Cluster:
         self, command: list[str], environment: dict[str, str]
     ) -> subprocess.CompletedProcess[str]:
         assert environment == {"A": "b"}
-        said = "its last words\n" if "logs" in command else json.dumps({"items": self.objects})
+        said = self.log if "logs" in command else json.dumps({"items": self.objects})
         return subprocess.CompletedProcess(command, 0, said, "")
 
 
@@ -206,6 +207,22 @@ def test_what_may_pass_is_told_only_where_nothing_else_is(cluster: Cluster) -> N
     )
     cluster.objects = OBJECTS
     assert "pod unready" not in watch.explanation()
+
+
+def test_what_is_full_is_named_once_with_the_newest_words(cluster: Cluster) -> None:
+    cluster.log = (
+        "2026/11/27 No room is left in the database: could not extend file a\n"
+        "INFO: 10.0.0.1:1 - PUT /a 507\n"
+        "No room is left in the artifact store: cannot store b: XMinioStorageFull\n"
+        "2026/11/27 No room is left in the database: could not extend file c\n"
+    )
+    said = Watch({"A": "b"}, "mlflow", IMAGES).everything().split("\n\n")
+    assert [lines.splitlines()[0] for lines in said] == [
+        "No room is left in the database, in the last 10 minutes: could not extend file c",
+        "No room is left in the artifact store, in the last 10 minutes: cannot store b: "
+        "XMinioStorageFull",
+    ]
+    assert all("make gc OLDER_THAN=0s" in lines for lines in said)
 
 
 def test_a_cluster_that_does_not_answer_is_no_reason_to_give_up(

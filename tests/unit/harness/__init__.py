@@ -1,0 +1,1 @@
+"""What the harness computes, without a cluster."""
