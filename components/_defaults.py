@@ -6,14 +6,16 @@ After a change, `python -m settings.generate` writes Pulumi.yaml and docs/settin
 NAMESPACE = "default"
 """Kubernetes' own default."""
 
-SERVER_IMAGE = "mlflow-kubernetes/server:3.17.2-88326b09"
+SERVER_IMAGE = "mlflow-kubernetes/server:3.17.2-d6263fc9"
 """Built from images/mlflow."""
 POSTGRES_IMAGE = "postgres:18.6"
 MYSQL_IMAGE = "mysql:9.7.1"
 MINIO_IMAGE = "mlflow-kubernetes/minio:20260212-39ca97dc"
 """Built from images/minio."""
 HDFS_IMAGE = "apache/hadoop:3.4.2"
-WORKSPACE_IMAGE = "mlflow-kubernetes/client:3.17.2-ee364eea"
+RCLONE_IMAGE = "rclone/rclone:1.75.2"
+"""Copies backups and artifacts. Its program is static, so that any image runs it."""
+WORKSPACE_IMAGE = "mlflow-kubernetes/client:3.17.2-2a138d0a"
 """Built from images/client."""
 
 DATABASE_STORAGE = "8Gi"
