@@ -120,7 +120,8 @@ def test_runs_artifacts_users_and_passwords_are_kept(released: Released) -> None
     assert logged["artifacts"].keys() == {"greeting.txt"}
     read = released.machine.run("read_everything.py", client_env=released.user, seconds=60)
     assert read == released.logged
-    assert volumes(stack) == released.volumes
+    # Later versions have more volumes, such as the one for backups.
+    assert volumes(stack).items() >= released.volumes.items()
     generated = stack.generated_secrets()
     assert {name: generated[name] for name in released.secrets} == released.secrets
     report = released.machine.run("first_run.py", client_env=stack.client_env(), seconds=60)
