@@ -162,7 +162,9 @@ def _start_process(name: str, command: list[str]) -> None:
 def _wait_until_ready() -> None:
     names = tuple(_components())
     _wait("the node", _node_ready, 90, names)
-    _wait("the cluster's DNS", dns.answers, 30, names)
+    # kube-proxy tries again after 30 s where the enforcer of policies, which rewrites a table of
+    # iptables, has just removed a new chain of kube-proxy's.
+    _wait("the cluster's DNS", dns.answers, 60, names)
     # The pod of before, with other arguments, has 30 s to end.
     _wait("the ingress controller", _ingress_serves, 60, names)
 
