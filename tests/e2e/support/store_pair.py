@@ -18,7 +18,8 @@ from harness.waiting import wait_until
 from tests.e2e.support import backend_rights, secret_search
 from tests.e2e.support.artifact_stores import Store
 from tests.e2e.support.interruptions import Logger, delete_pod
-from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
 from tests.e2e.support.training_job import MEDIUM, SMALL, assert_all_came_back, job
 
 
