@@ -162,9 +162,7 @@ def _start_process(name: str, command: list[str]) -> None:
 def _wait_until_ready() -> None:
     names = tuple(_components())
     _wait("the node", _node_ready, 90, names)
-    # kube-proxy tries again after 30 s where the enforcer of policies, which rewrites a table of
-    # iptables, has just removed a new chain of kube-proxy's.
-    _wait("the cluster's DNS", dns.answers, 60, names)
+    _wait("the cluster's DNS", dns.answers, 30, names)
     # The pod of before, with other arguments, has 30 s to end.
     _wait("the ingress controller", _ingress_serves, 60, names)
 
@@ -410,6 +408,9 @@ def _proxy() -> dict[str, object]:
         "clusterCIDR": paths.POD_RANGE,
         "hostnameOverride": paths.NODE_NAME,
         "conntrack": keep,  # the kernel's limits are the whole machine's, not the namespace's
+        # The enforcer of policies rewrites a table of iptables, and may remove a chain that
+        # kube-proxy has just made. kube-proxy tries again after this period (by default 30 s).
+        "iptables": {"syncPeriod": "5s"},
     }
 
 

@@ -144,6 +144,18 @@ def test_what_loses_nothing_is_taken(changed: dict[str, Any]) -> None:
     assert up(left_by(), **changed).resources
 
 
+def test_the_namespace_of_release_0_1_0_is_not_left_out_of_the_program() -> None:
+    """The engine would delete it: in that release it has another name in the state."""
+    released = {
+        urn.replace("v1:Namespace::mlflow-", "v1:Namespace::"): one
+        for urn, one in left_by().items()
+    }
+    assert any(urn.endswith("v1:Namespace::namespace") for urn in released)
+    assert up(released).resources
+    with pytest.raises(pulumi.RunError, match="createNamespace: false; accepted: true for"):
+        up(released, createNamespace=False)
+
+
 def test_every_volume_of_every_store_and_the_workspace_is_guarded() -> None:
     choices = {
         choice for axis in ("backend store", "artifact store", "workspace") for choice in AXES[axis]

@@ -19,7 +19,8 @@ from harness.stack import Stack
 from tests.e2e.support import external_hdfs
 from tests.e2e.support.external_hdfs import DATA_NODE, NAME_NODE, OutsideHdfs
 from tests.e2e.support.external_servers import ADDRESS
-from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
 from tests.e2e.support.training_job import MEDIUM, SMALL, assert_all_came_back, job
 
 NAMESPACE = "mlflow-e2e-existing-hdfs"

@@ -8,7 +8,8 @@ from commands.support.cluster import Cluster
 from harness.stack import Stack
 from tests.e2e.support import artifact_names, external_servers
 from tests.e2e.support.external_servers import Outside
-from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
 from tests.e2e.support.training_job import MEDIUM, SMALL, assert_all_came_back, job
 
 pytestmark = pytest.mark.long

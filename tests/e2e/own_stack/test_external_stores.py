@@ -20,7 +20,8 @@ from tests.e2e.support import artifact_names, backups, external_servers, secret_
 from tests.e2e.support.external_servers import ADDRESS, BUCKET, Outside
 from tests.e2e.support.http_receivers import IN_A_POD, Receiver, receiver
 from tests.e2e.support.server_pod import POD_SCRIPTS, SERVER
-from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
 from tests.e2e.support.training_job import MEDIUM, SMALL, assert_all_came_back, job
 
 MODELS = "mlflow-e2e-models"

@@ -18,7 +18,8 @@ from tests.documents import block
 from tests.e2e.support import database_password
 from tests.e2e.support.artifact_stores import HDFS, MINIO
 from tests.e2e.support.document_reader import Reader
-from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
 
 pytestmark = pytest.mark.long
 

@@ -19,7 +19,8 @@ from harness.stack import Stack
 from harness.waiting import wait_until
 from tests.e2e.support import acknowledged
 from tests.e2e.support.jobs import assert_succeeds, repeated
-from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
 
 pytestmark = [pytest.mark.failure, pytest.mark.long]
 

@@ -18,7 +18,8 @@ from tests.e2e.support import external_servers
 from tests.e2e.support.artifact_stores import HDFS, MINIO, Store
 from tests.e2e.support.external_servers import BUCKET, Outside
 from tests.e2e.support.restoring import SECRETS, as_client_of, back_up, bring_back, everything, fill
-from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
 
 pytestmark = pytest.mark.long
 

@@ -14,7 +14,8 @@ from harness import clients
 from harness.programs import run
 from harness.stack import Stack
 from tests.e2e.support.restoring import back_up, bring_back, everything, fill, jobs_of
-from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
 
 pytestmark = pytest.mark.long
 

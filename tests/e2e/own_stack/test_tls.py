@@ -23,7 +23,8 @@ from harness.waiting import wait_until
 from tests.e2e.support import secret_search, third_party
 from tests.e2e.support.external_servers import certificate
 from tests.e2e.support.secret_search import found_in
-from tests.e2e.support.temporary_stack import machine_of, published, temporary_stack
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of, published
 
 NAMESPACE = "mlflow-e2e-tls"
 CERT_MANAGER = "mlflow-e2e-cert-manager"

@@ -15,7 +15,8 @@ from commands.support.cluster import Cluster, Source
 from harness import clients
 from harness.programs import CLONE, run
 from harness.stack import Stack
-from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
 from tests.e2e.support.users import add_user
 
 # The commit of the tag v0.1.0. A clone may lack the tag.

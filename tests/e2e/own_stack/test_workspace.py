@@ -23,7 +23,8 @@ from tests.e2e.support.artifact_stores import HDFS
 from tests.e2e.support.browser import LATE, look
 from tests.e2e.support.interruptions import delete_pod
 from tests.e2e.support.server_pod import POD_SCRIPTS
-from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
 
 NAMESPACE = "mlflow-e2e-workspace"
 HOST = f"{NAMESPACE}-lab.local"

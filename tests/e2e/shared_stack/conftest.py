@@ -12,7 +12,7 @@ from harness import clients
 from harness.backend_stores import DATABASES, Database
 from harness.kubectl import Kubectl, Object, inventory
 from harness.stack import Stack
-from tests.e2e.support.temporary_stack import machine_of
+from tests.e2e.support.this_machine import machine_of
 
 NAMESPACE = "mlflow-e2e"
 
@@ -54,13 +54,6 @@ def stack(
         yield stack
     finally:
         stack.remove()
-
-
-@pytest.fixture(scope="session")
-def hosts(stack: Stack) -> str:
-    """The line that the stack tells its user to put in the hosts file."""
-    line: str = stack.outputs()["hosts_line"]
-    return line
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from harness.kubectl import Kubectl, restarts
 from harness.stack import Stack
 from harness.waiting import wait_until
 from tests.e2e.support.namespace_objects import in_cluster
-from tests.e2e.support.temporary_stack import machine_of
+from tests.e2e.support.this_machine import machine_of
 
 NAMESPACE = "mlflow-e2e-theirs"
 REGISTRY = "mirror.example/e2e"

@@ -15,7 +15,8 @@ from harness.kubectl import restarts
 from harness.stack import Stack
 from tests.e2e.support import acknowledged, backend_rights, backups, secret_search
 from tests.e2e.support.artifact_stores import Store
-from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
 from tests.e2e.support.training_job import MEDIUM, SMALL, assert_all_came_back, job
 
 

@@ -3,11 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from commands import up
 from commands.support.cluster import Cluster
-from harness import clients
 from harness.backend_stores import POSTGRES, Database
 from harness.kubectl import Kubectl, inventory, wait_for_nothing_more_than
 from harness.programs import CLONE
@@ -40,25 +37,3 @@ def temporary_stack(
     assert stack.resources() == []
     secret_search.assert_destroy_gave_nothing_away(stack)
     wait_for_nothing_more_than(kubectl, before, 60)
-
-
-def machine_of(stack: Stack, home: Path) -> clients.Machine:
-    """Return this machine as a client of a stack that is up."""
-    clients.make_virtual_environment()
-    return clients.Machine(home, published(stack)["hosts_line"])
-
-
-def published(stack: Stack) -> dict[str, Any]:
-    """Return the outputs of a stack once its tracking server answers through the ingress.
-
-    Because Traefik publishes the address of an Ingress before it has the routes, the ingress
-    answers 404 for a moment after `pulumi up`. `make up` waits in the same way.
-    """
-    outputs = stack.outputs()
-    up.wait(
-        outputs["tracking_uri"],
-        up.address_in(outputs["hosts_line"]),
-        outputs.get("ca_certificate"),
-        outputs["client_env"],
-    )
-    return outputs
