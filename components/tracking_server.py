@@ -25,7 +25,6 @@ from ._kubernetes.pods import (
     Credentials,
     http_probe,
     pod_labels,
-    python_job,
     python_template,
     resources,
     restarts_with,
@@ -35,6 +34,7 @@ from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publi
 from ._kubernetes.retention import RetentionArgs
 from ._kubernetes.uris import service_host
 from ._login import ADMIN, Login
+from ._migration import migration
 from .contracts import ArtifactStoreInput, BackendStoreInput, output_of
 
 PORT = 5000
@@ -43,8 +43,6 @@ _MODEL_SOURCES = "^(runs|models|mlflow-artifacts):|^(dummy-source|prompt-templat
 """What a model's version may be made of; the last two stand for prompts, which have no files."""
 # RFC 1918 and RFC 4193, and loopback.
 _PRIVATE = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
-MIGRATION_SECONDS = 240
-"""A first migration takes about 10 s; one of a large older database may take minutes."""
 GC_SECONDS = 6 * 3600
 """How long a collection may take: each run is some requests to the store."""
 
@@ -153,7 +151,16 @@ class TrackingServer(pulumi.ComponentResource):
             opts=child,
         )
         backends = [server.database, server.artifacts, login.keys, *proxies]
-        migration = _migration(server, pods, [server.database, *login.passwords], child)
+        migrated = migration(
+            name,
+            namespace=server.namespace,
+            image=server.image,
+            pods=pods,
+            backends=[server.database, *login.passwords],
+            environment=server.root_environment,
+            autoscaled=server.autoscaled,
+            opts=child,
+        )
         service = _service(server, child)
         one_away_at_most(
             name,
@@ -163,7 +170,7 @@ class TrackingServer(pulumi.ComponentResource):
             picked=server.selector,
             opts=child,
         )
-        protected = after(_policies(server, child), migration)
+        protected = after(_policies(server, child), migrated.job)
         deployment = _deployment(server, pods, backends, protected)
         _collection(server, pods, child)
         self.address = publish(
@@ -327,31 +334,6 @@ def _client_env(
         pulumi.Output.all(of_server, of_user, server.client_env).apply(
             lambda known: {**known[0], **known[1], **known[2]}
         )
-    )
-
-
-def _migration(
-    server: _Server,
-    pods: PodOptions,
-    backends: list[pulumi.Input[Credentials]],
-    opts: pulumi.ResourceOptions,
-) -> pulumi.Resource:
-    """Make the Job that creates or upgrades the tables, before any server starts.
-
-    The server would create its tables itself, without a lock: two replicas on an empty database
-    race (mlflow/mlflow#19943).
-    """
-    return python_job(
-        f"{server.name}-migration",
-        module="mlflow_kubernetes.migrate",
-        namespace=server.namespace,
-        labels=labels(f"{server.name}-migration", "mlflow", "migration"),
-        image=server.image,
-        pods=pods,
-        backends=backends,
-        seconds=MIGRATION_SECONDS,
-        environment=server.root_environment,
-        opts=opts,
     )
 
 

@@ -5,10 +5,13 @@ from typing import Any, NamedTuple
 
 import sqlalchemy
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
 from mlflow.store.db import utils
 from mlflow.store.db.base_sql_model import Base
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 
 class Schema(NamedTuple):
@@ -25,6 +28,16 @@ class Schema(NamedTuple):
     made."""
     no_data: Mapping[str, str]
     """The rows that migrations and servers make by themselves, as a condition by table."""
+    initial: str | None = None
+    """The revision of tables that were made before MLflow noted revisions; None if it always
+    did."""
+
+    def is_unversioned(self, connection: Connection) -> bool:
+        """Say whether the database has tables without a revision."""
+        found = sqlalchemy.inspect(connection)
+        return self.initial is not None and (
+            found.has_table("users") and not found.has_table(self.version_table)
+        )
 
 
 def runs() -> Schema:
@@ -71,7 +84,27 @@ def users() -> Schema:
             version_table,
         },
         no_data={version_table: "true"},
+        initial=auth_utils.INITIAL_REVISION,
     )
+
+
+def upgrade_within(connection: Connection, schema: Schema) -> None:
+    """Upgrade the tables within the transaction of a connection, which the caller commits.
+
+    MLflow's own scripts for Alembic (`env.py`) make a connection of their own, and commit.
+    """
+    config = schema.config("")
+    scripts = ScriptDirectory.from_config(config)
+    options = {"version_table": schema.version_table}
+    if schema.is_unversioned(connection):
+        MigrationContext.configure(connection, opts=options).stamp(scripts, str(schema.initial))
+
+    def steps(revision: Any, _: object) -> Any:
+        return scripts._upgrade_revs("heads", revision)
+
+    with EnvironmentContext(config, scripts, fn=steps, destination_rev="heads") as environment:
+        environment.configure(connection=connection, **options)
+        environment.run_migrations()
 
 
 def _unname(_: object, __: object, statement: str, parameters: object, *___: object) -> Any:
