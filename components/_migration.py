@@ -4,17 +4,21 @@ An upgrade of tables that hold data takes place while no server runs. So this Jo
 of the stack, may ask the Kubernetes API: it scales one Deployment, lists pods, and keeps a record.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from ._kubernetes import database_tools
 from ._kubernetes.arguments import applied
 from ._kubernetes.labels import labels, metadata, selector
 from ._kubernetes.network_policies import Path, outside, policy
 from ._kubernetes.pod_options import PodOptions
 from ._kubernetes.pods import SECONDS_TO_START, Credentials, python_template, service_account
+from .contracts import BackupTarget
 
 WAIT_SECONDS = 150
 """How long each attempt waits for a database: one may come up two minutes late."""
@@ -28,6 +32,23 @@ FINAL_STATUS = 3
 contract.py)."""
 _API_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 _RECORD_FOLDER = "/etc/mlflow-kubernetes-upgrade"
+
+
+_DUMP, _RESTORE, _DONE = (f"{database_tools.WORK}/{name}" for name in ("dump", "restore", "done"))
+"""Files by which the containers of the chain tell each other what to do (images/mlflow,
+upgrade/stages.py)."""
+
+
+@dataclass(frozen=True)
+class Dumps:
+    """How the databases are dumped before an upgrade."""
+
+    target: pulumi.Input[BackupTarget]
+    """Where the dumps are kept."""
+    client_image: pulumi.Input[str]
+    """Image with the database's own programs."""
+    backends: Sequence[pulumi.Input[Credentials]]
+    """What else the dump or its target takes: the keys of encrypted columns, the artifact store."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,7 @@ def migration(
     image: pulumi.Input[str],
     pods: PodOptions,
     backends: Sequence[pulumi.Input[Credentials]],
+    dumps: Dumps | None,
     environment: Mapping[str, pulumi.Input[str]],
     autoscaled: bool,
     opts: pulumi.ResourceOptions,
@@ -60,16 +82,19 @@ def migration(
         image: the server's image.
         pods: what the platform demands of the pods.
         backends: the databases, and the passwords of the stack's own users.
+        dumps: how the databases are dumped before an upgrade; None: they are not dumped.
         environment: variables of the server that the Job needs too.
         autoscaled: whether an autoscaler decides the number of servers.
         opts: options of each object.
     """
-    name = f"{server}-migration"
+    name, record_name = f"{server}-migration", f"{server}-upgrade"
     worn = labels(name, "mlflow", "migration")
+    if dumps:
+        backends = [*backends, *dumps.backends, dumps.target]
     record = k8s.core.v1.ConfigMap(
-        f"{server}-upgrade",
+        record_name,
         # Its content is the Job's: the program states none, and so takes none away.
-        metadata=metadata(f"{server}-upgrade", namespace, worn),
+        metadata=metadata(record_name, namespace, worn),
         opts=opts,
     )
     account = k8s.core.v1.ServiceAccount(
@@ -78,8 +103,17 @@ def migration(
         automount_service_account_token=False,
         opts=opts,
     )
-    # A cloud may know the pods by another account, which has the rights then.
+    # A cloud may know the pods by the account of the bucket, which has the rights then.
     runs_as = applied(service_account(backends), lambda other: other or name)
+    variables: dict[str, pulumi.Input[str]] = {
+        **environment,
+        "DEPLOYMENT": server,
+        "IMAGE": image,
+        "RECORD": record_name,
+        "RECORD_FOLDER": _RECORD_FOLDER,
+        "API_FOLDER": _API_FOLDER,
+        **({"AUTOSCALED": "true"} if autoscaled else {}),
+    }
     template = python_template(
         "mlflow_kubernetes.migrate",
         labels=worn,
@@ -87,44 +121,107 @@ def migration(
         pods=PodOptions(pods.given),
         backends=backends,
         seconds=WAIT_SECONDS,
-        environment={
-            **environment,
-            "DEPLOYMENT": server,
-            "IMAGE": image,
-            "RECORD": f"{server}-upgrade",
-            "RECORD_FOLDER": _RECORD_FOLDER,
-            "API_FOLDER": _API_FOLDER,
-            **({"AUTOSCALED": "true"} if autoscaled else {}),
-        },
+        environment=variables,
+        first=_tools(dumps) if dumps else (),
         mounts=[
             k8s.core.v1.VolumeMountArgs(name="api", mount_path=_API_FOLDER, read_only=True),
             k8s.core.v1.VolumeMountArgs(name="record", mount_path=_RECORD_FOLDER, read_only=True),
         ],
-        volumes=[_api(), _record(f"{server}-upgrade")],
+        volumes=[_api(), _record(record_name)],
         service_account_name=runs_as,
     )
+    if dumps:
+        _chain(template, dumps)
     ready = _rights(name, server, namespace=namespace, labels=worn, account=runs_as, opts=opts)
+    after_rights = pulumi.ResourceOptions.merge(
+        opts, pulumi.ResourceOptions(depends_on=[record, account, *ready])
+    )
     job = k8s.batch.v1.Job(
         name,
         # A Job that failed for good would fail every `up` from then on; this makes it anew.
         metadata=metadata(name, namespace, worn, {"pulumi.com/replaceUnready": "true"}),
-        spec=k8s.batch.v1.JobSpecArgs(
-            backoff_limit=2,
-            active_deadline_seconds=UPGRADE_SECONDS,
-            pod_failure_policy=_failure_policy(),
-            template=template,
-        ),
+        spec=_job(template),
         opts=pulumi.ResourceOptions.merge(
-            opts,
+            after_rights,
             pulumi.ResourceOptions(
-                depends_on=[record, account, *ready],
                 custom_timeouts=pulumi.CustomTimeouts(
                     create=f"{UPGRADE_SECONDS + SECONDS_TO_START + 30}s"
                 ),
             ),
         ),
     )
+    if dumps:
+        _way_back(server, template, namespace=namespace, opts=after_rights)
     return Migration(job, record)
+
+
+def _job(template: k8s.core.v1.PodTemplateSpecArgs) -> k8s.batch.v1.JobSpecArgs:
+    return k8s.batch.v1.JobSpecArgs(
+        backoff_limit=2,
+        active_deadline_seconds=UPGRADE_SECONDS,
+        pod_failure_policy=_failure_policy(),
+        template=template,
+    )
+
+
+def _tools(dumps: Dumps) -> list[k8s.core.v1.ContainerArgs]:
+    """Return the containers of other images than the server's: rclone, and the database's own."""
+    image = pulumi.Output.from_input(dumps.target).apply(lambda target: target["rclone_image"])
+    return [
+        database_tools.tools(image, [_DUMP, _RESTORE]),
+        database_tools.dump(dumps.client_image, [_DUMP]),
+        database_tools.restore(dumps.client_image, [_RESTORE]),
+    ]
+
+
+def _chain(template: k8s.core.v1.PodTemplateSpecArgs, dumps: Dumps) -> None:
+    """Have the pod dump the databases before an upgrade, and restore them after a failed one.
+
+    Where nothing has to be upgraded, ``plan`` does all the work, and the others end at once.
+    """
+    spec = cast("k8s.core.v1.PodSpecArgs", template.spec)
+    (last,) = cast("list[k8s.core.v1.ContainerArgs]", spec.containers)
+    of_tools = cast("list[k8s.core.v1.ContainerArgs]", spec.init_containers)
+    own = cast("pulumi.Input[list[k8s.core.v1.VolumeMountArgs]]", last.volume_mounts)
+    last.volume_mounts = applied(own, lambda known: [*known, *database_tools.mounts()])
+    for each in of_tools:
+        # These images get no token for the Kubernetes API, and no file of a backend.
+        tmp = k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")  # noqa: S108 (in the pod)
+        each.volume_mounts = [*database_tools.mounts(), tmp]
+    planned, kept = copy.copy(last), copy.copy(last)
+    planned.name, planned.args = "plan", ["plan"]
+    either = database_tools.when([_DUMP, _RESTORE])
+    program = "exec python -m mlflow_kubernetes.migrate"
+    kept.name, kept.command = "keep", ["sh", "-c", f"{either}{program} keep"]
+    # An image from before there was a chain does all the work in `plan`, and again here.
+    last.command = ["sh", "-c", f"[ -e {_DONE} ] || {program} finish"]
+    tools, dump, restore = of_tools
+    spec.init_containers = [planned, tools, dump, kept, restore]
+    volumes = cast("pulumi.Input[list[k8s.core.v1.VolumeArgs]]", spec.volumes)
+    spec.volumes = applied(volumes, lambda known: [*known, *database_tools.volumes(dumps.target)])
+
+
+def _way_back(
+    server: str,
+    template: k8s.core.v1.PodTemplateSpecArgs,
+    *,
+    namespace: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """Make the CronJob of which `make rollback` makes a Job: it never runs by itself."""
+    name = f"{server}-rollback"
+    k8s.batch.v1.CronJob(
+        name,
+        metadata=metadata(name, namespace, labels(name, "mlflow", "migration")),
+        spec=k8s.batch.v1.CronJobSpecArgs(
+            # Kubernetes demands a schedule, also where it is suspended.
+            schedule="0 0 1 1 *",
+            suspend=True,
+            concurrency_policy="Forbid",
+            job_template=k8s.batch.v1.JobTemplateSpecArgs(spec=_job(template)),
+        ),
+        opts=opts,
+    )
 
 
 def _api() -> k8s.core.v1.VolumeArgs:

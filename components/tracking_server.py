@@ -34,8 +34,14 @@ from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publi
 from ._kubernetes.retention import RetentionArgs
 from ._kubernetes.uris import service_host
 from ._login import ADMIN, Login
-from ._migration import migration
-from .contracts import ArtifactStoreInput, BackendStoreInput, output_of
+from ._migration import Dumps, migration
+from .contracts import (
+    ArtifactStoreInput,
+    BackendStoreInput,
+    BackupsInput,
+    BackupTarget,
+    output_of,
+)
 
 PORT = 5000
 HOST = "mlflow-server.local"
@@ -97,6 +103,9 @@ class TrackingServerArgs(TypedDict):
     the CronJob is there, and suspended."""
     gc_older_than: NotRequired[str]
     """How long ago it must have been deleted, such as ``30d``. Defaults to ``30d``."""
+    backups: NotRequired[BackupsInput | None]
+    """Backups, into which the databases are dumped before their tables are upgraded. Defaults to
+    none: an upgrade stops the servers, and dumps nothing."""
     retention: NotRequired[RetentionArgs]
     """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
     delete them."""
@@ -157,6 +166,7 @@ class TrackingServer(pulumi.ComponentResource):
             image=server.image,
             pods=pods,
             backends=[server.database, *login.passwords],
+            dumps=_dumps(server, login),
             environment=server.root_environment,
             autoscaled=server.autoscaled,
             opts=child,
@@ -226,6 +236,7 @@ class _Server:
     path: str
     database: pulumi.Input[Credentials]
     connections: pulumi.Input[int]
+    client_image: pulumi.Input[str] | None
     artifacts: pulumi.Input[Credentials]
     artifact_root: pulumi.Input[str] | None
     """Where clients write artifacts themselves; None where the server does it."""
@@ -244,6 +255,7 @@ class _Server:
     client_namespaces: list[str]
     gc_schedule: str | None
     gc_older_than: str
+    backup_target: pulumi.Input[BackupTarget] | None
     retention: RetentionArgs
 
     @classmethod
@@ -258,7 +270,7 @@ class _Server:
         if args.get("job_execution") and (args.get("replicas", 1) > 1 or args.get("autoscaled")):
             raise pulumi.RunError(f"{name}.job_execution: expected 1 replica, and no autoscaler")
         database, artifacts = args["backend_store"], args["artifact_store"]
-        direct = args.get("direct_artifact_access", False)
+        direct, backups = args.get("direct_artifact_access", False), args.get("backups")
         return cls(
             name=name,
             namespace=args.get("namespace", NAMESPACE),
@@ -267,6 +279,7 @@ class _Server:
             path=args.get("path", ""),
             database=output_of(database, "credentials"),
             connections=output_of(database, "connections"),
+            client_image=output_of(database, "client_image"),
             artifacts=output_of(artifacts, "credentials"),
             artifact_root=output_of(artifacts, "artifact_root") if direct else None,
             client_env=output_of(artifacts, "client_env") if direct else {},
@@ -283,6 +296,7 @@ class _Server:
             client_namespaces=args.get("client_namespaces", []),
             gc_schedule=args.get("gc_schedule"),
             gc_older_than=args.get("gc_older_than", "30d"),
+            backup_target=output_of(backups, "target") if backups else None,
             retention=args.get("retention", {}),
         )
 
@@ -321,6 +335,7 @@ def _recorded(args: TrackingServerArgs) -> dict[str, object]:
         "backend_store": output_of(args["backend_store"], "credentials"),
         "artifact_store": output_of(args["artifact_store"], "credentials"),
         "egress": recorded(args.get("egress", {}), "https_proxy", "http_proxy"),
+        **({"backups": output_of(backups, "target")} if (backups := args.get("backups")) else {}),
     }
 
 
@@ -335,6 +350,13 @@ def _client_env(
             lambda known: {**known[0], **known[1], **known[2]}
         )
     )
+
+
+def _dumps(server: _Server, login: Login) -> Dumps | None:
+    """Return how the databases are dumped before an upgrade; None where they are not."""
+    if server.backup_target is None or server.client_image is None:
+        return None
+    return Dumps(server.backup_target, server.client_image, [login.keys, server.artifacts])
 
 
 def _service(server: _Server, opts: pulumi.ResourceOptions) -> k8s.core.v1.Service:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow_kubernetes import contract
+from mlflow_kubernetes.upgrade import stages
 from mlflow_kubernetes.upgrade.cluster import Cluster
 
 STOPPING = "stopping"
@@ -22,6 +23,10 @@ MIGRATING = "migrating"
 DONE = "done"
 FAILED = "failed"
 """The upgrade failed, and the former servers were started again."""
+GOING_BACK = "going back"
+"""The tables are being replaced by those of the dump."""
+ROLLED_BACK = "rolled back"
+"""The tables are those of the dump; the former servers were not started yet."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Record:
     """The name of the dump that was made before; empty if none was."""
     why: str = ""
     """Why the upgrade failed."""
+    kept: str = ""
+    """The name of the dump that was made before the way back; empty before that."""
 
     @property
     def interrupted(self) -> bool:
@@ -59,13 +66,17 @@ class Record:
 
     def write(self, cluster: Cluster) -> "Record":
         """Keep the record in its ConfigMap, and return it."""
-        cluster.note(contract.RECORD_KEY, json.dumps(dataclasses.asdict(self)))
+        content = json.dumps(dataclasses.asdict(self))
+        cluster.note(contract.RECORD_KEY, content)
+        if stages.WORK.is_dir():
+            stages.RECORD.write_text(content)
         return self
 
     @classmethod
     def read(cls) -> "Record":
-        """Return the record that Kubernetes mounted when the pod started: no API is asked."""
+        """Return the record that this pod wrote, or that Kubernetes mounted: no API is asked."""
         file = Path(os.environ.get(contract.RECORD_FOLDER, "/nowhere")) / contract.RECORD_KEY
+        file = stages.RECORD if stages.RECORD.exists() else file
         known = {each.name for each in dataclasses.fields(cls)}
         try:
             said: dict[str, Any] = json.loads(file.read_text())
