@@ -5,9 +5,11 @@ of the stack, may ask the Kubernetes API: it scales one Deployment, lists pods, 
 """
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from datetime import UTC, datetime
+from typing import Any, cast
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -15,7 +17,7 @@ import pulumi_kubernetes as k8s
 from ._kubernetes import database_tools
 from ._kubernetes.arguments import applied
 from ._kubernetes.labels import labels, metadata, selector
-from ._kubernetes.network_policies import Path, outside, policy
+from ._kubernetes.network_policies import CLOUDS, Path, networks, policy
 from ._kubernetes.pod_options import PodOptions
 from ._kubernetes.pods import SECONDS_TO_START, Credentials, python_template, service_account
 from .contracts import BackupTarget
@@ -27,6 +29,9 @@ UPGRADE_SECONDS = 3600
 many minutes, and the servers are stopped meanwhile."""
 API_PORTS = (443, 6443, 8443)
 """Ports of API servers: those of clouds, of kubeadm, k3s and kind, and of minikube."""
+_RECORD_KEY = "upgrade.json"
+_TOLD = ("from_image", "to_image", "stopped", "migrated", "dump", "state")
+_STARTED = datetime.now(UTC).isoformat(timespec="seconds")
 FINAL_STATUS = 3
 """The exit status by which the Job says that it must not be tried again (images/mlflow,
 contract.py)."""
@@ -97,50 +102,38 @@ def migration(
         metadata=metadata(record_name, namespace, worn),
         opts=opts,
     )
-    account = k8s.core.v1.ServiceAccount(
-        f"{name}-account",
-        metadata=metadata(name, namespace, worn),
-        automount_service_account_token=False,
-        opts=opts,
+    # A cloud may know the pods by an account of theirs or of the bucket: that one has the rights.
+    own = pods.account or _account(name, namespace, worn, opts)
+    runs_as = pulumi.Output.all(service_account(backends), own).apply(
+        lambda accounts: str(accounts[0] or accounts[1])
     )
-    # A cloud may know the pods by the account of the bucket, which has the rights then.
-    runs_as = applied(service_account(backends), lambda other: other or name)
-    variables: dict[str, pulumi.Input[str]] = {
-        **environment,
-        "DEPLOYMENT": server,
-        "IMAGE": image,
-        "RECORD": record_name,
-        "RECORD_FOLDER": _RECORD_FOLDER,
-        "API_FOLDER": _API_FOLDER,
-        **({"AUTOSCALED": "true"} if autoscaled else {}),
-    }
-    template = python_template(
-        "mlflow_kubernetes.migrate",
-        labels=worn,
-        image=image,
-        pods=PodOptions(pods.given),
-        backends=backends,
-        seconds=WAIT_SECONDS,
-        environment=variables,
-        first=_tools(dumps) if dumps else (),
-        mounts=[
-            k8s.core.v1.VolumeMountArgs(name="api", mount_path=_API_FOLDER, read_only=True),
-            k8s.core.v1.VolumeMountArgs(name="record", mount_path=_RECORD_FOLDER, read_only=True),
-        ],
-        volumes=[_api(), _record(record_name)],
-        service_account_name=runs_as,
-    )
-    if dumps:
-        _chain(template, dumps)
+
+    def template(more: Mapping[str, pulumi.Input[str]]) -> k8s.core.v1.PodTemplateSpecArgs:
+        return _template(
+            record_name,
+            labels=worn,
+            image=image,
+            pods=pods,
+            backends=backends,
+            dumps=dumps,
+            service_account_name=runs_as,
+            environment={
+                **environment,
+                "UPGRADE_DEPLOYMENT": server,
+                **({"UPGRADE_AUTOSCALED": "true"} if autoscaled else {}),
+                **more,
+            },
+        )
+
     ready = _rights(name, server, namespace=namespace, labels=worn, account=runs_as, opts=opts)
     after_rights = pulumi.ResourceOptions.merge(
-        opts, pulumi.ResourceOptions(depends_on=[record, account, *ready])
+        opts, pulumi.ResourceOptions(depends_on=[record, *ready])
     )
     job = k8s.batch.v1.Job(
         name,
         # A Job that failed for good would fail every `up` from then on; this makes it anew.
         metadata=metadata(name, namespace, worn, {"pulumi.com/replaceUnready": "true"}),
-        spec=_job(template),
+        spec=_job(template({})),
         opts=pulumi.ResourceOptions.merge(
             after_rights,
             pulumi.ResourceOptions(
@@ -151,8 +144,122 @@ def migration(
         ),
     )
     if dumps:
-        _way_back(server, template, namespace=namespace, opts=after_rights)
+        back = template({"UPGRADE_ROLLBACK": "true"})
+        _way_back(server, back, namespace=namespace, opts=after_rights)
     return Migration(job, record)
+
+
+def last_upgrade(
+    made: Migration, deployment: k8s.apps.v1.Deployment, component: pulumi.Resource
+) -> pulumi.Output[dict[str, str]]:
+    """Return what the Job noted of the last upgrade; tell of one that took place in this ``up``.
+
+    The texts are ``from_image``, ``to_image``, ``stopped`` and ``migrated`` (times in UTC),
+    ``dump`` (name of a backup; empty if there is none) and ``state``. The result is empty before
+    the first upgrade.
+    """
+    # Read when the new servers are ready. A preview of a new stack has nothing to read.
+    known = pulumi.Output.all(made.record.id, deployment.id).apply(lambda ids: str(ids[0]))
+    found = k8s.core.v1.ConfigMap.get(
+        "last-upgrade", known, opts=pulumi.ResourceOptions(parent=component)
+    )
+
+    def told(both: Sequence[Any]) -> dict[str, str]:
+        data, status = cast("Sequence[Mapping[str, Any] | None]", both)
+        record: dict[str, Any] = json.loads((data or {}).get(_RECORD_KEY, "{}"))
+        # The Job keeps times in UTC, in the form of ISO 8601.
+        if record.get("state") == "done" and record["stopped"] >= _STARTED:
+            pulumi.log.info(summary(record, ready_since(status)), resource=component)
+        return {key: str(record[key]) for key in _TOLD} if record else {}
+
+    return pulumi.Output.all(found.data, deployment.status).apply(told)
+
+
+def ready_since(status: Mapping[str, Any] | None) -> datetime | None:
+    """Return since when a Deployment has had all of its pods, by its status."""
+    conditions: list[dict[str, str]] = (status or {}).get("conditions") or []
+    for one in conditions:
+        if one["type"] == "Available" and one["status"] == "True":
+            since = one.get("last_transition_time") or one["lastTransitionTime"]
+            return datetime.fromisoformat(since)
+    return None
+
+
+def summary(record: Mapping[str, str], ready: datetime | None) -> str:
+    """Return what a user is told of an upgrade: what was done, and for how long no server ran.
+
+    Args:
+        record: what the Job noted.
+        ready: when the new servers were ready; None if that is not known.
+    """
+    gap = ""
+    if ready:
+        seconds = (ready - datetime.fromisoformat(record["stopped"])).total_seconds()
+        gap = f"; no server answered for {seconds:.0f} s"
+    kept = (
+        f"; the databases as they were before are backup {record['dump']}, and `make rollback` "
+        f"goes back to {record['from_image']}"
+        if record.get("dump")
+        else "; nothing was dumped before"
+    )
+    return f"MLflow's tables were upgraded for {record['to_image']}{gap}{kept}"
+
+
+def _account(
+    name: str,
+    namespace: pulumi.Input[str],
+    labels: dict[str, str],
+    opts: pulumi.ResourceOptions,
+) -> pulumi.Output[str]:
+    """Make the Job's own service account; return its name."""
+    account = k8s.core.v1.ServiceAccount(
+        f"{name}-account",
+        metadata=metadata(name, namespace, labels),
+        automount_service_account_token=False,
+        opts=opts,
+    )
+    return account.metadata.apply(lambda made: made.name or "")
+
+
+def _template(
+    record: str,
+    *,
+    labels: dict[str, str],
+    image: pulumi.Input[str],
+    pods: PodOptions,
+    backends: Sequence[pulumi.Input[Credentials]],
+    dumps: Dumps | None,
+    service_account_name: pulumi.Input[str],
+    environment: Mapping[str, pulumi.Input[str]],
+) -> k8s.core.v1.PodTemplateSpecArgs:
+    """Return the pod, with the record of the last upgrade in ConfigMap ``record``."""
+    mount = k8s.core.v1.VolumeMountArgs
+    template = python_template(
+        "mlflow_kubernetes.migrate",
+        labels=labels,
+        image=image,
+        pods=pods,
+        backends=backends,
+        seconds=WAIT_SECONDS,
+        environment={
+            "UPGRADE_IMAGE": image,
+            "UPGRADE_RECORD": record,
+            "UPGRADE_RECORD_FOLDER": _RECORD_FOLDER,
+            "UPGRADE_API_FOLDER": _API_FOLDER,
+            **({"UPGRADE_WORK": database_tools.WORK} if dumps else {}),
+            **environment,
+        },
+        first=_tools(dumps) if dumps else (),
+        mounts=[
+            mount(name="api", mount_path=_API_FOLDER, read_only=True),
+            mount(name="record", mount_path=_RECORD_FOLDER, read_only=True),
+        ],
+        volumes=[_api(), _record(record)],
+        service_account_name=service_account_name,
+    )
+    if dumps:
+        _chain(template, dumps)
+    return template
 
 
 def _job(template: k8s.core.v1.PodTemplateSpecArgs) -> k8s.batch.v1.JobSpecArgs:
@@ -327,14 +434,14 @@ def _rights(
         ],
         opts=opts,
     )
-    # Policies know no Services: a connection is judged by the address of the API server itself,
+    # A policy knows no Service: a connection is judged by the API server's own port and address,
     # which may be anywhere.
     way = policy(
         name,
         namespace=namespace,
         labels=labels,
         applies_to=selector(name, "mlflow"),
-        egress=[Path(outside([]), tcp=API_PORTS)],
+        egress=[Path(networks("0.0.0.0/0", "::/0", without=CLOUDS), tcp=API_PORTS)],
         opts=opts,
     )
     return [role, binding, way]

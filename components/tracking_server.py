@@ -34,7 +34,7 @@ from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publi
 from ._kubernetes.retention import RetentionArgs
 from ._kubernetes.uris import service_host
 from ._login import ADMIN, Login
-from ._migration import Dumps, migration
+from ._migration import Dumps, Migration, last_upgrade, migration
 from .contracts import (
     ArtifactStoreInput,
     BackendStoreInput,
@@ -135,6 +135,10 @@ class TrackingServer(pulumi.ComponentResource):
     """Address that the ingress controller published; empty when it was not waited for."""
     client_labels: dict[str, str]
     """Labels with which a pod of the server's own namespace reaches it, and nothing else."""
+    last_upgrade: pulumi.Output[dict[str, str]]
+    """What is known of the last upgrade of MLflow's tables: ``from_image``, ``to_image``,
+    ``stopped`` and ``migrated`` (times in UTC), ``dump`` (name of the backup made before; empty if
+    none was) and ``state``; empty before the first one."""
 
     def __init__(
         self, name: str, args: TrackingServerArgs, opts: pulumi.ResourceOptions | None = None
@@ -160,17 +164,7 @@ class TrackingServer(pulumi.ComponentResource):
             opts=child,
         )
         backends = [server.database, server.artifacts, login.keys, *proxies]
-        migrated = migration(
-            name,
-            namespace=server.namespace,
-            image=server.image,
-            pods=pods,
-            backends=[server.database, *login.passwords],
-            dumps=_dumps(server, login),
-            environment=server.root_environment,
-            autoscaled=server.autoscaled,
-            opts=child,
-        )
+        migrated = _migrated(server, pods, login, child)
         service = _service(server, child)
         one_away_at_most(
             name,
@@ -202,6 +196,7 @@ class TrackingServer(pulumi.ComponentResource):
         self.tracking_uri_in_cluster = service.metadata.namespace.apply(
             lambda ns: f"http://{service_host(name, ns)}:{PORT}"
         )
+        self.last_upgrade = last_upgrade(migrated, deployment, self)
         self.auth = server.auth
         self.logins = {user: login.credentials(user) for user in server.users if server.auth}
         self.client_env = _client_env(server, login, self.tracking_uri)
@@ -221,6 +216,7 @@ class TrackingServer(pulumi.ComponentResource):
                 "add_user": self.add_user,
                 "address": self.address,
                 "client_labels": self.client_labels,
+                "last_upgrade": self.last_upgrade,
             }
         )
 
@@ -352,11 +348,25 @@ def _client_env(
     )
 
 
-def _dumps(server: _Server, login: Login) -> Dumps | None:
-    """Return how the databases are dumped before an upgrade; None where they are not."""
-    if server.backup_target is None or server.client_image is None:
-        return None
-    return Dumps(server.backup_target, server.client_image, [login.keys, server.artifacts])
+def _migrated(
+    server: _Server, pods: PodOptions, login: Login, opts: pulumi.ResourceOptions
+) -> Migration:
+    """Make the Job that creates or upgrades the tables, before any server starts."""
+    dumps = None
+    if server.backup_target is not None and server.client_image is not None:
+        more = [login.keys, server.artifacts]
+        dumps = Dumps(server.backup_target, server.client_image, more)
+    return migration(
+        server.name,
+        namespace=server.namespace,
+        image=server.image,
+        pods=pods,
+        backends=[server.database, *login.passwords],
+        dumps=dumps,
+        environment=server.root_environment,
+        autoscaled=server.autoscaled,
+        opts=opts,
+    )
 
 
 def _service(server: _Server, opts: pulumi.ResourceOptions) -> k8s.core.v1.Service:

@@ -18,7 +18,11 @@ DECLARED = {
     "always": """
         ingress, training -> mlflow: 5000
         mlflow, mlflow-migration, mlflow-gc -> dns: 53 53/udp
+        mlflow-migration -> API server, benchmark, home, outside: 443 6443 8443
+        mlflow-migration -> carrier, docker, internet, internet6, proxy: 443 6443 8443
+        mlflow-migration -> ingress, dns, training, stranger, pretender, models: 443 6443 8443
     """,
+    "their namespace": "mlflow-migration -> neighbour: 443 6443 8443",
     "postgres": "mlflow, mlflow-migration, mlflow-gc -> postgres: 5432",
     "mysql": "mlflow, mlflow-migration, mlflow-gc -> mysql: 3306",
     "external": """

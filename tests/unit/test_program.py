@@ -46,6 +46,8 @@ LOGIN = {
 
 def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
     assert sorted(stack.kubernetes()) == [
+        "ConfigMap last-upgrade",
+        "ConfigMap mlflow-upgrade",
         "ConfigMap postgres-first-start",
         "CronJob mlflow-gc",
         "Deployment mlflow-server",
@@ -59,9 +61,12 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "NetworkPolicy minio-policy",
         "NetworkPolicy mlflow-clients-policy",
         "NetworkPolicy mlflow-default-deny-policy",
+        "NetworkPolicy mlflow-migration-policy",
         "NetworkPolicy mlflow-policy",
         "NetworkPolicy postgres-clients-policy",
         "NetworkPolicy postgres-policy",
+        "Role mlflow-migration-role",
+        "RoleBinding mlflow-migration-role-binding",
         "Secret minio-credentials",
         "Secret minio-root",
         "Secret mlflow-keys",
@@ -73,6 +78,7 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "Service mlflow-service",
         "Service postgres-pods",
         "Service postgres-service",
+        "ServiceAccount mlflow-migration-account",
         "StatefulSet minio-server",
         "StatefulSet postgres-server",
     ]

@@ -89,6 +89,8 @@ def environment(stack: Recorded, pod: str) -> list[str]:
 
 def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
     assert sorted(stack.kubernetes()) == [
+        "ConfigMap last-upgrade",
+        "ConfigMap mlflow-upgrade",
         "CronJob mlflow-gc",
         "Deployment mlflow-server",
         "Ingress mlflow",
@@ -227,7 +229,7 @@ def test_a_service_account_stands_in_for_a_key_and_still_has_no_token() -> None:
     for name in ("Deployment mlflow-server", "Job s3-check"):
         assert stack.pods()[name]["serviceAccountName"] == "mlflow-s3"
         assert stack.pods()[name]["automountServiceAccountToken"] is False
-    assert "serviceAccountName" not in stack.pods()["Job mlflow-migration"]
+    assert stack.pods()["Job mlflow-migration"]["serviceAccountName"] == "mlflow-migration"
 
 
 @pytest.mark.parametrize(

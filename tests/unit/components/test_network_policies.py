@@ -91,7 +91,7 @@ def test_exactly_the_declared_paths_are_open(variant: Variant) -> None:
     }
     # The other DataNode is there for what goes between two of them.
     found = {line for line in found if "other-datanode" not in line or "hdfs-datanode" in line}
-    assert found == declared(variant.choices, {end.name for end in (*pods, *AROUND)})
+    assert found == declared(variant.choices, {end.name for end in (*pods, *AROUND, neighbour)})
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)

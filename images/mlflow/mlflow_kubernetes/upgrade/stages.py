@@ -6,9 +6,13 @@ migrates. A container whose file is missing has nothing to do. Without backups, 
 all of it, and there is no such folder.
 """
 
+import os
 from pathlib import Path
 
-WORK = Path("/work")
+from mlflow_kubernetes import contract
+
+WORK = Path(os.environ.get(contract.WORK, "/nowhere"))
+"""The folder; is not there where there is no chain."""
 DUMPS = WORK / "dumps"
 RECORD = WORK / "record.json"
 """The record of the upgrade under way: what Kubernetes mounted is as old as the pod."""

@@ -225,11 +225,11 @@ def main() -> None:
         USERS=json.dumps({"admin": "the-password-of-admin"}),
         KUBERNETES_SERVICE_HOST="127.0.0.1",
         KUBERNETES_SERVICE_PORT=str(serve()),
-        API_FOLDER=str(folder),
-        RECORD_FOLDER=str(folder),
-        RECORD="mlflow-upgrade",
-        DEPLOYMENT="mlflow",
-        IMAGE="server:new",
+        UPGRADE_API_FOLDER=str(folder),
+        UPGRADE_RECORD_FOLDER=str(folder),
+        UPGRADE_RECORD="mlflow-upgrade",
+        UPGRADE_DEPLOYMENT="mlflow",
+        UPGRADE_IMAGE="server:new",
         TIMEOUT_SECONDS="20",
     )
     for name, content in (("token", TOKEN), ("namespace", "some")):
