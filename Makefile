@@ -35,6 +35,12 @@ client-env: $(VENV) ## Print exports for an MLflow client: eval "$$(make -s clie
 gc: $(VENV) ## Remove for good what was deleted in MLflow: OLDER_THAN=30d, EXPERIMENTS=names
 	@$(RUN) commands.gc
 
+.PHONY: backup verify-backup
+backup: $(VENV) ## Save databases, artifacts and keys
+	@$(RUN) commands.backup
+verify-backup: $(VENV) ## Restore the newest backup into a database of its own, and compare
+	@$(RUN) commands.backup verify
+
 .PHONY: test
 test: check test-unit ## Run every check and test, end to end on a real cluster
 	@$(RUN) commands.test
@@ -72,7 +78,7 @@ bench: $(DEV) ## Measure times and memory, and print them as a table
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile | sed 's/\$$\$$/$$/'
+	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile | sed 's/\$$\$$/$$/'
 
 # Nothing here may write to standard output: `make env` is evaluated by a shell.
 $(VENV): requirements.txt

@@ -5,6 +5,7 @@ import pulumi_kubernetes as k8s
 
 import wiring
 from components import (
+    Backups,
     ClientWorkspace,
     LocalCertificate,
     StackNamespace,
@@ -31,6 +32,7 @@ if settings.tls == "cert-manager":
 
 database = wiring.backend_store(settings, place, inside)
 artifacts = wiring.artifact_store(settings, place, ingress, inside)
+backups = Backups("backup", wiring.backups(settings, place, database, artifacts), inside)
 tracking = TrackingServer(
     "mlflow", wiring.tracking_server(settings, place, database, artifacts, ingress), inside
 )
@@ -41,4 +43,4 @@ if settings.client_workspace:
         "workspace", wiring.client_workspace(settings, place, tracking, artifacts, ingress), inside
     )
 
-export(settings, artifacts, tracking, workspace, certificate)
+export(settings, artifacts, tracking, backups, workspace=workspace, certificate=certificate)

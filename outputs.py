@@ -2,7 +2,7 @@
 
 import pulumi
 
-from components import ArtifactStore, ClientWorkspace, LocalCertificate, TrackingServer
+from components import ArtifactStore, Backups, ClientWorkspace, LocalCertificate, TrackingServer
 from settings import Settings
 from wiring import kubectl
 
@@ -11,6 +11,8 @@ def export(
     settings: Settings,
     artifacts: ArtifactStore,
     tracking: TrackingServer,
+    backups: Backups,
+    *,
     workspace: ClientWorkspace | None,
     certificate: LocalCertificate | None,
 ) -> None:
@@ -25,6 +27,7 @@ def export(
     if settings.auth == "basic":
         # Followed by a name, it makes a user.
         pulumi.export("add_user", pulumi.Output.concat(kubectl(settings), " ", tracking.add_user))
+    pulumi.export("backup_passphrase", backups.passphrase)
     if certificate:
         pulumi.export("ca_certificate", certificate.authority)
     if workspace:

@@ -13,6 +13,7 @@ from components import (
     S3,
     ArtifactStore,
     BackendStore,
+    BackupsArgs,
     ClientWorkspaceArgs,
     EgressArgs,
     ExistingHdfs,
@@ -39,6 +40,7 @@ from components import (
 )
 from components._kubernetes.pod_json import from_kubernetes
 from components._kubernetes.pod_options import merged
+from components._kubernetes.uris import is_mysql
 from settings import Settings
 
 _WORKSPACE_USER = "workspace"
@@ -181,6 +183,7 @@ def external_database(settings: Settings, place: StackNamespace) -> ExternalData
         "retention": place.retention,
         "pods": _pods(settings),
         "server_image": settings.server_image,
+        "client_image": _client_image(settings),
         "uri": settings.database_uri,
         "auth_uri": settings.auth_database_uri,
         "secret": settings.database_secret,
@@ -189,6 +192,13 @@ def external_database(settings: Settings, place: StackNamespace) -> ExternalData
         "connections": settings.database_connections,
         "networks": settings.external_networks,
     }
+
+
+def _client_image(settings: Settings) -> str:
+    """Return the image with the programs of the database outside the stack."""
+    uri = settings.database_uri
+    mysql = is_mysql(uri) if uri else settings.database_kind == "mysql"
+    return settings.mysql_image if mysql else settings.postgres_image
 
 
 def artifact_store(
@@ -317,6 +327,38 @@ def tracking_server(
         "client_namespaces": settings.client_namespaces,
         "gc_schedule": settings.gc_schedule,
         "gc_older_than": settings.gc_older_than,
+    }
+
+
+def backups(
+    settings: Settings, place: StackNamespace, database: BackendStore, artifacts: ArtifactStore
+) -> BackupsArgs:
+    """Return the inputs of the backups."""
+    return {
+        "namespace": place.namespace,
+        "retention": place.retention,
+        "pods": _pods(settings),
+        "server_image": settings.server_image,
+        "rclone_image": settings.rclone_image,
+        "backend_store": database,
+        "artifact_store": artifacts,
+        "schedule": settings.backup_schedule,
+        "verify_schedule": settings.backup_verify_schedule,
+        "keep": settings.backup_retention,
+        "artifacts": settings.backup_artifacts,
+        "store": settings.backup_store,
+        "storage": settings.backup_storage,
+        "storage_class": settings.storage_class,
+        "bucket": settings.backup_bucket,
+        "prefix": settings.backup_prefix,
+        "endpoint": settings.backup_endpoint,
+        "region": settings.backup_region,
+        "access_key_id": settings.backup_access_key_id,
+        "secret_access_key": settings.backup_secret_access_key,
+        "secret": settings.backup_secret,
+        "ca": settings.backup_ca,
+        "networks": settings.external_networks,
+        "passphrase": settings.backup_passphrase,
     }
 
 

@@ -1,12 +1,15 @@
 """Show what runs: `make status`."""
 
-from commands.support import stack
+import json
+from datetime import UTC, datetime
+
+from commands.support import backups, stack
 from commands.support.console import capture, main
 from commands.support.diagnose import Watch
 
 
 def command() -> None:
-    """Print the cluster, the stack's outputs, its pods and volumes, and what is wrong with them."""
+    """Print the cluster, the stack's outputs, pods, volumes and backups, and what is wrong."""
     chosen = stack.chosen()
     found = chosen.cluster
     if not chosen.exists():
@@ -23,6 +26,11 @@ def command() -> None:
     for kinds in ("pods", "persistentvolumeclaims"):
         shown = capture(["kubectl", "get", kinds, f"--namespace={namespace}"], found.environment)
         print(f"\n{shown.stdout or shown.stderr}", end="")
+    kinds = ["kubectl", "get", "cronjobs,jobs", f"--namespace={namespace}", "--output=json"]
+    listed = capture(kinds, found.environment)
+    objects = json.loads(listed.stdout)["items"] if listed.returncode == 0 else []
+    lines, warnings = backups.report(objects, datetime.now(UTC))
+    print("", *lines, *(f"warning: {line}" for line in warnings), sep="\n")
     if wrong := Watch(found.environment, namespace, settings.images).everything():
         print(f"\n{wrong}")
 

@@ -12,8 +12,9 @@ from .artifact_stores.s3 import S3, S3Args
 from .backend_stores.external_database import ExternalDatabase, ExternalDatabaseArgs
 from .backend_stores.mysql import Mysql, MysqlArgs
 from .backend_stores.postgres import Postgres, PostgresArgs
+from .backups import Backups, BackupsArgs
 from .client_workspace import ClientWorkspace, ClientWorkspaceArgs
-from .contracts import ArtifactStore, BackendStore, Tracking
+from .contracts import ArtifactStore, BackendStore, BackupTarget, Tracking
 from .local_certificate import LocalCertificate, LocalCertificateArgs
 from .stack_namespace import StackNamespace, StackNamespaceArgs
 from .tracking_server import TrackingServer, TrackingServerArgs
@@ -22,6 +23,9 @@ __all__ = [
     "S3",
     "ArtifactStore",
     "BackendStore",
+    "BackupTarget",
+    "Backups",
+    "BackupsArgs",
     "ClientWorkspace",
     "ClientWorkspaceArgs",
     "Credentials",

@@ -59,10 +59,11 @@ def _sizes(settings: Settings, refuse: Refuse) -> Iterator[str]:
 
 def _networks(settings: Settings, refuse: Refuse) -> Iterator[str]:
     """Refuse networks of servers outside the stack where the stack has no such server."""
-    stores = (settings.backend_store, settings.artifact_store)
+    stores = (settings.backend_store, settings.artifact_store, settings.backup_store)
     if settings.external_networks and not {"external", "s3", "existing-hdfs"} & {*stores}:
         yield refuse(
-            "externalNetworks", "nothing, unless backendStore or artifactStore is outside the stack"
+            "externalNetworks",
+            "nothing, unless backendStore, artifactStore or backupStore is outside the stack",
         )
 
 
@@ -147,6 +148,39 @@ def _bucket(settings: Settings, refuse: Refuse) -> Iterator[str]:
         yield refuse(key, f"nothing beside {keys[0]}: one key is enough")
     if settings.s3_ca and not (settings.s3_endpoint or "").startswith("https://"):
         yield refuse("s3Ca", "nothing, unless s3Endpoint is an https:// address")
+
+
+def _backups(settings: Settings, refuse: Refuse) -> Iterator[str]:
+    """Refuse settings of backups that are missing, or have no effect."""
+    key = ("backupAccessKeyId", "backupSecretAccessKey")
+    if settings.backup_store == "s3":
+        if not settings.backup_bucket:
+            yield refuse("backupBucket", "with backupStore: s3, the name of a bucket that exists")
+        half = _given(settings, *key)
+        if len(half) == 1:
+            (lacking,) = set(key) - {*half}
+            yield refuse(lacking, f"the other half of {half[0]}")
+        if half and settings.backup_secret:
+            yield refuse("backupSecret", f"nothing beside {half[0]}: one key is enough")
+        if not half and not settings.backup_secret:
+            yield refuse(
+                "backupAccessKeyId",
+                "with backupStore: s3, an access key, or the name of a Secret in backupSecret",
+            )
+        if settings.backup_ca and not (settings.backup_endpoint or "").startswith("https://"):
+            yield refuse("backupCa", "nothing, unless backupEndpoint is an https:// address")
+    else:
+        keys = ("backupBucket", "backupPrefix", "backupEndpoint", "backupSecret", "backupCa", *key)
+        for given in _given(settings, *keys):
+            yield refuse(given, "only with backupStore: s3")
+    if settings.hdfs_kerberos_secret:
+        if settings.backup_schedule and settings.backup_artifacts:
+            yield refuse(
+                "backupArtifacts",
+                "false with hdfsKerberosSecret: rclone gets no Kerberos ticket here",
+            )
+        if settings.backup_store == "artifacts":
+            yield refuse("backupStore", "volume or s3 with hdfsKerberosSecret")
 
 
 def _certificate(settings: Settings, refuse: Refuse) -> Iterator[str]:
@@ -240,6 +274,7 @@ _RULES: tuple[Callable[[Settings, Refuse], Iterator[str]], ...] = (
     _database,
     _existing_hdfs,
     _bucket,
+    _backups,
     _certificate,
     _gateway,
     _annotations,

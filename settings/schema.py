@@ -26,6 +26,7 @@ from components import Mysql, Postgres, _defaults
 from settings import values
 from settings.values import Kind, Privacy, Refused
 
+BackupStoreKind = Literal["volume", "s3", "artifacts"]
 BackendStoreKind = Literal["postgres", "mysql", "external"]
 ArtifactStoreKind = Literal["minio", "hdfs", "s3", "existing-hdfs"]
 
@@ -196,6 +197,11 @@ class ExternalDatabase(Group):
         description="backendStore external, instead of both addresses: a Secret of the namespace "
         "with keys MLFLOW_BACKEND_STORE_URI and, for auth basic, MLFLOW_AUTH_DATABASE_URI.",
     )
+    database_kind: Literal["postgres", "mysql"] = Field(
+        "postgres",
+        description="backendStore external with databaseSecret: what the database is. The programs "
+        "that dump it are those of postgresImage or mysqlImage.",
+    )
     database_ca: values.Certificates | None = Field(
         None,
         description="backendStore external: certificates of the authorities that may sign the "
@@ -323,6 +329,69 @@ class TrackingServer(Group):
     )
     gc_older_than: values.Age = Field(
         "30d", description="Age since the deletion, from which on they are removed."
+    )
+
+
+class Backups(Group):
+    """Backups"""
+
+    backup_schedule: values.Schedule | None = Field(
+        None,
+        description="When databases, artifacts and keys are backed up, as a cron expression in "
+        'UTC. "" means that only `make backup` does it.',
+    )
+    backup_verify_schedule: values.Schedule = Field(
+        "0 5 * * 0",
+        description="With backupSchedule: when the newest backup is restored into a database of "
+        "its own and compared, as a cron expression in UTC.",
+    )
+    backup_retention: values.Age = Field(
+        "30d",
+        description="Age from which on a backup is removed. The newest complete backup stays.",
+    )
+    backup_artifacts: bool = Field(
+        True, description="Whether a backup has the artifacts, beside databases and keys."
+    )
+    backup_store: BackupStoreKind = Field(
+        "volume",
+        description="Where backups are kept: a volume of the stack, a bucket that exists (`s3`), "
+        "or a folder of the artifact store (`artifacts`), which is lost with that store.",
+    )
+    backup_storage: values.VolumeSize = Field(
+        _defaults.BACKUP_STORAGE, description="backupStore volume: size of the volume."
+    )
+    backup_passphrase: values.BackupPassphrase | None = Field(
+        None,
+        description='Passphrase with which backups are encrypted, set with --secret. "" means a '
+        "generated one: `pulumi stack output backup_passphrase --show-secrets`.",
+    )
+    backup_bucket: values.S3Bucket | None = Field(
+        None, description="backupStore s3: name of a bucket that exists."
+    )
+    backup_prefix: values.S3Prefix | None = Field(
+        None, description='backupStore s3: folder in the bucket. "" means the whole bucket.'
+    )
+    backup_endpoint: values.S3Endpoint | None = Field(
+        None, description='backupStore s3: URL of the S3 endpoint. "" means Amazon S3.'
+    )
+    backup_region: values.S3Region = Field(
+        "us-east-1", description="backupStore s3: region for which requests are signed."
+    )
+    backup_access_key_id: values.S3AccessKeyId | None = Field(
+        None, description="backupStore s3: access key."
+    )
+    backup_secret_access_key: values.S3SecretAccessKey | None = Field(
+        None, description="backupStore s3: the access key's secret, set with --secret."
+    )
+    backup_secret: values.SecretName | None = Field(
+        None,
+        description="backupStore s3, instead of a key: a Secret of the namespace with keys "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+    )
+    backup_ca: values.Certificates | None = Field(
+        None,
+        description="backupStore s3: certificates of the authorities that may sign the endpoint's "
+        'certificate, as PEM. "" means the public authorities.',
     )
 
 
@@ -477,6 +546,11 @@ class Images(Group):
         description="Image of HDFS: the official image, or one that works the same way, of version "
         "3.4.",
     )
+    rclone_image: values.Image = Field(
+        _defaults.RCLONE_IMAGE,
+        description="Image of rclone, which copies backups: the official image, or another one "
+        "with the program at /usr/local/bin/rclone.",
+    )
     workspace_image: values.Image = Field(
         _defaults.WORKSPACE_IMAGE,
         description="Image of the workspace, built from images/client, or another image with "
@@ -485,7 +559,7 @@ class Images(Group):
 
     @field_validator(
         *("server_image", "postgres_image", "mysql_image", "minio_image", "hdfs_image"),
-        "workspace_image",
+        *("workspace_image", "rclone_image"),
     )
     @classmethod
     def _mirror(cls, image: str, info: ValidationInfo[Origin]) -> str:
@@ -512,6 +586,7 @@ class Cluster(Group):
 GROUPS: tuple[type[Group], ...] = (
     Stack,
     TrackingServer,
+    Backups,
     Ingress,
     ExternalDatabase,
     ExternalStores,
@@ -532,6 +607,7 @@ class Settings(
     ExternalStores,
     ExternalDatabase,
     Ingress,
+    Backups,
     TrackingServer,
     Stack,
 ):

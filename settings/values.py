@@ -111,9 +111,9 @@ def _object_name(text: str) -> str:
 
 
 _OWN_SECRETS = re.compile(
-    r"(mlflow|postgres|mysql|minio(-s3|-console)?|hdfs|s3|existing-hdfs|external-database|workspace"
+    r"(mlflow|backup|postgres|mysql|minio(-s3|-console)?|hdfs|s3|existing-hdfs|external-database|workspace"
     r"|ingress)"
-    r"-(server|root|credentials|check|token|keys|egress|users|user-.*|certificate|tls)(-files)?"
+    r"-(server|root|credentials|check|token|keys|egress|users|user-.*|certificate|tls|target)(-files)?"
 )
 """Names of Secrets that the stack writes; tests/unit/test_variants.py compares them with the
 Secrets that are rendered."""
@@ -407,6 +407,14 @@ S3AccessKeyId = Annotated[
 ]
 S3SecretAccessKey = Annotated[
     str, AfterValidator(_matches(r"[!-~]{3,128}")), Kind(_KEY, Privacy.SECRET)
+]
+
+
+# Backups.
+
+_LONG_ENOUGH = "16 to 128 letters, digits and signs without blanks"
+BackupPassphrase = Annotated[
+    str, AfterValidator(_matches(r"[!-~]{16,128}")), Kind(_LONG_ENOUGH, Privacy.SECRET)
 ]
 
 

@@ -47,6 +47,7 @@ class Jobs:
         arguments: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
         tell: Callable[[str], None] | None = None,
+        keep: bool = False,
     ) -> tuple[str, str]:
         """Make a Job of a CronJob, wait for its end, and remove it.
 
@@ -55,6 +56,7 @@ class Jobs:
             arguments: arguments of the last container; none means those of the CronJob.
             variables: environment variables of every container, which replace those of that name.
             tell: is given each line that a container prints, while the Job runs.
+            keep: whether the Job stays, so that its CronJob counts the Job as one of its own.
 
         Returns:
             How the Job ended, `Complete` or `Failed`, and what its last container printed.
@@ -82,7 +84,8 @@ class Jobs:
                 follow.look()
             return ended, self.kubectl("logs", f"job/{name}")
         finally:
-            self.kubectl("delete", "job", name, "--wait=false")
+            if not keep:
+                self.kubectl("delete", "job", name, "--wait=false")
 
 
 class _Follower:
@@ -93,7 +96,7 @@ class _Follower:
         self._told: dict[tuple[str, str], int] = {}
 
     def look(self) -> bool:
-        """Pass on the new lines; return whether a container runs or has ended."""
+        """Pass on the new lines; return whether a container runs."""
         picked = f"--selector=batch.kubernetes.io/job-name={self._job}"
         pods = json.loads(self._jobs.kubectl("get", "pods", picked, "--output=json"))["items"]
         started = False
@@ -105,7 +108,8 @@ class _Follower:
             ]:
                 if not container["state"].keys() & {"running", "terminated"}:
                     continue
-                started = True
+                # After an init container, the image of the next one may never come.
+                started = started or "running" in container["state"]
                 try:
                     said = self._jobs.kubectl("logs", name, f"--container={container['name']}")
                 except CommandError:
@@ -139,6 +143,16 @@ def job_of(
         "metadata": {
             "name": f"{cron_job['metadata']['name']}-{secrets.token_hex(3)}",
             "labels": cron_job["metadata"]["labels"],
+            # The CronJob notes in its status when a Job of its own succeeded.
+            "ownerReferences": [
+                {
+                    "apiVersion": "batch/v1",
+                    "kind": "CronJob",
+                    "name": cron_job["metadata"]["name"],
+                    "uid": cron_job["metadata"]["uid"],
+                    "controller": True,
+                }
+            ],
         },
         # Kubernetes removes the Job where this command is killed.
         "spec": {**spec, "ttlSecondsAfterFinished": 3600},

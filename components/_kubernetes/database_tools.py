@@ -17,7 +17,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from .._kubernetes.arguments import applied
-from .._kubernetes.pods import Credentials, resources, secrets_env
+from .._kubernetes.pods import Credentials, exec_probe, resources, secrets_env
 from ..contracts import BackupTarget
 
 DATABASE_USER = 999
@@ -124,6 +124,33 @@ done
 """
 """Replaces the tables of a database by those of its dump, for each dump in the folder that is the
 first argument."""
+SCRATCH = r"""mkdir -p scratch
+cd scratch
+if [ -f "$PGSERVICEFILE" ]; then
+  need initdb
+  initdb -D data -U mlflow -A trust -E UTF8 --locale=C -N > /dev/null
+  while read -r NAME; do
+    echo "CREATE DATABASE $NAME" | postgres --single -D data postgres > /dev/null 2>&1
+  done < /connections/databases
+  exec postgres -D data -c listen_addresses= -c "unix_socket_directories=$1/scratch" -c fsync=off
+fi
+need mysqld
+mysqld --no-defaults --initialize-insecure --datadir="$1/scratch/data"
+while read -r NAME; do
+  echo "CREATE DATABASE IF NOT EXISTS $NAME;"
+done < /connections/databases > init.sql
+exec mysqld --no-defaults --datadir="$1/scratch/data" --init-file="$1/scratch/init.sql" \
+  --socket="$1/scratch/mysqld.sock" --pid-file="$1/scratch/mysqld.pid" --skip-networking \
+  --mysqlx=OFF --skip-log-bin --performance-schema=OFF --character-set-server=utf8mb4 \
+  --collation-server=utf8mb4_0900_bin --innodb-flush-log-at-trx-commit=0
+"""
+"""Starts an empty database server on a Unix socket, with the databases of ``/connections``."""
+_SCRATCH_ANSWERS = r"""if [ -f /connections/pg_service.conf ]; then
+  pg_isready -q -h "$1/scratch"
+else
+  mysqladmin --no-defaults --user=root --socket="$1/scratch/mysqld.sock" --silent ping
+fi
+"""
 
 
 def prepare(
@@ -179,6 +206,48 @@ def when(files: Sequence[str]) -> str:
     """Return the line of a script of `sh` that ends it where none of these files is there."""
     tests = " || ".join(f"[ -e {file} ]" for file in files)
     return f"{tests} || exit 0\n" if files else ""
+
+
+def fetch(
+    image: pulumi.Input[str], backends: Sequence[pulumi.Input[Credentials]]
+) -> k8s.core.v1.ContainerArgs:
+    """Return the container ``fetch``, which downloads the newest backup to ``DUMPS``.
+
+    It writes logins for ``scratch_server``, as ``prepare`` does for the stack's database.
+
+    Args:
+        image: the server's image.
+        backends: the backup target, and the artifact store where that is the target.
+    """
+    return k8s.core.v1.ContainerArgs(
+        name="fetch",
+        image=image,
+        command=["python", "-m", "mlflow_kubernetes.backup.verify"],
+        args=["fetch"],
+        env=[k8s.core.v1.EnvVarArgs(name="HOME", value="/tmp")],  # noqa: S108 (in the pod)
+        env_from=secrets_env(backends, optional=True),
+        resources=resources(
+            "100m", "256Mi", most_cpu="2", most_memory="512Mi", most_scratch=MOST_WORK
+        ),
+        termination_message_policy="FallbackToLogsOnError",
+    )
+
+
+def scratch_server(client_image: pulumi.Input[str]) -> k8s.core.v1.ContainerArgs:
+    """Return the container ``scratch``: a database server that runs beside those after it.
+
+    The pod runs as ``DATABASE_USER``. Nothing but the pod's containers reaches the server.
+    """
+    server = _shell("scratch", client_image, _COMMON + SCRATCH, WORK)
+    # Kubernetes starts the next container when the probe succeeds, and ends this one at the end.
+    server.restart_policy = "Always"
+    server.startup_probe = exec_probe(
+        ["sh", "-c", _SCRATCH_ANSWERS, "sh", WORK], period=1, failures=180
+    )
+    server.resources = resources(
+        "100m", "256Mi", most_cpu="4", most_memory="1Gi", most_scratch=MOST_WORK
+    )
+    return server
 
 
 def mounts() -> list[k8s.core.v1.VolumeMountArgs]:

@@ -7,6 +7,8 @@ compares both sides with this file.
 PROGRAMS = frozenset(
     {
         "backup.connections",
+        "backup.save",
+        "backup.verify",
         "check_bucket",
         "check_database",
         "gc",
@@ -86,6 +88,8 @@ BACKUP_STORE = "BACKUP_STORE"
 """What the backup target is: `volume`, `s3` or `artifacts`."""
 BACKUP_PASSPHRASE = "BACKUP_PASSPHRASE"  # noqa: S105 (a name)
 """The passphrase with which everything in the target is encrypted."""
+BACKUP_REASON = "BACKUP_REASON"
+"""Why a backup is made: `schedule` or `command`."""
 BACKUP_BUCKET = "BACKUP_BUCKET"
 """The bucket of a target `s3`, which exists."""
 BACKUP_PREFIX = "BACKUP_PREFIX"

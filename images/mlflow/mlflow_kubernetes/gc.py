@@ -12,7 +12,6 @@ import argparse
 import posixpath
 import re
 from collections.abc import Callable, Collection, Iterable
-from datetime import timedelta
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -30,10 +29,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from mlflow_kubernetes import contract
 from mlflow_kubernetes.patches import registry
 from mlflow_kubernetes.support import database
-from mlflow_kubernetes.support.environment import fail, one_line, required
+from mlflow_kubernetes.support.environment import fail, one_line, required, seconds
 
 _PROXIED = re.compile(r"mlflow-artifacts:|https?://.*?/mlflow-artifacts/artifacts")
-_AGE = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 # A store that is away is told after these, and not once for each of a thousand runs.
 _MOST_FAILURES = 5
 # Each batch is one transaction.
@@ -214,19 +212,6 @@ def in_the_store(uri: str, destination: str) -> str:
             raise MlflowException(f"{uri} is no folder of the store")
         return f"{destination.rstrip('/')}/{path}"
     return uri
-
-
-def seconds(age: str) -> float:
-    """Return an age such as ``30d`` or ``1d12h`` in seconds.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    match = _AGE.fullmatch(age)
-    if not match or not any(match.groups()):
-        raise ValueError(age)
-    days, hours, minutes, rest = (int(part or 0) for part in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=rest).total_seconds()
 
 
 def _reason(error: Exception) -> str:

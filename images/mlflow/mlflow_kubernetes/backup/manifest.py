@@ -19,6 +19,8 @@ from mlflow_kubernetes.backup.connections import RUNS, USERS, write
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+ARTIFACTS = "artifacts.jsonl"
+"""A line of JSON for each artifact that the backup's copy of the store had: path and size."""
 KEYS = "keys.json"
 """The keys without which columns that MLflow encrypts cannot be read."""
 _KEYS = (contract.CRYPTO_PASSPHRASE, contract.CRYPTO_VERSION, contract.WEBHOOK_KEY)
@@ -60,6 +62,8 @@ class Artifacts(TypedDict):
 
     files: int
     bytes: int
+    problem: NotRequired[str]
+    """Why not all files of the store were copied: the backup is not complete."""
 
 
 class Manifest(TypedDict):
@@ -77,7 +81,7 @@ class Manifest(TypedDict):
     files: dict[str, File]
     """Every file of the backup but the manifest."""
     artifacts: NotRequired[Artifacts]
-    """Missing where no artifacts were copied."""
+    """Missing where artifacts were not to be copied. The file `artifacts.jsonl` lists them."""
 
 
 def stamp(when: datetime) -> str:

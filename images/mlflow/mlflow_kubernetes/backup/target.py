@@ -58,8 +58,9 @@ class Copied(NamedTuple):
     """What a copy of artifacts did."""
 
     files: int
-    """Files that were copied, because they were new or had changed."""
-    bytes: int
+    """Number of files that were copied, because they were new or had changed."""
+    problem: str = ""
+    """Why some files were not copied; empty if all were."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +73,26 @@ class Target:
     """Environment of rclone, with the remotes `backup:` (encrypted), `target:` and `artifacts:`."""
     artifacts: str = ""
     """The artifact store as a path of rclone, such as `artifacts:bucket`; empty if unknown."""
+    no_artifacts: str = "the pod has no artifact store"
+    """Why the artifact store is unknown, in one line."""
 
     @classmethod
     def from_environment(cls, rclone: Path = RCLONE, volume: Path = VOLUME) -> Self:
         """Return the target and the artifact store that this pod's variables name.
 
         Raises:
-            TargetError: if a variable is missing, or the artifact store is of an unknown kind.
+            TargetError: if a variable is missing or wrong.
         """
         given = os.environ
         remotes: dict[str, str] = {}
-        artifacts = ""
+        artifacts, reason = "", cls.no_artifacts
         if destination := given.get(contract.ARTIFACTS_DESTINATION):
-            found, artifacts = artifacts_remote(destination, given)
-            remotes |= _remote("artifacts", found)
+            try:
+                found, artifacts = artifacts_remote(destination, given)
+                remotes |= _remote("artifacts", found)
+            except TargetError as error:
+                # Databases are saved and restored without the artifact store.
+                reason = str(error)
         match given.get(contract.BACKUP_STORE, ""):
             case "volume":
                 place = str(volume)
@@ -94,6 +101,8 @@ class Target:
                 parts = (given.get(contract.BACKUP_BUCKET), given.get(contract.BACKUP_PREFIX))
                 place = "target:" + "/".join(part for part in parts if part)
             case "artifacts":
+                if not artifacts:
+                    raise TargetError(reason)
                 place = f"{artifacts}/{OWN_FOLDER}"
             case other:
                 raise TargetError(
@@ -119,7 +128,7 @@ class Target:
             # Letters of both cases leave room for names of 175 bytes; base32 leaves 143.
             "filename_encoding": "base64",
         }
-        return cls(rclone, {**variables, **_remote("backup", crypt)}, artifacts)
+        return cls(rclone, {**variables, **_remote("backup", crypt)}, artifacts, reason)
 
     def backups(self) -> list[str]:
         """Return the names of the finished backups, the oldest first."""
@@ -164,6 +173,77 @@ class Target:
             self.run("deletefile", f"{place}/{MANIFEST}")
         self.run("purge", place)
 
+    def unfinished(self) -> list[str]:
+        """Return the names of backups without a manifest."""
+        found = self._lines("lsf", "--dirs-only", f"backup:{DATABASES}")
+        return sorted({name.rstrip("/") for name in found} - {*self.backups()})
+
+    def copy_artifacts(self, name: str) -> Copied:
+        """Bring the copy of the artifact store up to date.
+
+        What has changed or vanished in the store moves to `removed/<name>/`.
+
+        Args:
+            name: the backup that is being made.
+        """
+        if not self.artifacts:
+            return Copied(0, self.no_artifacts)
+        log: list[str] = []
+        problem = ""
+        try:
+            _run(
+                self.rclone,
+                self.variables,
+                [
+                    *("sync", "--log-level=NOTICE", "--stats=24h", "--stats-log-level=NOTICE"),
+                    f"--backup-dir=backup:{REMOVED}/{name}",
+                    # The target may be in the store.
+                    f"--exclude=/{OWN_FOLDER}/**",
+                    *(self.artifacts, f"backup:{ARTIFACTS}"),
+                ],
+                log=log,
+            )
+        except TargetError as error:
+            problem = str(error)
+        stats = [entry["stats"] for entry in _entries("".join(log)) if "stats" in entry]
+        return Copied(int(stats[-1]["transfers"]) if stats else 0, problem)
+
+    def list_artifacts(self, *places: str) -> Iterator[tuple[str, int]]:
+        """Yield the path and the size in bytes of each file in folders of the target.
+
+        Args:
+            places: the folders, such as `removed/20261127T030000Z`; the copy of the artifact store
+                if there is none.
+        """
+        for place in places or (ARTIFACTS,):
+            lines = self._lines(
+                *("lsjson", "--recursive", "--files-only", "--no-modtime", "--no-mimetype"),
+                f"backup:{place}",
+            )
+            for file in json.loads("".join(lines) or "[]"):
+                yield file["Path"], file["Size"]
+
+    def read_artifacts(self, paths: Iterable[str]) -> int:
+        """Read files of the copy of the artifact store, and return how many were read.
+
+        Each piece of an encrypted file is authenticated: rclone reads no byte that has changed.
+
+        Raises:
+            TargetError: if a file cannot be read.
+        """
+        with tempfile.NamedTemporaryFile("w", errors="surrogateescape") as chosen:
+            chosen.write("".join(f"{path}\n" for path in paths))
+            chosen.flush()
+            read = self.run(
+                *("hashsum", "sha256", "--download", "--files-from-raw", chosen.name),
+                f"backup:{ARTIFACTS}",
+            )
+        return len(read.splitlines())
+
+    def removals(self) -> list[str]:
+        """Return the names of the backups that moved files to `removed/`."""
+        return sorted(name.rstrip("/") for name in self._lines("lsf", f"backup:{REMOVED}"))
+
     def run(self, *arguments: str, stdin: str = "") -> str:
         """Run rclone, and return what it prints.
 
@@ -185,11 +265,17 @@ class _MissingError(TargetError):
 
 
 def _run(
-    rclone: Path, variables: Mapping[str, str], arguments: Sequence[str], *, stdin: str = ""
+    rclone: Path,
+    variables: Mapping[str, str],
+    arguments: Sequence[str],
+    *,
+    stdin: str = "",
+    log: list[str] | None = None,
 ) -> str:
+    """Run rclone, and return what it prints; ``log`` receives what it logs, as JSON lines."""
     try:
         done = subprocess.run(
-            [rclone, *arguments, *_OPTIONS],
+            [rclone, *_OPTIONS, *arguments],
             env=variables,
             input=stdin,
             text=True,
@@ -199,6 +285,8 @@ def _run(
         )
     except OSError as error:
         raise TargetError(f"rclone does not start: {error.strerror}") from None
+    if log is not None:
+        log.append(done.stderr)
     if done.returncode:
         reason = _reason(done.stderr) or f"rclone {arguments[0]} ended with {done.returncode}"
         raise (_MissingError if done.returncode in _MISSING else TargetError)(reason)

@@ -1,15 +1,18 @@
 """How the programs of this package read their environment, wait for servers, and end."""
 
 import os
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import NoReturn
 
 from mlflow_kubernetes import contract
 
 _BEYOND_SECONDS = 5
+_AGE = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 def required(name: str) -> str:
@@ -62,6 +65,19 @@ def limit(what: str) -> threading.Timer:
     timer.daemon = True
     timer.start()
     return timer
+
+
+def seconds(age: str) -> float:
+    """Return an age such as ``30d`` or ``1d12h`` in seconds.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    match = _AGE.fullmatch(age)
+    if not match or not any(match.groups()):
+        raise ValueError(age)
+    days, hours, minutes, rest = (int(part or 0) for part in match.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=rest).total_seconds()
 
 
 def one_line(error: object) -> str:
