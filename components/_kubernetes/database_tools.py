@@ -92,12 +92,17 @@ for NAME in runs users; do
     need pg_restore
     schema=$(psql -wXqAt "service=$NAME" -c 'SELECT current_schema()')
     pg_restore -Ox --no-comments -n "$schema" -f "$NAME.new" "$NAME.dump"
-    # All or nothing: the tables that are there go in the transaction that makes the others.
+    # All or nothing: the tables that are there go in the transaction that makes the others. A
+    # trigger of MLflow's has a function, which a table does not take along. Extensions stay.
     {
       echo 'SET client_min_messages = warning;'
       cat << 'SQL'
 SELECT format('DROP TABLE IF EXISTS %I CASCADE', tablename)
   FROM pg_tables WHERE schemaname = current_schema() \gexec
+SELECT format('DROP ROUTINE %s CASCADE', oid::regprocedure)
+  FROM pg_proc
+  WHERE pronamespace = current_schema()::regnamespace AND proowner::regrole = current_user::regrole
+    AND oid NOT IN (SELECT objid FROM pg_depend WHERE deptype = 'e') \gexec
 SQL
       cat "$NAME.new"
     } | psql -wXq -v ON_ERROR_STOP=1 --single-transaction "service=$NAME" > /dev/null
