@@ -34,7 +34,7 @@ database = wiring.backend_store(settings, place, inside)
 artifacts = wiring.artifact_store(settings, place, ingress, inside)
 backups = Backups("backup", wiring.backups(settings, place, database, artifacts), inside)
 tracking = TrackingServer(
-    "mlflow", wiring.tracking_server(settings, place, database, artifacts, ingress), inside
+    "mlflow", wiring.tracking_server(settings, place, database, artifacts, ingress, backups), inside
 )
 
 workspace = None

@@ -13,6 +13,7 @@ from components import (
     S3,
     ArtifactStore,
     BackendStore,
+    Backups,
     BackupsArgs,
     ClientWorkspaceArgs,
     EgressArgs,
@@ -302,9 +303,11 @@ def tracking_server(
     database: BackendStore,
     artifacts: ArtifactStore,
     published: IngressArgs,
+    kept_in: Backups,
 ) -> TrackingServerArgs:
     """Return the inputs of the tracking server."""
     return {
+        "backups": kept_in,
         "namespace": place.namespace,
         "retention": place.retention,
         "pods": _server_pods(settings),

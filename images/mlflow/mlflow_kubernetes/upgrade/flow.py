@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlflow_kubernetes import contract
-from mlflow_kubernetes.backup import manifest
+from mlflow_kubernetes.backup import save
 from mlflow_kubernetes.backup.manifest import UnreadableError
 from mlflow_kubernetes.backup.target import Target, TargetError
 from mlflow_kubernetes.support.database import reason
@@ -123,11 +123,11 @@ class Upgrade:
             TargetError: if the target does not take it.
             UnreadableError: if there is no dump.
         """
-        name = manifest.stamp(datetime.now(UTC))
         back = self.record.state == records.GOING_BACK
-        manifest.write_keys(stages.DUMPS)
-        written = manifest.describe(stages.DUMPS, name, "rollback" if back else "upgrade")
-        _target().upload(stages.DUMPS, written)
+        why = "rollback" if back else "upgrade"
+        now = datetime.now(UTC)
+        written, _ = save.save(_target(), stages.DUMPS, now, why, with_artifacts=False)
+        name = written["taken"]
         kept = self.record.changed(kept=name) if back else self.record.changed(dump=name)
         self.record = kept.write(self.cluster)
         print(f"the databases were dumped to backup {name}", flush=True)

@@ -132,7 +132,8 @@ def upgrade_together(all_tables: Sequence[Tables]) -> None:
     """Upgrade the tables of several databases so that all of them change, or none.
 
     In PostgreSQL each database is changed in a transaction, and the transactions are committed when
-    every change is made. MySQL commits each statement that changes a table.
+    every change is made. MySQL commits each statement that changes a table. The tables of runs are
+    the first ones.
 
     Raises:
         MigrationError: if that fails.
@@ -144,16 +145,18 @@ def upgrade_together(all_tables: Sequence[Tables]) -> None:
         return
     with ExitStack() as connections:
         transactions = []
+        of_runs: Connection | None = None
         for tables in all_tables:
             connection = connections.enter_context(tables.engine.connect())
             transactions.append(connection.begin())
+            of_runs = of_runs or connection
             try:
                 if before[tables.key] is None:
                     # Nobody can lose an empty database.
                     transactions.pop().rollback()
                     tables.schema.make(tables.engine)
                 else:
-                    schemas.upgrade_within(connection, tables.schema)
+                    schemas.upgrade_within(connection, tables.schema, of_runs)
             except (SQLAlchemyError, CommandError) as error:
                 raise MigrationError(f"cannot migrate {tables.where}: {reason(error)}") from error
         try:
