@@ -34,7 +34,9 @@ database = wiring.backend_store(settings, place, inside)
 artifacts = wiring.artifact_store(settings, place, ingress, inside)
 backups = Backups("backup", wiring.backups(settings, place, database, artifacts), inside)
 tracking = TrackingServer(
-    "mlflow", wiring.tracking_server(settings, place, database, artifacts, ingress, backups), inside
+    "mlflow",
+    wiring.tracking_server(settings, place, database, artifacts, ingress, kept_in=backups),
+    inside,
 )
 
 workspace = None

@@ -303,6 +303,7 @@ def tracking_server(
     database: BackendStore,
     artifacts: ArtifactStore,
     published: IngressArgs,
+    *,
     kept_in: Backups,
 ) -> TrackingServerArgs:
     """Return the inputs of the tracking server."""
