@@ -73,6 +73,7 @@ def main() -> None:
         ],
     }
     report = {
+        "run_id": run_id,
         "acknowledged": {kind: len(steps) for kind, steps in acknowledged.items()},
         "failures": failures,
         "slowest_seconds": round(slowest, 1),
