@@ -16,10 +16,9 @@ client = mlflow.MlflowClient()
 
 def tried(action: Callable[[], object]) -> str:
     try:
-        action()
+        return "done" if action() else "nothing"
     except MlflowException as error:
         return str(error.error_code)
-    return "done"
 
 
 def main() -> None:
@@ -28,7 +27,7 @@ def main() -> None:
     actions: dict[str, Callable[[], object]] = {}
     for which in ("", "other "):
         experiment, model = made[f"{which}experiment"], made[f"{which}registered_model"]
-        actions[f"{which}experiment"] = lambda at=experiment: client.search_runs([at])[0]
+        actions[f"{which}experiment"] = lambda at=experiment: client.search_runs([at])
         actions[f"{which}registered model"] = lambda at=model: client.get_registered_model(at)
         actions[f"{which}version"] = lambda at=model: client.get_model_version(at, "1")
         actions[f"{which}alias"] = lambda at=model: client.get_model_version_by_alias(at, "first")

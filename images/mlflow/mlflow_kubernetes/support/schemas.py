@@ -5,10 +5,14 @@ from typing import Any, NamedTuple
 
 import sqlalchemy
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from mlflow.store.db import utils
 from mlflow.store.db.base_sql_model import Base
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 from sqlalchemy.engine import Engine
+
+from mlflow_kubernetes import contract
+from mlflow_kubernetes.support import database, prompt_grants
 
 
 class Schema(NamedTuple):
@@ -60,11 +64,21 @@ def users() -> Schema:
         auth_utils.migrate(engine, "head")
 
     version_table = "alembic_version_auth"
+
+    def upgrade(engine: Engine) -> None:
+        known = ScriptDirectory.from_config(auth_utils._get_alembic_config(""))
+        runs = database.engine(contract.BACKEND_STORE_URI)
+        with engine.begin() as connection:
+            prompt_grants.lend_names(connection, runs, known, version_table)
+        migrate(engine)
+        with engine.begin() as connection:
+            prompt_grants.take_names_back(connection)
+
     return Schema(
         version_table=version_table,
         config=auth_utils._get_alembic_config,
         make=migrate,
-        upgrade=migrate,
+        upgrade=upgrade,
         tables={
             *models.Base.metadata.tables,
             *sqlalchemy_store._RETAINED_LEGACY_PERMISSION_TABLES,
