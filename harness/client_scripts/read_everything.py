@@ -75,7 +75,7 @@ def read_trace(trace: Any) -> dict[str, Any]:
 def read_model(model: Any) -> dict[str, Any]:
     return {
         "model": model.to_dictionary(),
-        "artifacts": artifacts_at(artifact_path=model.model_uri),
+        "artifacts": artifacts_at(artifact_uri=model.model_uri),
     }
 
 

@@ -122,13 +122,14 @@ def assert_all_is_kept(stack: Stack, scratch: Path, release: str, runs: int) -> 
 
     allowed = access()
     assert allowed["alice"]["experiment"] == "done"
-    assert allowed["bob"]["other experiment"] == "PERMISSION_DENIED"
+    assert allowed["bob"]["other experiment"] == "nothing"
+    assert allowed["bob"]["other prompt"] == "PERMISSION_DENIED"
     before, rows_before = read()
     assert len(before["runs"]) == runs
     for owner, files in made["files"].items():
         assert artifacts(before, owner) == files
 
-    process = older.start("log_until_told.py", client_env=admin)
+    process = older.start("log_until_told.py", "--traces", client_env=admin)
     try:
         logger = Logger(process)
         logger.logs_again()
@@ -143,12 +144,15 @@ def assert_all_is_kept(stack: Stack, scratch: Path, release: str, runs: int) -> 
         process.kill()
         process.wait()
     print(f"gap: {logger.longest_silence:.1f} s; {report}")
-    assert report["lost"] == {"metric": [], "param": [], "artifact": []}
+    assert report["lost"] == {"metric": [], "param": [], "artifact": [], "trace": []}
     assert report["failures"] == 0
 
     after, rows_after = read()
     assert after["runs"].pop(report["run_id"])
-    assert tables.differences(rows_before, rows_after, ignored=[report["run_id"]]) == []
+    for trace in report["trace_ids"]:
+        after["traces"].pop(trace, None)
+    still_logged = [report["run_id"], *report["trace_ids"]]
+    assert tables.differences(rows_before, rows_after, ignored=still_logged) == []
     for kind in before:
         assert after[kind] == before[kind], kind
     assert access() == allowed

@@ -61,7 +61,8 @@ _OF_A_SPAN = (("trace_id", "trace_id"), ("span_id", "span_id"))
 
 
 def _dimensions(_: str, value: Any) -> dict[str, Any]:
-    found = json.loads(value) if isinstance(value, str) else value or {}
+    # A span without a model has the word `null`.
+    found = (json.loads(value) if isinstance(value, str) else value) or {}
     names = {"model_name": "mlflow.llm.model", "model_provider": "mlflow.llm.provider"}
     return {column: found.get(name) for column, name in names.items()}
 
