@@ -33,7 +33,7 @@ class Traces(logging.Handler):
         # The answer is wanted before the next call.
         os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
         mlflow.set_experiment(experiment_id="0")
-        logging.getLogger("mlflow").addHandler(self)
+        logging.getLogger("mlflow.tracing").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         self._warned.append(record.getMessage())

@@ -41,7 +41,7 @@ def lend_names(users: Connection, runs: Engine, known: ScriptDirectory, version_
         return
     with runs.connect() as connection:
         wanted = sqlalchemy.select(_TAGS).where(_TAGS.c.key == _TAG)
-        prompts = [row._asdict() for row in connection.execute(wanted)]
+        prompts = [dict(row) for row in connection.execute(wanted).mappings()]
     _TAGS.create(users)
     if prompts:
         users.execute(_TAGS.insert(), prompts)
