@@ -3,6 +3,7 @@
 import re
 import subprocess
 import threading
+import time
 from collections import Counter
 
 from harness.kubectl import Kubectl
@@ -19,14 +20,22 @@ class Logger:
         self.process = process
         self.acknowledged: Counter[str] = Counter()
         self.last = ""
+        self.longest_silence = 0.0
+        """The longest time between two acknowledged calls, in seconds."""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
+        before = time.monotonic()
         for line in self.process.stdout:
-            self.acknowledged[line.split()[0]] += 1
+            kind = line.split()[0]
+            self.acknowledged[kind] += 1
             self.last = line
+            if kind in KINDS:
+                now = time.monotonic()
+                self.longest_silence = max(self.longest_silence, now - before)
+                before = now
 
     def logs_again(self, more: int = 5) -> None:
         """Wait until some more of everything is acknowledged."""

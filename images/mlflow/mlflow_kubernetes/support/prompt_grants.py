@@ -42,7 +42,7 @@ def lend_names(
     if _is_shared(users) or not _is_due(users, known, version_table):
         return
     wanted = sqlalchemy.select(_TAGS).where(_TAGS.c.key == _TAG)
-    prompts = [row._asdict() for row in runs.execute(wanted)]
+    prompts = [dict(row) for row in runs.execute(wanted).mappings()]
     _TAGS.create(users)
     if prompts:
         users.execute(_TAGS.insert(), prompts)
