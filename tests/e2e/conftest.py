@@ -47,6 +47,7 @@ OWN_STACK = (
     "test_tls",
     "test_upgrade",
     "test_older_releases",
+    "test_failed_upgrade",
     "test_wrong_settings",
     "test_external_mysql",
     "test_moving_data",
