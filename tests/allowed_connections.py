@@ -39,13 +39,17 @@ DECLARED = {
         minio-bucket -> dns: 53 53/udp
     """,
     "hdfs": """
-        mlflow, mlflow-migration, mlflow-gc, backup, hdfs-folder, hdfs-datanode -> hdfs-namenode: 8020
+        mlflow, mlflow-migration, mlflow-gc, backup -> hdfs-namenode: 8020
+        hdfs-folder, hdfs-datanode -> hdfs-namenode: 8020
         mlflow, mlflow-migration, mlflow-gc, backup, hdfs-folder -> hdfs-datanode: 9866
         hdfs-datanode -> other-datanode: 9866 9867
         other-datanode -> hdfs-datanode: 9866 9867
         hdfs-namenode, hdfs-datanode, hdfs-folder -> dns: 53 53/udp
     """,
-    "s3": "mlflow, mlflow-migration, mlflow-gc, backup, s3-check -> outside: 9000;  s3-check -> dns: 53 53/udp",
+    "s3": """
+        mlflow, mlflow-migration, mlflow-gc, backup, s3-check -> outside: 9000
+        s3-check -> dns: 53 53/udp
+    """,
     "s3 by Secret": """
         mlflow, mlflow-migration, mlflow-gc, backup, s3-check -> outside: 443
         s3-check -> dns: 53 53/udp
