@@ -70,7 +70,10 @@ DECLARED = {
         workspace -> internet, internet6: 443
     """,
     # Backups go to a bucket there.
-    "another": "backup, backup-verify -> outside: 9001;  backup-verify -> dns: 53 53/udp",
+    "another": """
+        mlflow-migration, backup, backup-verify -> outside: 9001
+        backup-verify -> dns: 53 53/udp
+    """,
     # Job runners ask language models.
     "jobs": "mlflow -> internet, internet6: 443",
     "ways out": """

@@ -273,6 +273,7 @@ def test_exports_are_what_clients_need(stack: Recorded) -> None:
             f"{ADDRESS} mlflow-server.local mlflow-minio.local mlflow-minio-console.local"
         ),
         "client_env": {"MLFLOW_TRACKING_URI": "http://mlflow-server.local", **LOGIN},
+        "last_upgrade": {},
         "add_user": (
             "kubectl --context=minikube exec --namespace=mlflow deployment/mlflow "
             "-- python -m mlflow_kubernetes.users http://mlflow-server.local"
@@ -378,7 +379,7 @@ def test_a_workspace_adds_these_objects_and_changes_no_other(
         "StatefulSet workspace-server",
     ]
     # It is a user: in the Secret with everybody's password, and in its fingerprint.
-    one_more = ("Secret mlflow-users", "Job mlflow-migration")
+    one_more = ("Secret mlflow-users", "Job mlflow-migration", "CronJob mlflow-rollback")
     assert {name: after[name] for name in before if name not in one_more} == {
         name: one for name, one in before.items() if name not in one_more
     }
