@@ -182,6 +182,8 @@ class Upgrade:
     def _has_moved(self, tables: Tables) -> bool:
         if self.record.state == records.MIGRATING and not tables.transactional:
             return True
+        if tables.key not in self.record.schemas:
+            return False  # nothing was begun
         try:
             return (tables.revision() or "") != self.record.schemas[tables.key][0]
         except SQLAlchemyError:
