@@ -6,6 +6,7 @@ A client of the old release logs meanwhile, and repeats calls as MLflow does by 
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import pytest
@@ -36,9 +37,22 @@ class Old:
     machine: clients.Machine
     """This machine as a client of that release."""
 
-    def logger(self) -> Logger:
-        """Start a client that logs until it is told to stop."""
-        return Logger(self.machine.start("log_until_told.py", client_env=self.stack.client_env()))
+    @contextmanager
+    def logger(self) -> Iterator[Logger]:
+        """Have a client that logs; at the end, nothing that was acknowledged may be lost."""
+        process = self.machine.start("log_until_told.py", client_env=self.stack.client_env())
+        try:
+            logger = Logger(process)
+            logger.logs_again()
+            yield logger
+            logger.logs_again()
+            report = json.loads(logger.finish())
+        finally:
+            process.kill()
+            process.wait()
+        print(f"gap: {logger.longest_silence:.1f} s; {report}")
+        assert not any(report["lost"].values())
+        assert report["failures"] == 0
 
 
 @pytest.fixture(scope="module")
@@ -65,26 +79,16 @@ def image_of(stack: Stack) -> str:
     return image
 
 
-def assert_nothing_is_lost(logger: Logger) -> None:
-    report = json.loads(logger.finish())
-    print(f"gap: {logger.longest_silence:.1f} s; {report}")
-    assert not any(report["lost"].values())
-    assert report["failures"] == 0
-
-
 def test_a_failed_upgrade_leaves_the_former_version_serving(old: Old) -> None:
     stack = old.stack
     sql(stack, "mlflow_auth", f"CREATE TABLE {IN_THE_WAY} (id int)")
     before = sql(stack, "mlflow", "SELECT version_num FROM alembic_version")
-    logger = old.logger()
-    logger.logs_again()
-    stack.pulumi("config", "rm", "--stack", "minikube", "serverImage")
-    said = stack.change("up", check=False)
-    print(said)
+    with old.logger() as logger:
+        stack.pulumi("config", "rm", "--stack", "minikube", "serverImage")
+        said = stack.change("up", check=False)
+        print(said)
     assert "failed" in said
-    logger.logs_again()
     assert logger.longest_silence < 60
-    assert_nothing_is_lost(logger)
     told = stack.kubectl("logs", "job/mlflow-migration", "--all-containers").splitlines()
     print("\n".join(told))
     assert f'"{IN_THE_WAY}" already exists; nothing was changed' in told[-1]
@@ -95,13 +99,10 @@ def test_a_failed_upgrade_leaves_the_former_version_serving(old: Old) -> None:
 def test_an_upgrade_says_how_long_no_server_answered(old: Old) -> None:
     stack = old.stack
     sql(stack, "mlflow_auth", f"DROP TABLE {IN_THE_WAY}")
-    logger = old.logger()
-    logger.logs_again()
-    start = time.monotonic()
-    said = stack.change("up")
-    print(f"{said}\npulumi up: {time.monotonic() - start:.1f} s")
-    logger.logs_again()
-    assert_nothing_is_lost(logger)
+    with old.logger():
+        start = time.monotonic()
+        said = stack.change("up")
+        print(f"{said}\npulumi up: {time.monotonic() - start:.1f} s")
     assert "MLflow's tables were upgraded for" in said
     assert "no server answered for" in said
     upgrade = stack.outputs()["last_upgrade"]
@@ -125,9 +126,8 @@ def test_the_way_back_restores_what_was_there_before(old: Old) -> None:
     stack.change("up")
     print(f"the way back: {time.monotonic() - start:.1f} s")
     assert image_of(stack) == old.image
-    logger = old.logger()
-    logger.logs_again()
-    assert_nothing_is_lost(logger)
+    with old.logger():
+        pass
     kept = json.loads(
         stack.kubectl.json("get", "configmap", "mlflow-upgrade")["data"]["upgrade.json"]
     )
