@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from commands.support import backups, stack
 from commands.support.console import capture, main
@@ -26,9 +27,11 @@ def command() -> None:
     for kinds in ("pods", "persistentvolumeclaims"):
         shown = capture(["kubectl", "get", kinds, f"--namespace={namespace}"], found.environment)
         print(f"\n{shown.stdout or shown.stderr}", end="")
-    kinds = ["kubectl", "get", "cronjobs,jobs", f"--namespace={namespace}", "--output=json"]
-    listed = capture(kinds, found.environment)
-    objects = json.loads(listed.stdout)["items"] if listed.returncode == 0 else []
+    asked = ["kubectl", "get", "cronjobs,jobs", f"--namespace={namespace}", "--output=json"]
+    listed = capture(asked, found.environment)
+    objects: list[dict[str, Any]] = []
+    if listed.returncode == 0:
+        objects = json.loads(listed.stdout)["items"]
     lines, warnings = backups.report(objects, datetime.now(UTC))
     print("", *lines, *(f"warning: {line}" for line in warnings), sep="\n")
     if wrong := Watch(found.environment, namespace, settings.images).everything():
