@@ -45,6 +45,10 @@ verify-backup: $(VENV) ## Restore the newest backup into a database of its own, 
 restore: $(VENV) ## List the backups, or bring one back: FROM=latest or a time, OVERWRITE=yes
 	@$(RUN) commands.restore
 
+.PHONY: rollback
+rollback: $(VENV) ## Go back to the image and the tables before the last upgrade of MLflow
+	@$(RUN) commands.rollback
+
 .PHONY: test
 test: check test-unit ## Run every check and test, end to end on a real cluster
 	@$(RUN) commands.test

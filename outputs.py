@@ -23,6 +23,7 @@ def export(
     pulumi.export("s3_endpoint_url", artifacts.endpoint_url)
     pulumi.export("hosts_line", _hosts_line(settings, tracking.address))
     pulumi.export("client_env", tracking.client_env)
+    pulumi.export("last_upgrade", tracking.last_upgrade)
     if settings.auth == "basic":
         # Followed by a name, it makes a user.
         pulumi.export("add_user", pulumi.Output.concat(kubectl(settings), " ", tracking.add_user))

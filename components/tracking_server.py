@@ -25,7 +25,6 @@ from ._kubernetes.pods import (
     Credentials,
     http_probe,
     pod_labels,
-    python_job,
     python_template,
     resources,
     restarts_with,
@@ -35,6 +34,7 @@ from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publi
 from ._kubernetes.retention import RetentionArgs
 from ._kubernetes.uris import service_host
 from ._login import ADMIN, Login
+from ._migration import Dumps, Migration, last_upgrade, migration
 from ._restoration import restoration
 from .contracts import (
     ArtifactStoreInput,
@@ -50,8 +50,6 @@ _MODEL_SOURCES = "^(runs|models|mlflow-artifacts):|^(dummy-source|prompt-templat
 """What a model's version may be made of; the last two stand for prompts, which have no files."""
 # RFC 1918 and RFC 4193, and loopback.
 _PRIVATE = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
-MIGRATION_SECONDS = 240
-"""A first migration takes about 10 s; one of a large older database may take minutes."""
 GC_SECONDS = 6 * 3600
 """How long a collection may take: each run is some requests to the store."""
 
@@ -107,7 +105,8 @@ class TrackingServerArgs(TypedDict):
     gc_older_than: NotRequired[str]
     """How long ago it must have been deleted, such as ``30d``. Defaults to ``30d``."""
     backups: NotRequired[BackupsInput | None]
-    """Backups, which can be restored. Defaults to none."""
+    """Backups, which can be restored, and into which the databases are dumped before their tables
+    are upgraded. Defaults to none: an upgrade stops the servers, and dumps nothing."""
     retention: NotRequired[RetentionArgs]
     """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
     delete them."""
@@ -137,6 +136,10 @@ class TrackingServer(pulumi.ComponentResource):
     """Address that the ingress controller published; empty when it was not waited for."""
     client_labels: dict[str, str]
     """Labels with which a pod of the server's own namespace reaches it, and nothing else."""
+    last_upgrade: pulumi.Output[dict[str, str]]
+    """What is known of the last upgrade of MLflow's tables: ``from_image``, ``to_image``,
+    ``stopped`` and ``migrated`` (times in UTC), ``dump`` (name of the backup made before; empty if
+    none was) and ``state``; empty before the first one."""
 
     def __init__(
         self, name: str, args: TrackingServerArgs, opts: pulumi.ResourceOptions | None = None
@@ -162,7 +165,7 @@ class TrackingServer(pulumi.ComponentResource):
             opts=child,
         )
         backends = [server.database, server.artifacts, login.keys, *proxies]
-        migration = _migration(server, pods, [server.database, *login.passwords], child)
+        migrated = _migrated(server, pods, login, child)
         service = _service(server, child)
         one_away_at_most(
             name,
@@ -172,7 +175,7 @@ class TrackingServer(pulumi.ComponentResource):
             picked=server.selector,
             opts=child,
         )
-        protected = after(_policies(server, child), migration)
+        protected = after(_policies(server, child), migrated.job)
         deployment = _deployment(server, pods, backends, protected)
         _collection(server, pods, child)
         _restoration(server, pods, login, child)
@@ -195,6 +198,7 @@ class TrackingServer(pulumi.ComponentResource):
         self.tracking_uri_in_cluster = service.metadata.namespace.apply(
             lambda ns: f"http://{service_host(name, ns)}:{PORT}"
         )
+        self.last_upgrade = last_upgrade(migrated, deployment, self)
         self.auth = server.auth
         self.logins = {user: login.credentials(user) for user in server.users if server.auth}
         self.client_env = _client_env(server, login, self.tracking_uri)
@@ -214,6 +218,7 @@ class TrackingServer(pulumi.ComponentResource):
                 "add_user": self.add_user,
                 "address": self.address,
                 "client_labels": self.client_labels,
+                "last_upgrade": self.last_upgrade,
             }
         )
 
@@ -345,27 +350,23 @@ def _client_env(
     )
 
 
-def _migration(
-    server: _Server,
-    pods: PodOptions,
-    backends: list[pulumi.Input[Credentials]],
-    opts: pulumi.ResourceOptions,
-) -> pulumi.Resource:
-    """Make the Job that creates or upgrades the tables, before any server starts.
-
-    The server would create its tables itself, without a lock: two replicas on an empty database
-    race (mlflow/mlflow#19943).
-    """
-    return python_job(
-        f"{server.name}-migration",
-        module="mlflow_kubernetes.migrate",
+def _migrated(
+    server: _Server, pods: PodOptions, login: Login, opts: pulumi.ResourceOptions
+) -> Migration:
+    """Make the Job that creates or upgrades the tables, before any server starts."""
+    dumps = None
+    if server.backup_target is not None and server.client_image is not None:
+        more = [login.keys, server.artifacts]
+        dumps = Dumps(server.backup_target, server.client_image, more)
+    return migration(
+        server.name,
         namespace=server.namespace,
-        labels=labels(f"{server.name}-migration", "mlflow", "migration"),
         image=server.image,
         pods=pods,
-        backends=backends,
-        seconds=MIGRATION_SECONDS,
+        backends=[server.database, *login.passwords],
+        dumps=dumps,
         environment=server.root_environment,
+        autoscaled=server.autoscaled,
         opts=opts,
     )
 

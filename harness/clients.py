@@ -16,13 +16,15 @@ from commands.support.cluster import Cluster
 from harness.kubectl import Kubectl, ready
 from harness.programs import CLONE, run
 from harness.waiting import wait_until
-from lab import locks
+from lab import locks, paths
 
 SCRIPTS = Path(__file__).parent / "client_scripts"
 _PACKAGES = Path(__file__).parent / "client_packages"
 _SETTINGS = stacks.settings("minikube", clientWorkspace=True)
 VENV = CLONE / ".venv-client"
 """Where the client is installed."""
+RELEASED = _PACKAGES / "released"
+"""The packages of released MLflows: requirements.txt, and one file of versions for each release."""
 NAMESPACE = "mlflow-e2e-client"
 """Where client pods are; the stack has to be told."""
 
@@ -43,6 +45,8 @@ class Machine:
     home: Path
     hosts: str
     """Lines as in a hosts file."""
+    venv: Path = VENV
+    """The virtual environment in which scripts run."""
 
     def run(
         self,
@@ -53,7 +57,7 @@ class Machine:
         stdin: str = "",
     ) -> Any:
         """Run a script to its end and return its last line, which is JSON."""
-        command = [str(VENV / "bin" / "python"), str(SCRIPTS / script), *arguments]
+        command = [str(self.venv / "bin" / "python"), str(SCRIPTS / script), *arguments]
         answer = run(command, self.environment(client_env), seconds=seconds, stdin=stdin)
         return json.loads(answer.stdout.splitlines()[-1])
 
@@ -62,7 +66,7 @@ class Machine:
     ) -> subprocess.Popen[str]:
         """Start a script that is told what to do, and answers, through pipes."""
         return subprocess.Popen(
-            [str(VENV / "bin" / "python"), str(SCRIPTS / script), *arguments],
+            [str(self.venv / "bin" / "python"), str(SCRIPTS / script), *arguments],
             env=self.environment(client_env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -147,16 +151,39 @@ def provide_image(cluster: Cluster) -> None:
 
 def make_virtual_environment() -> None:
     """Make the client's virtual environment, unless it is what its requirements ask for."""
-    requirements = _PACKAGES / "requirements.txt"
-    constraints = _PACKAGES / "constraints.txt"
-    wanted = hashlib.sha256(requirements.read_bytes() + constraints.read_bytes()).hexdigest()
-    made_for = VENV / "made-for"
+    _make(VENV, _PACKAGES / "requirements.txt", _PACKAGES / "constraints.txt")
+
+
+def released_environment(release: str) -> Path:
+    """Make the virtual environment of a released MLflow, such as 3.10.1, and return it.
+
+    Every clone shares it: it depends on the files of ``RELEASED`` alone.
+    """
+    venv = paths.CACHE / "clients" / release
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    constraints = RELEASED / f"{release}.txt"
+    # The whole package asks for training libraries, which no script of ours imports.
+    _make(venv, RELEASED / "requirements.txt", constraints, "--no-deps", f"mlflow=={release}")
+    return venv
+
+
+def _make(venv: Path, requirements: Path, constraints: Path, *more: str) -> None:
+    """Make a virtual environment, unless it is there; ``more`` are arguments of a second install.
+
+    Files with the same content make the same environment.
+    """
+    content = requirements.read_bytes() + constraints.read_bytes()
+    wanted = hashlib.sha256(content).hexdigest()
+    made_for = venv / "made-for"
     # Tests that run at once would clear it under each other.
-    with locks.held(VENV.with_name(f"{VENV.name}.lock")):
+    with locks.held(venv.with_name(f"{venv.name}.lock")):
         if made_for.exists() and made_for.read_text() == wanted:
             return
-        venv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
-        subprocess.run(venv, check=True, timeout=120)
-        pip = [str(VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--requirement", str(requirements)], check=True, timeout=1200)
+        create = [sys.executable, "-m", "venv", "--clear", str(venv)]
+        subprocess.run(create, check=True, timeout=120)
+        pip = [str(venv / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+        required = [f"--requirement={requirements}", f"--constraint={constraints}"]
+        subprocess.run([*pip, *required], check=True, timeout=1200)
+        if more:
+            subprocess.run([*pip, *more], check=True, timeout=300)
         made_for.write_text(wanted)

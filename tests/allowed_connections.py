@@ -18,7 +18,11 @@ DECLARED = {
     "always": """
         ingress, training -> mlflow: 5000
         mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup -> dns: 53 53/udp
+        mlflow-migration -> API server, benchmark, home, outside: 443 6443 8443
+        mlflow-migration -> carrier, docker, internet, internet6, proxy: 443 6443 8443
+        mlflow-migration -> ingress, dns, training, stranger, pretender, models: 443 6443 8443
     """,
+    "their namespace": "mlflow-migration -> neighbour: 443 6443 8443",
     "postgres": "mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup -> postgres: 5432",
     "mysql": "mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup -> mysql: 3306",
     "external": """
@@ -32,32 +36,33 @@ DECLARED = {
         external-database-check -> dns: 53 53/udp
     """,
     "minio": """
-        mlflow, mlflow-gc, mlflow-restore, backup, minio-bucket -> minio: 9000
+        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup, minio-bucket -> minio: 9000
         ingress -> minio: 9000 9001
         minio-bucket -> dns: 53 53/udp
     """,
     "hdfs": """
-        mlflow, mlflow-gc, mlflow-restore, backup, hdfs-folder, hdfs-datanode -> hdfs-namenode: 8020
-        mlflow, mlflow-gc, mlflow-restore, backup, hdfs-folder -> hdfs-datanode: 9866
+        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup -> hdfs-namenode: 8020
+        hdfs-folder, hdfs-datanode -> hdfs-namenode: 8020
+        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup, hdfs-folder -> hdfs-datanode: 9866
         hdfs-datanode -> other-datanode: 9866 9867
         other-datanode -> hdfs-datanode: 9866 9867
         hdfs-namenode, hdfs-datanode, hdfs-folder -> dns: 53 53/udp
     """,
     "s3": """
-        mlflow, mlflow-gc, mlflow-restore, backup, s3-check -> outside: 9000
+        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup, s3-check -> outside: 9000
         s3-check -> dns: 53 53/udp
     """,
     "s3 by Secret": """
-        mlflow, mlflow-gc, mlflow-restore, backup, s3-check -> outside: 443
+        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup, s3-check -> outside: 443
         s3-check -> dns: 53 53/udp
     """,
     "s3 by service account": """
-        mlflow, mlflow-gc, mlflow-restore, backup, s3-check -> outside: 443
-        mlflow, mlflow-gc, mlflow-restore, backup, s3-check -> agent: 80
+        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup, s3-check -> outside: 443
+        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup, s3-check -> agent: 80
         s3-check -> dns: 53 53/udp
     """,
     "existing hdfs": """
-        mlflow, mlflow-gc, mlflow-restore, backup, existing-hdfs-check -> outside: any 88/udp
+        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup, existing-hdfs-check -> outside: any 88/udp
         existing-hdfs-check -> dns: 53 53/udp
     """,
     "workspace": """
@@ -68,7 +73,7 @@ DECLARED = {
     """,
     # Backups go to a bucket there.
     "another": """
-        mlflow-restore, backup, backup-verify -> outside: 9001
+        mlflow-migration, mlflow-restore, backup, backup-verify -> outside: 9001
         backup-verify -> dns: 53 53/udp
     """,
     # Job runners ask language models.

@@ -181,25 +181,38 @@ def prepare(
     )
 
 
-def tools(image: pulumi.Input[str]) -> k8s.core.v1.ContainerArgs:
-    """Return the container ``tools``, which copies rclone to ``WORK``; its image is rclone's."""
-    return _shell("tools", image, f"cp /usr/local/bin/rclone {WORK}/rclone")
+def tools(image: pulumi.Input[str], only_if: Sequence[str] = ()) -> k8s.core.v1.ContainerArgs:
+    """Return the container ``tools``, which copies rclone to ``WORK``; its image is rclone's.
+
+    With ``only_if`` it does so only where one of these files is there.
+    """
+    return _shell("tools", image, when(only_if) + f"cp /usr/local/bin/rclone {WORK}/rclone")
 
 
-def dump(client_image: pulumi.Input[str]) -> k8s.core.v1.ContainerArgs:
+def dump(client_image: pulumi.Input[str], only_if: Sequence[str] = ()) -> k8s.core.v1.ContainerArgs:
     """Return the container ``dump``, which dumps the databases to ``DUMPS``.
 
-    Its image is the database's own, of the server's release or newer.
+    Its image is the database's own, of the server's release or newer. With ``only_if`` it dumps
+    only where one of these files is there.
     """
-    return _shell("dump", client_image, _COMMON + DUMP, DUMPS)
+    return _shell("dump", client_image, when(only_if) + _COMMON + DUMP, DUMPS)
 
 
-def restore(client_image: pulumi.Input[str]) -> k8s.core.v1.ContainerArgs:
+def restore(
+    client_image: pulumi.Input[str], only_if: Sequence[str] = ()
+) -> k8s.core.v1.ContainerArgs:
     """Return the container ``restore``, which puts the dumps of ``DUMPS`` into the databases.
 
-    What the databases held is dropped: on PostgreSQL in one transaction with what comes.
+    What the databases held is dropped: on PostgreSQL in one transaction with what comes. With
+    ``only_if`` it restores only where one of these files is there.
     """
-    return _shell("restore", client_image, _COMMON + RESTORE, DUMPS)
+    return _shell("restore", client_image, when(only_if) + _COMMON + RESTORE, DUMPS)
+
+
+def when(files: Sequence[str]) -> str:
+    """Return the line of a script of `sh` that ends it where none of these files is there."""
+    tests = " || ".join(f"[ -e {file} ]" for file in files)
+    return f"{tests} || exit 0\n" if files else ""
 
 
 def fetch(

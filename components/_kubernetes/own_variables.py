@@ -81,6 +81,14 @@ OWN_VARIABLES = frozenset(
         "RESTORE_OVERWRITE",
         "SECRETS_READ",
         "TIMEOUT_SECONDS",
+        "UPGRADE_API_FOLDER",
+        "UPGRADE_AUTOSCALED",
+        "UPGRADE_DEPLOYMENT",
+        "UPGRADE_IMAGE",
+        "UPGRADE_RECORD",
+        "UPGRADE_RECORD_FOLDER",
+        "UPGRADE_ROLLBACK",
+        "UPGRADE_WORK",
         "USERS",
     }
 )

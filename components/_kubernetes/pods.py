@@ -70,6 +70,7 @@ def restricted_pod(
     backends: Sequence[pulumi.Input[Credentials]] = (),
     mounts: list[k8s.core.v1.VolumeMountArgs] | None = None,
     volumes: list[k8s.core.v1.VolumeArgs] | None = None,
+    service_account_name: pulumi.Input[str] | None = None,
     grace_seconds: int = 30,
     restart_policy: str = "Always",
 ) -> k8s.core.v1.PodSpecArgs:
@@ -80,7 +81,8 @@ def restricted_pod(
     The pod runs as ``user``. Its volumes belong to group ``volumes_of``, or to the user's one.
     Its root is read-only, so it gets the one folder that programs expect to write to; and it has no
     token for the Kubernetes API.
-    ``backends`` are those that it reaches: it gets their environment, files and host names.
+    ``backends`` are those that it reaches: it gets their environment, files and host names. It runs
+    as the service account that one of them lets in, unless ``service_account_name`` says otherwise.
     """
     if backends and not container.env_from:
         container.env_from = secrets_env(backends)
@@ -93,7 +95,7 @@ def restricted_pod(
         each.volume_mounts = of_backends(backends, lambda known: _mounts(known, mounts or []))
     return k8s.core.v1.PodSpecArgs(
         # A cloud that knows pods by it gives them a token of its own, on a volume of its own.
-        service_account_name=of_backends(backends, _service_account),
+        service_account_name=service_account_name or service_account(backends),
         automount_service_account_token=False,
         # A Service called mlflow would give each pod MLFLOW_PORT=tcp://..., which the server reads
         # as its --port and dies of; MINIO_PORT and others bite likewise.
@@ -114,6 +116,13 @@ def restricted_pod(
         volumes=of_backends(backends, lambda known: _volumes(known, volumes or [])),
         host_aliases=of_backends(backends, _host_aliases),
     )
+
+
+def service_account(
+    backends: Sequence[pulumi.Input[Credentials]],
+) -> pulumi.Input[str | None]:
+    """Return the service account that one of the backends lets in; None where none asks for one."""
+    return of_backends(backends, _service_account)
 
 
 def _mounts(
@@ -365,14 +374,15 @@ def python_template(
     first: Sequence[k8s.core.v1.ContainerArgs] = (),
     mounts: list[k8s.core.v1.VolumeMountArgs] | None = None,
     volumes: list[k8s.core.v1.VolumeArgs] | None = None,
+    service_account_name: pulumi.Input[str] | None = None,
     most_scratch: str = "2Gi",
     most_memory: str = "512Mi",
 ) -> k8s.core.v1.PodTemplateSpecArgs:
     """Return a pod that runs one module of the server image once, after the containers ``first``.
 
     The module waits for its backends for ``seconds``. ``mounts`` and ``volumes`` are the pod's,
-    beside those of its backends; the pod may write ``most_scratch`` on the node's own disk, and
-    the module take ``most_memory``.
+    beside those of its backends; ``service_account_name`` is in the place of the backends' own. The
+    pod may write ``most_scratch`` on the node's own disk, and the module take ``most_memory``.
     """
     variables: dict[str, pulumi.Input[str]] = {
         "TIMEOUT_SECONDS": str(seconds),
@@ -410,6 +420,7 @@ def python_template(
                 backends=backends,
                 mounts=mounts,
                 volumes=volumes,
+                service_account_name=service_account_name,
                 restart_policy="Never",
             ),
         )

@@ -1,22 +1,42 @@
 """Print all that a client reads from a server as JSON, with the sha256 of each artifact.
 
-Sorted, so that what two servers hold can be compared.
+Sorted, so that what two servers hold can be compared. With `--histories N`, the whole history of
+metrics is read of N runs; of the others, the last value.
 """
 
+import argparse
 import hashlib
 import json
 import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import mlflow
+import mlflow.genai.datasets
+from mlflow.entities import Run, ViewType
 
 client = mlflow.MlflowClient()
+THREADS = 8
 
 
-def artifacts_of(run_id: str) -> dict[str, str]:
-    """Return the sha256 of each artifact of a run, by its path."""
+def all_of(search: Callable[..., Any], **options: Any) -> Iterator[Any]:
+    """Return every page of a search, as one."""
+    token = None
+    while True:
+        page = search(page_token=token, **options)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def artifacts_at(**of: str) -> dict[str, str]:
+    """Return the sha256 of each artifact of a run or a logged model, by its path."""
     with tempfile.TemporaryDirectory() as scratch:
-        mlflow.artifacts.download_artifacts(run_id=run_id, dst_path=scratch)
+        mlflow.artifacts.download_artifacts(**of, dst_path=scratch)
         folder = Path(scratch)
         return {
             file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
@@ -25,27 +45,87 @@ def artifacts_of(run_id: str) -> dict[str, str]:
         }
 
 
+def read_run(run: Run, history: bool) -> dict[str, Any]:
+    run_id = run.info.run_id
+    keys = sorted(run.data.metrics) if history else []
+    return {
+        "info": dict(run.info),
+        "metrics": run.data.metrics,
+        "history": {
+            key: [dict(one) for one in client.get_metric_history(run_id, key)] for key in keys
+        },
+        "params": run.data.params,
+        "tags": run.data.tags,
+        "datasets": [one.dataset.to_dictionary() for one in run.inputs.dataset_inputs],
+        "artifacts": artifacts_at(run_id=run_id),
+    }
+
+
+def read_version(version: Any) -> list[Any]:
+    return [
+        *(version.source, version.run_id, sorted(version.aliases)),
+        *(version.tags, version.description),
+    ]
+
+
+def read_trace(trace: Any) -> dict[str, Any]:
+    return {"info": trace.info.to_dict(), "spans": [span.to_dict() for span in trace.data.spans]}
+
+
+def read_model(model: Any) -> dict[str, Any]:
+    return {
+        "model": model.to_dictionary(),
+        "artifacts": artifacts_at(artifact_uri=model.model_uri),
+    }
+
+
+def read_prompts() -> dict[str, Any]:
+    return {
+        f"{prompt.name} {version.version}": [
+            *(version.template, version.commit_message, version.tags),
+            *(sorted(version.aliases), prompt.tags),
+        ]
+        for prompt in all_of(client.search_prompts)
+        for version in client.search_prompt_versions(prompt.name)
+    }
+
+
 def main() -> None:
-    experiments = {one.experiment_id: one.name for one in client.search_experiments()}
-    runs = {
-        run.info.run_id: {
-            "info": dict(run.info),
-            "metrics": run.data.metrics,
-            "history": {
-                key: [dict(one) for one in client.get_metric_history(run.info.run_id, key)]
-                for key in sorted(run.data.metrics)
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--histories", type=int, default=1_000_000)
+    histories = arguments.parse_args().histories
+    experiments = {
+        one.experiment_id: one
+        for one in all_of(client.search_experiments, view_type=ViewType.ALL, max_results=1000)
+    }
+    # The server reads no deleted experiment's content.
+    active = [key for key, one in experiments.items() if one.lifecycle_stage == "active"]
+    search = partial(client.search_runs, active, run_view_type=ViewType.ALL, max_results=1000)
+    runs = sorted(all_of(search), key=lambda run: run.info.run_id)
+    traces = all_of(partial(client.search_traces, locations=active, max_results=100))
+    models = all_of(partial(client.search_logged_models, active))
+    with ThreadPoolExecutor(THREADS) as pool:
+        read = pool.map(read_run, runs, (place < histories for place in range(len(runs))))
+        everything = {
+            "experiments": {key: [one.name, one.tags] for key, one in experiments.items()},
+            "runs": {run.info.run_id: one for run, one in zip(runs, read, strict=True)},
+            "versions": {
+                f"{one.name} {one.version}": read_version(one)
+                for one in all_of(client.search_model_versions)
             },
-            "params": run.data.params,
-            "tags": run.data.tags,
-            "artifacts": artifacts_of(run.info.run_id),
+            "models": {
+                one.name: [one.description, one.tags, one.aliases]
+                for one in all_of(client.search_registered_models)
+            },
+            "prompts": read_prompts(),
+            "traces": {one.info.trace_id: read_trace(one) for one in traces},
+            "logged models": {one.model_id: read_model(one) for one in models},
+            "datasets": {
+                one.name: one.to_df().to_dict("records")
+                for one in mlflow.genai.datasets.search_datasets(experiment_ids=active)
+            },
         }
-        for run in client.search_runs([*experiments], max_results=1000)
-    }
-    versions = {
-        f"{one.name} {one.version}": [one.source, one.run_id, sorted(one.aliases)]
-        for one in client.search_model_versions()
-    }
-    print(json.dumps({"experiments": experiments, "runs": runs, "versions": versions}, default=str))
+    print(json.dumps(everything, default=str))
 
 
 if __name__ == "__main__":

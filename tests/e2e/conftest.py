@@ -50,6 +50,8 @@ OWN_STACK = (
     "test_gateway",
     "test_tls",
     "test_upgrade",
+    "test_older_releases",
+    "test_failed_upgrade",
     "test_wrong_settings",
     "test_external_mysql",
     "test_moving_data",

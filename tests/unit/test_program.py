@@ -46,11 +46,13 @@ LOGIN = {
 
 def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
     assert sorted(stack.kubernetes()) == [
+        "ConfigMap mlflow-upgrade",
         "ConfigMap postgres-first-start",
         "CronJob backup",
         "CronJob backup-verify",
         "CronJob mlflow-gc",
         "CronJob mlflow-restore",
+        "CronJob mlflow-rollback",
         "Deployment mlflow-server",
         "Ingress minio-console",
         "Ingress minio-s3",
@@ -62,10 +64,13 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "NetworkPolicy minio-policy",
         "NetworkPolicy mlflow-clients-policy",
         "NetworkPolicy mlflow-default-deny-policy",
+        "NetworkPolicy mlflow-migration-policy",
         "NetworkPolicy mlflow-policy",
         "NetworkPolicy postgres-clients-policy",
         "NetworkPolicy postgres-policy",
         "PersistentVolumeClaim backup-volume",
+        "Role mlflow-migration-role",
+        "RoleBinding mlflow-migration-role-binding",
         "Secret backup-target",
         "Secret minio-credentials",
         "Secret minio-root",
@@ -78,6 +83,7 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "Service mlflow-service",
         "Service postgres-pods",
         "Service postgres-service",
+        "ServiceAccount mlflow-migration-account",
         "StatefulSet minio-server",
         "StatefulSet postgres-server",
     ]
@@ -108,7 +114,7 @@ def test_another_database_changes_nothing_else(stack: Recorded, on_mysql: Record
 def test_another_artifact_store_changes_nothing_else(stack: Recorded, on_hdfs: Recorded) -> None:
     def others(recorded: Recorded) -> dict[str, object]:
         # What names the store's Secret, or is hashed from it, must differ.
-        unlike = ("minio", "hdfs", "Deployment ", "CronJob ")
+        unlike = ("minio", "hdfs", "Deployment ", "CronJob ", "Job mlflow-migration")
         objects = recorded.kubernetes().items()
         return {name: one for name, one in objects if not any(part in name for part in unlike)}
 
@@ -268,6 +274,7 @@ def test_exports_are_what_clients_need(stack: Recorded) -> None:
             f"{ADDRESS} mlflow-server.local mlflow-minio.local mlflow-minio-console.local"
         ),
         "client_env": {"MLFLOW_TRACKING_URI": "http://mlflow-server.local", **LOGIN},
+        "last_upgrade": {},
         "add_user": (
             "kubectl --context=minikube exec --namespace=mlflow deployment/mlflow "
             "-- python -m mlflow_kubernetes.users http://mlflow-server.local"
@@ -354,8 +361,9 @@ def test_traps_of_the_images_and_of_mlflow_are_stepped_around(
     } <= set(mysql["args"])
     assert mysql["volumeMounts"][0]["mountPath"] == "/var/lib/mysql"
     # Two servers that make the tables at once fail: a Job does it, and the servers wait for it.
-    (migration,) = stack.pods()["Job mlflow-migration"]["containers"]
+    migration = stack.pods()["Job mlflow-migration"]["initContainers"][0]
     assert migration["command"] == ["python", "-m", "mlflow_kubernetes.migrate"]
+    assert migration["args"] == ["plan"]
 
 
 def test_a_workspace_adds_these_objects_and_changes_no_other(
@@ -372,7 +380,10 @@ def test_a_workspace_adds_these_objects_and_changes_no_other(
         "StatefulSet workspace-server",
     ]
     # It is a user: in the Secret with every password, and in the fingerprint of what reads that.
-    one_more = ("Secret mlflow-users", "Job mlflow-migration", "CronJob mlflow-restore")
+    one_more = (
+        *("Secret mlflow-users", "Job mlflow-migration"),
+        *("CronJob mlflow-restore", "CronJob mlflow-rollback"),
+    )
     assert {name: after[name] for name in before if name not in one_more} == {
         name: one for name, one in before.items() if name not in one_more
     }

@@ -4,132 +4,114 @@ The program does what `mlflow db upgrade` does, but the address of the database 
 list of processes. Servers migrate only an empty database by themselves, and two servers that do so
 at once fail. If the server has a login, the program migrates the database of users as well, and
 makes the stack's own users.
+
+Tables that hold data are upgraded while no server runs: MLflow asks for it since 3.17. With
+backups, the Job's pod is a chain of containers, and this program is three of them: `plan`, `keep`
+and, at the end, `finish`. Without an argument it does everything by itself.
 """
 
 import json
 import os
+import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack
+from pathlib import Path
 
 import mlflow
-import sqlalchemy
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy.engine import CursorResult, Engine
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlflow_kubernetes import contract
+from mlflow_kubernetes.backup import connections
 from mlflow_kubernetes.patches import registry
 from mlflow_kubernetes.support import database, schemas
 from mlflow_kubernetes.support.database import reason
 from mlflow_kubernetes.support.environment import fail
-from mlflow_kubernetes.support.schemas import Schema
+from mlflow_kubernetes.upgrade import flow, stages, tables
+from mlflow_kubernetes.upgrade import record as records
+from mlflow_kubernetes.upgrade.cluster import Cluster, ClusterError
+from mlflow_kubernetes.upgrade.flow import Upgrade
+from mlflow_kubernetes.upgrade.record import Record
+from mlflow_kubernetes.upgrade.tables import MigrationError, Tables
 
-_LOCK = {
-    "postgresql": "SELECT pg_advisory_lock(hashtext('mlflow_kubernetes.migrate'))",
-    "mysql": "SELECT GET_LOCK('mlflow_kubernetes.migrate', -1)",
-}
+_CONNECTIONS = Path("/connections")
 
 
 def main() -> None:
-    """Wait for each database, then migrate it."""
+    """Wait for each database, then do the work of this container."""
     # Their readers are MLflow's developers, and the log of a Job is for its user.
     warnings.simplefilter("ignore")
     if problem := registry.check(["support.schemas"], login=contract.USERS in os.environ):
         fail(problem)
-    _bring_up_to_date(database.engine(contract.BACKEND_STORE_URI), schemas.runs())
+    all_tables = [Tables("runs", database.engine(contract.BACKEND_STORE_URI), schemas.runs())]
     if passwords := os.environ.get(contract.USERS):
-        _bring_up_to_date(database.engine(contract.AUTH_DATABASE_URI), schemas.users())
+        engine = database.engine(contract.AUTH_DATABASE_URI)
+        all_tables.append(Tables("users", engine, schemas.users()))
+    for each in all_tables:
+        database.wait_for(each.engine)
+    try:
+        with ExitStack() as stack:
+            locks = [stack.enter_context(tables.alone(each.engine)) for each in all_tables]
+            _work(sys.argv[1:], all_tables, locks)
+    except (MigrationError, ClusterError) as error:
+        fail(str(error))
+    except (SQLAlchemyError, CommandError) as error:
+        fail(f"cannot migrate {' and '.join(each.where for each in all_tables)}: {reason(error)}")
+    if stages.DUMP.exists() or stages.RESTORE.exists():
+        if sys.argv[1:] == ["plan"]:
+            # For the database's own programs, in the containers that come next.
+            addresses = {each.key: each.engine.url for each in all_tables}
+            for name, content in connections.files(addresses).items():
+                connections.write(_CONNECTIONS / name, content)
+        if sys.argv[1:] != ["finish"]:
+            return
+    if passwords and not os.environ.get(contract.ROLLBACK):
         from mlflow_kubernetes import users  # noqa: PLC0415 (seconds, and all of a server)
 
         users.make(json.loads(passwords))
+    stages.mark(stages.DONE)
 
 
-def _bring_up_to_date(engine: Engine, schema: Schema) -> None:
-    where = database.place(engine)
-    database.wait_for(engine)
-    try:
-        with _alone(engine):
-            before, after = _migrate(engine, where, schema)
-    except (SQLAlchemyError, CommandError) as error:
-        fail(f"cannot migrate {where}: {reason(error)}")
-    said = "as expected" if before == after else f"was {before or 'empty'}"
-    print(f"{where}: schema {after}, {said}", flush=True)
+def _work(arguments: list[str], all_tables: list[Tables], locks: list[Connection]) -> None:
+    """Do the part of the work that a container of the chain, or the only one, has."""
+    record = records.Record.read()
+    match arguments:
+        case ["keep"]:
+            flow.keep(_attempt(all_tables, locks, record))
+        case ["finish"] if stages.DUMP.exists() or stages.RESTORE.exists():
+            flow.finish(_attempt(all_tables, locks, record))
+        case _ if os.environ.get(contract.ROLLBACK):
+            flow.plan_way_back(_attempt(all_tables, locks, record))
+        case _:
+            _plan(all_tables, locks, record)
 
 
-@contextmanager
-def _alone(engine: Engine) -> Iterator[None]:
-    """Keep a second migration waiting until this one is done."""
-    statement = _LOCK.get(engine.dialect.name)
-    with engine.connect() as connection:
-        if statement:
-            connection.exec_driver_sql(statement)
-        yield  # closing the connection gives the lock back
+def _attempt(all_tables: list[Tables], locks: list[Connection], record: Record) -> Upgrade:
+    if cluster := Cluster.of_pod():
+        return Upgrade(cluster, all_tables, locks, record)
+    raise ClusterError("this pod has no token for the Kubernetes API")
 
 
-def _version(engine: Engine, schema: Schema) -> str | None:
-    with engine.connect() as connection:
-        options = {"version_table": schema.version_table}
-        return MigrationContext.configure(connection, opts=options).get_current_revision()
-
-
-def _migrate(engine: Engine, where: str, schema: Schema) -> tuple[str | None, str | None]:
-    before = _version(engine, schema)
-    if before is not None:
-        known = ScriptDirectory.from_config(schema.config(""))
-        if before not in {script.revision for script in known.walk_revisions()}:
+def _plan(all_tables: list[Tables], locks: list[Connection], record: Record) -> None:
+    """Bring all tables up to date; stop the servers first if some are older and hold data."""
+    before = {each.key: each.revision() for each in all_tables}
+    for each in all_tables:
+        if (found := before[each.key]) and not each.knows(found):
             fail(
-                f"the database has schema {before}, which MLflow {mlflow.__version__} does not"
-                " know: a newer MLflow wrote it. Run that version, or restore an older backup"
+                f"the database has schema {found}, which MLflow {mlflow.__version__} does not"
+                " know: a newer MLflow wrote it. Run that version, or `make rollback`"
             )
-    try:
-        if before is None:
-            # Also right for a first migration that was cut short: it makes what is missing.
-            schema.make(engine)
-        else:
-            schema.upgrade(engine)
-    except (SQLAlchemyError, CommandError) as error:
-        if engine.dialect.name != "mysql":
-            raise
-        # MySQL undoes no DDL, so that a migration which was cut short meets its own tables, and
-        # fails on them for ever (mlflow/mlflow#23721).
-        print(f"the migration of {where} stopped half-way: {reason(error)}", flush=True)
-        _drop_tables_without_data(engine, where, schema, error)
-        schema.make(engine)
-    return before, _version(engine, schema)
-
-
-def _drop_tables_without_data(engine: Engine, where: str, schema: Schema, error: Exception) -> None:
-    """Make room for a migration from the start, or end the job where that would lose data."""
-    quote = engine.dialect.identifier_preparer.quote
-    known = sqlalchemy.inspect(engine).get_sorted_table_and_fkc_names()
-    there = [table for table, _ in reversed(known) if table in schema.tables]
-    if not there:
-        raise error
-    with engine.connect() as connection:
-
-        def execute(statement: str) -> CursorResult[Any]:
-            return connection.exec_driver_sql(statement)
-
-        # A server that still runs can write nothing between the look and the removal.
-        execute("SET lock_wait_timeout = 30")
-        execute("LOCK TABLES " + ", ".join(f"{quote(table)} WRITE" for table in there))
-        for table in there:
-            data = f"FROM {quote(table)} WHERE NOT {schema.no_data.get(table, 'false')}"
-            if execute(f"SELECT 1 {data} LIMIT 1").first():
-                fail(
-                    f"cannot migrate {where}: {reason(error)}; MySQL keeps what a migration did"
-                    f" before it stopped, and nothing was dropped, for there is data (in {table}):"
-                    " restore a backup made before the migration, then run it again"
-                )
-        # One by one, those that refer to others first: several at once are dropped as well, but
-        # under a lock MySQL 9.7 then fails to find them.
-        for table in there:
-            execute(f"DROP TABLE {quote(table)}")
-    print("it holds no data: its tables were dropped, and are made anew", flush=True)
+    older = [each for each in all_tables if before[each.key] not in (None, each.head())]
+    # Nothing else of an ordinary run asks the Kubernetes API.
+    cluster = Cluster.of_pod() if older or record.interrupted else None
+    if older and cluster:
+        flow.plan(Upgrade(cluster, all_tables, locks, record))
+        return
+    for each in all_tables:
+        each.bring_up_to_date()
+    if cluster:
+        flow.plan_without_need(Upgrade(cluster, all_tables, locks, record))
 
 
 if __name__ == "__main__":

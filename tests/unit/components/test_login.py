@@ -32,7 +32,7 @@ def readers(stack: Recorded, secret: str) -> list[str]:
 def test_everybodys_password_is_read_by_what_makes_users_alone(stack: Recorded) -> None:
     users = json.loads(content(stack, "mlflow-users")["USERS"])
     assert users == {name: password(f"mlflow-{name}-password") for name in ("admin", "workspace")}
-    makers = ["CronJob mlflow-restore", "Job mlflow-migration"]
+    makers = ["CronJob mlflow-restore", "CronJob mlflow-rollback", "Job mlflow-migration"]
     assert sorted(readers(stack, "mlflow-users")) == makers
 
 
@@ -58,7 +58,9 @@ def test_servers_share_their_keys_with_or_without_a_login(
     assert sorted(readers(found, "mlflow-keys")) == [
         "CronJob backup",
         "CronJob mlflow-restore",
+        "CronJob mlflow-rollback",
         "Deployment mlflow-server",
+        "Job mlflow-migration",
     ]
 
 

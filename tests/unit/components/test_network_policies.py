@@ -92,7 +92,7 @@ def test_exactly_the_declared_paths_are_open(variant: Variant) -> None:
     }
     # The other DataNode is there for what goes between two of them.
     found = {line for line in found if "other-datanode" not in line or "hdfs-datanode" in line}
-    assert found == declared(variant.choices, {end.name for end in (*pods, *AROUND)})
+    assert found == declared(variant.choices, {end.name for end in (*pods, *AROUND, neighbour)})
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
@@ -132,7 +132,7 @@ def test_only_a_server_without_any_key_asks_its_node_for_one() -> None:
         for source, target, port in every_path([*pods, metadata], policies)
         if target == metadata
     }
-    readers = ("mlflow", "mlflow-gc", "mlflow-restore", "backup", "s3-check")
+    readers = ("mlflow", "mlflow-migration", "mlflow-gc", "mlflow-restore", "backup", "s3-check")
     assert told == {(name, "80") for name in readers}
 
 

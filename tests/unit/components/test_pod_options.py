@@ -127,7 +127,8 @@ def test_pods_run_under_an_account_with_the_annotations(recorded: Recorded) -> N
             if owner.split()[1].startswith(name):
                 assert template["spec"]["serviceAccountName"] == account
                 assert template["spec"]["automountServiceAccountToken"] is False
-    assert not [name for name in made({}).resources if name.startswith("ServiceAccount")]
+    without = [name for name in made({}).resources if name.startswith("ServiceAccount")]
+    assert without == ["ServiceAccount mlflow-migration-account"]
 
 
 def test_the_server_runs_under_the_account_with_which_the_bucket_was_checked() -> None:
@@ -141,7 +142,7 @@ def test_the_server_runs_under_the_account_with_which_the_bucket_was_checked() -
     found = templates(record(program))
     for name in ("Job s3-check", "Deployment mlflow-server", "CronJob mlflow-gc"):
         assert found[name]["spec"]["serviceAccountName"] == "s3"
-    assert "serviceAccountName" not in found["Job mlflow-migration"]["spec"]
+    assert found["Job mlflow-migration"]["spec"]["serviceAccountName"] == "mlflow-migration"
     with pytest.raises(pulumi.RunError, match="either service_account or pods"):
         record(lambda: S3("s3", {**BUCKET, "service_account": "theirs", "pods": pods}))
 

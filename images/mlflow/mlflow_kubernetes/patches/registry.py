@@ -18,6 +18,7 @@ from typing import Any
 
 MADE_FOR = {
     "aiohttp": "3.14.5",
+    "alembic": "1.20.1",
     "mlflow": "3.17.2",
     "sqlalchemy": "2.1.9",
     "starlette": "1.10.0",
@@ -284,6 +285,7 @@ PATCHES = {
         test="test_older_database_is_migrated_with_its_content",
         upstream="mlflow/mlflow#9642, mlflow/mlflow#23721",
         uses={
+            "alembic.script:ScriptDirectory._upgrade_revs": "cce090bb",
             "mlflow.server.auth.db.utils:_get_alembic_config": "b7c7fdba",
             "mlflow.server.auth.db.utils:migrate": "46a7fef9",
             "mlflow.server.auth.sqlalchemy_store:_RETAINED_LEGACY_PERMISSION_TABLES": "0f1668ae",

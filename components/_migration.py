@@ -1,0 +1,448 @@
+"""The Job that creates or upgrades MLflow's tables, and what it may do in the cluster.
+
+An upgrade of tables that hold data takes place while no server runs. So this Job alone, of all pods
+of the stack, may ask the Kubernetes API: it scales one Deployment, lists pods, and keeps a record.
+"""
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from ._kubernetes import database_tools
+from ._kubernetes.arguments import applied
+from ._kubernetes.labels import labels, metadata, selector
+from ._kubernetes.network_policies import CLOUDS, Path, networks, policy
+from ._kubernetes.pod_options import PodOptions
+from ._kubernetes.pods import SECONDS_TO_START, Credentials, python_template, service_account
+from .contracts import BackupTarget
+
+WAIT_SECONDS = 150
+"""How long each attempt waits for a database: one may come up two minutes late."""
+UPGRADE_SECONDS = 3600
+"""How long the Job may take. A first migration takes about 10 s; one of a large database may take
+many minutes, and the servers are stopped meanwhile."""
+API_PORTS = (443, 6443, 8443)
+"""Ports of API servers: those of clouds, of kubeadm, k3s and kind, and of minikube."""
+_RECORD_KEY = "upgrade.json"
+_TOLD = ("from_image", "to_image", "stopped", "migrated", "dump", "state")
+_STARTED = datetime.now(UTC).isoformat(timespec="seconds")
+FINAL_STATUS = 3
+"""The exit status by which the Job says that it must not be tried again (images/mlflow,
+contract.py)."""
+_API_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
+_RECORD_FOLDER = "/etc/mlflow-kubernetes-upgrade"
+
+
+_DUMP, _RESTORE, _DONE = (f"{database_tools.WORK}/{name}" for name in ("dump", "restore", "done"))
+"""Files by which the containers of the chain tell each other what to do (images/mlflow,
+upgrade/stages.py)."""
+
+
+@dataclass(frozen=True)
+class Dumps:
+    """How the databases are dumped before an upgrade."""
+
+    target: pulumi.Input[BackupTarget]
+    """Where the dumps are kept."""
+    client_image: pulumi.Input[str]
+    """Image with the database's own programs."""
+    backends: Sequence[pulumi.Input[Credentials]]
+    """What else the dump or its target takes: the keys of encrypted columns, the artifact store."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """The Job, and the ConfigMap in which it keeps a record of the last upgrade."""
+
+    server: str
+    job: k8s.batch.v1.Job
+    record: k8s.core.v1.ConfigMap
+
+
+def migration(
+    server: str,
+    *,
+    namespace: pulumi.Input[str],
+    image: pulumi.Input[str],
+    pods: PodOptions,
+    backends: Sequence[pulumi.Input[Credentials]],
+    dumps: Dumps | None,
+    environment: Mapping[str, pulumi.Input[str]],
+    autoscaled: bool,
+    opts: pulumi.ResourceOptions,
+) -> Migration:
+    """Make the Job that creates or upgrades the tables, before any server starts.
+
+    The servers would create their tables themselves, without a lock: two replicas on an empty
+    database race (mlflow/mlflow#19943).
+
+    Args:
+        server: name of the Deployment and of the tracking server.
+        namespace: the namespace of both.
+        image: the server's image.
+        pods: what the platform demands of the pods.
+        backends: the databases, and the passwords of the stack's own users.
+        dumps: how the databases are dumped before an upgrade; None: they are not dumped.
+        environment: variables of the server that the Job needs too.
+        autoscaled: whether an autoscaler decides the number of servers.
+        opts: options of each object.
+    """
+    name, record_name = f"{server}-migration", f"{server}-upgrade"
+    worn = labels(name, "mlflow", "migration")
+    if dumps:
+        backends = [*backends, *dumps.backends, dumps.target]
+    record = k8s.core.v1.ConfigMap(
+        record_name,
+        # Its content is the Job's: the program states none, and so takes none away.
+        metadata=metadata(record_name, namespace, worn),
+        opts=opts,
+    )
+    # A cloud may know the pods by an account of theirs or of the bucket: that one has the rights.
+    own = pods.account or _account(name, namespace, worn, opts)
+    runs_as = pulumi.Output.all(service_account(backends), own).apply(
+        lambda accounts: str(accounts[0] or accounts[1])
+    )
+
+    def template(more: Mapping[str, pulumi.Input[str]]) -> k8s.core.v1.PodTemplateSpecArgs:
+        return _template(
+            record_name,
+            labels=worn,
+            image=image,
+            pods=pods,
+            backends=backends,
+            dumps=dumps,
+            service_account_name=runs_as,
+            environment={
+                **environment,
+                "UPGRADE_DEPLOYMENT": server,
+                **({"UPGRADE_AUTOSCALED": "true"} if autoscaled else {}),
+                **more,
+            },
+        )
+
+    ready = _rights(name, server, namespace=namespace, labels=worn, account=runs_as, opts=opts)
+    after_rights = pulumi.ResourceOptions.merge(
+        opts, pulumi.ResourceOptions(depends_on=[record, *ready])
+    )
+    job = k8s.batch.v1.Job(
+        name,
+        # A Job that failed for good would fail every `up` from then on; this makes it anew.
+        metadata=metadata(name, namespace, worn, {"pulumi.com/replaceUnready": "true"}),
+        spec=_job(template({})),
+        opts=pulumi.ResourceOptions.merge(
+            after_rights,
+            pulumi.ResourceOptions(
+                custom_timeouts=pulumi.CustomTimeouts(
+                    create=f"{UPGRADE_SECONDS + SECONDS_TO_START + 30}s"
+                ),
+            ),
+        ),
+    )
+    if dumps:
+        back = template({"UPGRADE_ROLLBACK": "true"})
+        _way_back(server, back, namespace=namespace, opts=after_rights)
+    return Migration(server, job, record)
+
+
+def last_upgrade(
+    made: Migration, deployment: k8s.apps.v1.Deployment, component: pulumi.Resource
+) -> pulumi.Output[dict[str, str]]:
+    """Return what the Job noted of the last upgrade; tell of one that took place in this ``up``.
+
+    The texts are ``from_image``, ``to_image``, ``stopped`` and ``migrated`` (times in UTC),
+    ``dump`` (name of a backup; empty if there is none) and ``state``. The result is empty before
+    the first upgrade.
+    """
+    # Read when the new servers are ready. A preview of a new stack has nothing to read.
+    known = pulumi.Output.all(made.record.id, deployment.id).apply(lambda ids: str(ids[0]))
+    found = k8s.core.v1.ConfigMap.get(
+        f"{made.server}-last-upgrade", known, opts=pulumi.ResourceOptions(parent=component)
+    )
+
+    def told(both: Sequence[Any]) -> dict[str, str]:
+        data, status = cast("Sequence[Mapping[str, Any] | None]", both)
+        record: dict[str, Any] = json.loads((data or {}).get(_RECORD_KEY, "{}"))
+        # The Job keeps times in UTC, in the form of ISO 8601.
+        if record.get("state") == "done" and record["stopped"] >= _STARTED:
+            pulumi.log.info(summary(record, ready_since(status)), resource=component)
+        return {key: str(record[key]) for key in _TOLD} if record else {}
+
+    return pulumi.Output.all(found.data, deployment.status).apply(told)
+
+
+def ready_since(status: Mapping[str, Any] | None) -> datetime | None:
+    """Return since when a Deployment has had all of its pods, by its status."""
+    conditions: list[dict[str, str]] = (status or {}).get("conditions") or []
+    for one in conditions:
+        if one["type"] == "Available" and one["status"] == "True":
+            since = one.get("last_transition_time") or one["lastTransitionTime"]
+            return datetime.fromisoformat(since)
+    return None
+
+
+def summary(record: Mapping[str, str], ready: datetime | None) -> str:
+    """Return what a user is told of an upgrade: what was done, and for how long no server ran.
+
+    Args:
+        record: what the Job noted.
+        ready: when the new servers were ready; None if that is not known.
+    """
+    gap = ""
+    if ready:
+        seconds = (ready - datetime.fromisoformat(record["stopped"])).total_seconds()
+        gap = f"; no server answered for {seconds:.0f} s"
+    kept = (
+        f"; the databases as they were before are backup {record['dump']}, and `make rollback` "
+        f"goes back to {record['from_image']}"
+        if record.get("dump")
+        else "; nothing was dumped before"
+    )
+    return f"MLflow's tables were upgraded for {record['to_image']}{gap}{kept}"
+
+
+def _account(
+    name: str,
+    namespace: pulumi.Input[str],
+    labels: dict[str, str],
+    opts: pulumi.ResourceOptions,
+) -> pulumi.Output[str]:
+    """Make the Job's own service account; return its name."""
+    account = k8s.core.v1.ServiceAccount(
+        f"{name}-account",
+        metadata=metadata(name, namespace, labels),
+        automount_service_account_token=False,
+        opts=opts,
+    )
+    return account.metadata.apply(lambda made: made.name or "")
+
+
+def _template(
+    record: str,
+    *,
+    labels: dict[str, str],
+    image: pulumi.Input[str],
+    pods: PodOptions,
+    backends: Sequence[pulumi.Input[Credentials]],
+    dumps: Dumps | None,
+    service_account_name: pulumi.Input[str],
+    environment: Mapping[str, pulumi.Input[str]],
+) -> k8s.core.v1.PodTemplateSpecArgs:
+    """Return the pod, with the record of the last upgrade in ConfigMap ``record``."""
+    mount = k8s.core.v1.VolumeMountArgs
+    template = python_template(
+        "mlflow_kubernetes.migrate",
+        labels=labels,
+        image=image,
+        pods=pods,
+        backends=backends,
+        seconds=WAIT_SECONDS,
+        environment={
+            "UPGRADE_IMAGE": image,
+            "UPGRADE_RECORD": record,
+            "UPGRADE_RECORD_FOLDER": _RECORD_FOLDER,
+            "UPGRADE_API_FOLDER": _API_FOLDER,
+            **({"UPGRADE_WORK": database_tools.WORK} if dumps else {}),
+            **environment,
+        },
+        first=_tools(dumps) if dumps else (),
+        mounts=[
+            mount(name="api", mount_path=_API_FOLDER, read_only=True),
+            mount(name="record", mount_path=_RECORD_FOLDER, read_only=True),
+        ],
+        volumes=[_api(), _record(record)],
+        service_account_name=service_account_name,
+    )
+    if dumps:
+        _chain(template, dumps)
+    return template
+
+
+def _job(template: k8s.core.v1.PodTemplateSpecArgs) -> k8s.batch.v1.JobSpecArgs:
+    return k8s.batch.v1.JobSpecArgs(
+        backoff_limit=2,
+        active_deadline_seconds=UPGRADE_SECONDS,
+        pod_failure_policy=_failure_policy(),
+        template=template,
+    )
+
+
+def _tools(dumps: Dumps) -> list[k8s.core.v1.ContainerArgs]:
+    """Return the containers of other images than the server's: rclone, and the database's own."""
+    image = pulumi.Output.from_input(dumps.target).apply(lambda target: target["rclone_image"])
+    return [
+        database_tools.tools(image, [_DUMP, _RESTORE]),
+        database_tools.dump(dumps.client_image, [_DUMP]),
+        database_tools.restore(dumps.client_image, [_RESTORE]),
+    ]
+
+
+def _chain(template: k8s.core.v1.PodTemplateSpecArgs, dumps: Dumps) -> None:
+    """Have the pod dump the databases before an upgrade, and restore them after a failed one.
+
+    Where nothing has to be upgraded, ``plan`` does all the work, and the others end at once.
+    """
+    spec = cast("k8s.core.v1.PodSpecArgs", template.spec)
+    (last,) = cast("list[k8s.core.v1.ContainerArgs]", spec.containers)
+    of_tools = cast("list[k8s.core.v1.ContainerArgs]", spec.init_containers)
+    own = cast("pulumi.Input[list[k8s.core.v1.VolumeMountArgs]]", last.volume_mounts)
+    last.volume_mounts = applied(own, lambda known: [*known, *database_tools.mounts()])
+    for each in of_tools:
+        # These images get no token for the Kubernetes API, and no file of a backend.
+        tmp = k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")  # noqa: S108 (in the pod)
+        each.volume_mounts = [*database_tools.mounts(), tmp]
+    planned, kept = copy.copy(last), copy.copy(last)
+    planned.name, planned.args = "plan", ["plan"]
+    either = database_tools.when([_DUMP, _RESTORE])
+    program = "exec python -m mlflow_kubernetes.migrate"
+    kept.name, kept.command = "keep", ["sh", "-c", f"{either}{program} keep"]
+    # An image from before there was a chain does all the work in `plan`, and again here.
+    last.command = ["sh", "-c", f"[ -e {_DONE} ] || {program} finish"]
+    tools, dump, restore = of_tools
+    spec.init_containers = [planned, tools, dump, kept, restore]
+    volumes = cast("pulumi.Input[list[k8s.core.v1.VolumeArgs]]", spec.volumes)
+    spec.volumes = applied(volumes, lambda known: [*known, *database_tools.volumes(dumps.target)])
+
+
+def _way_back(
+    server: str,
+    template: k8s.core.v1.PodTemplateSpecArgs,
+    *,
+    namespace: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """Make the CronJob of which `make rollback` makes a Job: it never runs by itself."""
+    name = f"{server}-rollback"
+    k8s.batch.v1.CronJob(
+        name,
+        metadata=metadata(name, namespace, labels(name, "mlflow", "migration")),
+        spec=k8s.batch.v1.CronJobSpecArgs(
+            # Kubernetes demands a schedule, also where it is suspended.
+            schedule="0 0 1 1 *",
+            suspend=True,
+            concurrency_policy="Forbid",
+            job_template=k8s.batch.v1.JobTemplateSpecArgs(spec=_job(template)),
+        ),
+        opts=opts,
+    )
+
+
+def _api() -> k8s.core.v1.VolumeArgs:
+    """Return the volume with a token for the Kubernetes API; only containers that mount it ask."""
+    source = k8s.core.v1.VolumeProjectionArgs
+    field = k8s.core.v1.ObjectFieldSelectorArgs
+    file = k8s.core.v1.DownwardAPIVolumeFileArgs
+    # Kubernetes' Job controller sets the label.
+    job = "metadata.labels['batch.kubernetes.io/controller-uid']"
+    return k8s.core.v1.VolumeArgs(
+        name="api",
+        projected=k8s.core.v1.ProjectedVolumeSourceArgs(
+            sources=[
+                source(
+                    service_account_token=k8s.core.v1.ServiceAccountTokenProjectionArgs(
+                        path="token", expiration_seconds=3600
+                    )
+                ),
+                # Kubernetes keeps this ConfigMap in every namespace.
+                source(
+                    config_map=k8s.core.v1.ConfigMapProjectionArgs(
+                        name="kube-root-ca.crt",
+                        items=[k8s.core.v1.KeyToPathArgs(key="ca.crt", path="ca.crt")],
+                    )
+                ),
+                source(
+                    downward_api=k8s.core.v1.DownwardAPIProjectionArgs(
+                        items=[
+                            file(
+                                path="namespace", field_ref=field(field_path="metadata.namespace")
+                            ),
+                            file(path="job", field_ref=field(field_path=job)),
+                        ]
+                    )
+                ),
+            ]
+        ),
+    )
+
+
+def _record(name: str) -> k8s.core.v1.VolumeArgs:
+    """Return the volume with the record of the last upgrade, which an ordinary run reads there."""
+    return k8s.core.v1.VolumeArgs(
+        name="record",
+        config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=name, optional=True),
+    )
+
+
+def _failure_policy() -> k8s.batch.v1.PodFailurePolicyArgs:
+    """Return when the Job is not tried again."""
+    return k8s.batch.v1.PodFailurePolicyArgs(
+        rules=[
+            k8s.batch.v1.PodFailurePolicyRuleArgs(
+                action="FailJob",
+                on_exit_codes=k8s.batch.v1.PodFailurePolicyOnExitCodesRequirementArgs(
+                    operator="In", values=[FINAL_STATUS]
+                ),
+            )
+        ]
+    )
+
+
+def _rights(
+    name: str,
+    server: str,
+    *,
+    namespace: pulumi.Input[str],
+    labels: dict[str, str],
+    account: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+) -> list[pulumi.Resource]:
+    """Let the Job scale the Deployment of the server, list pods, and keep the record."""
+    rule = k8s.rbac.v1.PolicyRuleArgs
+    role = k8s.rbac.v1.Role(
+        f"{name}-role",
+        metadata=metadata(name, namespace, labels),
+        rules=[
+            rule(
+                api_groups=["apps"],
+                resources=["deployments/scale"],
+                resource_names=[server],
+                verbs=["get", "patch"],
+            ),
+            # Kubernetes cannot restrict a list to names or labels.
+            rule(api_groups=[""], resources=["pods"], verbs=["list"]),
+            rule(
+                api_groups=[""],
+                resources=["configmaps"],
+                resource_names=[f"{server}-upgrade"],
+                verbs=["get", "patch"],
+            ),
+        ],
+        opts=opts,
+    )
+    binding = k8s.rbac.v1.RoleBinding(
+        f"{name}-role-binding",
+        metadata=metadata(name, namespace, labels),
+        role_ref=k8s.rbac.v1.RoleRefArgs(
+            api_group="rbac.authorization.k8s.io", kind="Role", name=name
+        ),
+        subjects=[
+            k8s.rbac.v1.SubjectArgs(kind="ServiceAccount", name=account, namespace=namespace)
+        ],
+        opts=opts,
+    )
+    # A policy knows no Service: a connection is judged by the API server's own port and address,
+    # which may be anywhere.
+    way = policy(
+        name,
+        namespace=namespace,
+        labels=labels,
+        applies_to=selector(name, "mlflow"),
+        egress=[Path(networks("0.0.0.0/0", "::/0", without=CLOUDS), tcp=API_PORTS)],
+        opts=opts,
+    )
+    return [role, binding, way]

@@ -1,0 +1,122 @@
+"""An upgrade of MLflow's tables that fails, then one that succeeds, then the way back.
+
+A client of the old release logs meanwhile, and repeats calls as MLflow does by default.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+import pytest
+
+from commands.rollback import CRON_JOB, former_image
+from commands.support import images
+from commands.support import stack as stacks
+from commands.support.cluster import Cluster
+from commands.support.jobs import Jobs
+from harness import clients
+from harness.stack import Stack
+from tests.e2e.support import old_servers
+from tests.e2e.support.continuous_client import Logger, logging_meanwhile
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
+
+NAMESPACE = "mlflow-e2e-failed-upgrade"
+RELEASE = "3.10.1"
+# A migration of the users' tables makes a table of this name. The tables of runs have changed then.
+IN_THE_WAY = "role_permissions"
+
+
+@dataclass(frozen=True)
+class Old:
+    """A stack on an older release."""
+
+    stack: Stack
+    image: str
+    machine: clients.Machine
+    """This machine as a client of that release."""
+
+    def logger(self) -> AbstractContextManager[Logger]:
+        """Return a client of that release that logs meanwhile."""
+        return logging_meanwhile(self.machine, self.stack.client_env())
+
+
+@pytest.fixture(scope="module")
+def old(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Old]:
+    scratch = tmp_path_factory.mktemp("failed-upgrade")
+    images.provide(cluster, stacks.settings("minikube"))
+    image = old_servers.provide(cluster, RELEASE, scratch)
+    (folder := scratch / "stack").mkdir()
+    with temporary_stack(cluster, folder, NAMESPACE) as stack:
+        stack.set(serverImage=image, serverMemory="2Gi")
+        stack.change("up")
+        machine = machine_of(stack, tmp_path_factory.mktemp("home"))
+        yield Old(stack, image, replace(machine, venv=clients.released_environment(RELEASE)))
+
+
+def sql(stack: Stack, database: str, statement: str) -> str:
+    psql = ["psql", "-h", "127.0.0.1", "-U", "mlflow", "-d", database, "-qtAc", statement]
+    return stack.kubectl("exec", "postgres-0", "--", *psql).strip()
+
+
+def image_of(stack: Stack) -> str:
+    found = stack.kubectl.json("get", "deployment", "mlflow")
+    image: str = found["spec"]["template"]["spec"]["containers"][0]["image"]
+    return image
+
+
+def test_a_failed_upgrade_leaves_the_former_version_serving(old: Old) -> None:
+    stack = old.stack
+    sql(stack, "mlflow_auth", f"CREATE TABLE {IN_THE_WAY} (id int)")
+    before = sql(stack, "mlflow", "SELECT version_num FROM alembic_version")
+    with old.logger() as logger:
+        stack.pulumi("config", "rm", "--stack", "minikube", "serverImage")
+        said = stack.change("up", check=False)
+        print(said)
+    assert "failed" in said
+    assert logger.longest_silence < 60
+    told = stack.kubectl("logs", "job/mlflow-migration", "--all-containers").splitlines()
+    print("\n".join(told))
+    assert f'"{IN_THE_WAY}" already exists; nothing was changed' in told[-1]
+    assert image_of(stack) == old.image
+    assert sql(stack, "mlflow", "SELECT version_num FROM alembic_version") == before
+
+
+def test_an_upgrade_says_how_long_no_server_answered(old: Old) -> None:
+    stack = old.stack
+    sql(stack, "mlflow_auth", f"DROP TABLE {IN_THE_WAY}")
+    with old.logger():
+        start = time.monotonic()
+        said = stack.change("up")
+        print(f"{said}\npulumi up: {time.monotonic() - start:.1f} s")
+    assert "MLflow's tables were upgraded for" in said
+    assert "no server answered for" in said
+    upgrade = stack.outputs()["last_upgrade"]
+    print(upgrade)
+    assert upgrade["state"] == "done"
+    assert upgrade["from_image"] == old.image
+    stack.change("up", "--expect-no-changes")
+
+
+def test_the_way_back_restores_what_was_there_before(old: Old) -> None:
+    stack = old.stack
+    settings = stacks.settings("minikube")
+    jobs = Jobs(stack.environment, stack.namespace, settings.images)
+    lines: list[str] = []
+    start = time.monotonic()
+    ended, said = jobs.run(CRON_JOB, tell=lines.append)
+    print("\n".join(lines), said)
+    assert ended == "Complete"
+    assert former_image(jobs) == old.image
+    stack.set(serverImage=old.image)
+    stack.change("up")
+    print(f"the way back: {time.monotonic() - start:.1f} s")
+    assert image_of(stack) == old.image
+    with old.logger():
+        pass
+    kept = json.loads(
+        stack.kubectl.json("get", "configmap", "mlflow-upgrade")["data"]["upgrade.json"]
+    )
+    assert kept["kept"] > kept["dump"] > ""
