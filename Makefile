@@ -41,6 +41,10 @@ backup: $(VENV) ## Save databases, artifacts and keys
 verify-backup: $(VENV) ## Restore the newest backup into a database of its own, and compare
 	@$(RUN) commands.backup verify
 
+.PHONY: rollback
+rollback: $(VENV) ## Go back to the image and the tables before the last upgrade of MLflow
+	@$(RUN) commands.rollback
+
 .PHONY: test
 test: check test-unit ## Run every check and test, end to end on a real cluster
 	@$(RUN) commands.test

@@ -161,6 +161,10 @@ def _losses(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:
         held = [kind for kind in kinds if any(key.endswith(f" {kind}") for key in kept)]
         if held and chosen not in held:
             yield f"{key}: {chosen!r}; accepted: {held[0]!r}, which holds this stack's data"
+    claim = kept.get("PersistentVolumeClaim backup-volume")
+    if claim and settings.backup_store == "volume":
+        before = claim["spec"]["resources"]["requests"]["storage"]
+        yield from _shrunk("backupStorage", settings.backup_storage, before)
     for name, server in SERVERS.items():
         if found := kept.get(f"StatefulSet {name}"):
             yield from _losses_of(server, found, settings)
@@ -172,10 +176,7 @@ def _losses_of(server: Server, found: dict[str, Any], settings: Settings) -> Ite
         size = str(_value(settings, server.storage))
         (claim,) = found["spec"]["volumeClaimTemplates"]
         before = claim["spec"]["resources"]["requests"]["storage"]
-        if mebibytes(size) < mebibytes(before):
-            yield (
-                f"{server.storage}: {size!r}; accepted: {before} or more: a volume does not shrink"
-            )
+        yield from _shrunk(server.storage, size, before)
     if server.count:
         count, held = _value(settings, server.count), int(found["spec"]["replicas"])
         if isinstance(count, int) and count < held:
@@ -189,6 +190,12 @@ def _losses_of(server: Server, found: dict[str, Any], settings: Settings) -> Ite
         (container,) = found["spec"]["template"]["spec"]["containers"]
         if accepted := _unread(server.versions, container["image"], image):
             yield f"{server.image}: {image!r}; accepted: {accepted}"
+
+
+def _shrunk(key: str, size: str, before: str) -> Iterator[str]:
+    """Yield a line where a size is less than that of the volume that there is."""
+    if mebibytes(size) < mebibytes(before):
+        yield f"{key}: {size!r}; accepted: {before} or more: a volume does not shrink"
 
 
 def _value(settings: Settings, key: str) -> object:

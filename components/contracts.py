@@ -110,13 +110,33 @@ TrackingInput = (
 """Type of an input that refers to a tracking server."""
 
 
-class BackupTarget(Credentials):
+class BackupTarget(TypedDict):
     """Where backups are kept: what a pod that writes or reads backups is given.
+
+    It can be given wherever :class:`Credentials` are.
 
     The keys of ``secret`` are the variables that images/mlflow (backup/target.py) reads. A pod that
     reaches a target of kind ``artifacts`` needs the credentials of the artifact store as well.
     """
 
+    secret: pulumi.Input[str]
+    """Name of the Secret with the passphrase and the place. Required because nothing else carries
+    them."""
+    fingerprint: pulumi.Input[str]
+    """Changes when the Secret's content does; not a secret itself. Required as that of
+    ``Credentials``."""
+    more_secrets: NotRequired[list[pulumi.Input[str]]]
+    """Name of a Secret with the key of a bucket. Defaults to none."""
+    more_secrets_prefix: NotRequired[str]
+    """What stands before the names of its variables. Defaults to nothing."""
+    files: NotRequired[list[pulumi.Input[str]]]
+    """Name of a Secret with the certificates to trust. Defaults to none."""
+    host_aliases: NotRequired[dict[str, list[str]]]
+    """Host names that DNS does not know, by address. Defaults to none."""
+    service_account: NotRequired[pulumi.Input[str] | None]
+    """Service account whose pods the target lets in. Defaults to the namespace's own."""
+    client_labels: NotRequired[dict[str, str]]
+    """Labels of the pods that may reach the target through the network. Defaults to none."""
     claim: NotRequired[pulumi.Input[str] | None]
     """Name of the claim of the volume that is the target. Defaults to none: the target is no
     volume."""

@@ -157,12 +157,12 @@ def _backups(settings: Settings, refuse: Refuse) -> Iterator[str]:
         if not settings.backup_bucket:
             yield refuse("backupBucket", "with backupStore: s3, the name of a bucket that exists")
         half = _given(settings, *key)
-        if len(half) == 1:
-            (lacking,) = set(key) - {*half}
-            yield refuse(lacking, f"the other half of {half[0]}")
         if half and settings.backup_secret:
             yield refuse("backupSecret", f"nothing beside {half[0]}: one key is enough")
-        if not half and not settings.backup_secret:
+        elif len(half) == 1:
+            (lacking,) = set(key) - {*half}
+            yield refuse(lacking, f"the other half of {half[0]}")
+        elif not half and not settings.backup_secret:
             yield refuse(
                 "backupAccessKeyId",
                 "with backupStore: s3, an access key, or the name of a Secret in backupSecret",

@@ -17,43 +17,46 @@ UDP = (53, 88, 123)
 DECLARED = {
     "always": """
         ingress, training -> mlflow: 5000
-        mlflow, mlflow-migration, mlflow-gc -> dns: 53 53/udp
+        mlflow, mlflow-migration, mlflow-gc, backup -> dns: 53 53/udp
         mlflow-migration -> API server, benchmark, home, outside: 443 6443 8443
         mlflow-migration -> carrier, docker, internet, internet6, proxy: 443 6443 8443
         mlflow-migration -> ingress, dns, training, stranger, pretender, models: 443 6443 8443
     """,
     "their namespace": "mlflow-migration -> neighbour: 443 6443 8443",
-    "postgres": "mlflow, mlflow-migration, mlflow-gc -> postgres: 5432",
-    "mysql": "mlflow, mlflow-migration, mlflow-gc -> mysql: 3306",
+    "postgres": "mlflow, mlflow-migration, mlflow-gc, backup -> postgres: 5432",
+    "mysql": "mlflow, mlflow-migration, mlflow-gc, backup -> mysql: 3306",
     "external": """
-        mlflow, mlflow-migration, mlflow-gc, external-database-check -> outside: 5432
+        mlflow, mlflow-migration, mlflow-gc, backup, external-database-check -> outside: 5432
         external-database-check -> dns: 53 53/udp
     """,
     "external by Secret": """
-        mlflow, mlflow-migration, mlflow-gc, external-database-check -> outside: any
+        mlflow, mlflow-migration, mlflow-gc, backup, external-database-check -> outside: any
         external-database-check -> dns: 53 53/udp
     """,
     "minio": """
-        mlflow, mlflow-gc, minio-bucket -> minio: 9000
+        mlflow, mlflow-migration, mlflow-gc, backup, minio-bucket -> minio: 9000
         ingress -> minio: 9000 9001
         minio-bucket -> dns: 53 53/udp
     """,
     "hdfs": """
-        mlflow, mlflow-gc, hdfs-folder, hdfs-datanode -> hdfs-namenode: 8020
-        mlflow, mlflow-gc, hdfs-folder -> hdfs-datanode: 9866
+        mlflow, mlflow-migration, mlflow-gc, backup, hdfs-folder, hdfs-datanode -> hdfs-namenode: 8020
+        mlflow, mlflow-migration, mlflow-gc, backup, hdfs-folder -> hdfs-datanode: 9866
         hdfs-datanode -> other-datanode: 9866 9867
         other-datanode -> hdfs-datanode: 9866 9867
         hdfs-namenode, hdfs-datanode, hdfs-folder -> dns: 53 53/udp
     """,
-    "s3": "mlflow, mlflow-gc, s3-check -> outside: 9000;  s3-check -> dns: 53 53/udp",
-    "s3 by Secret": "mlflow, mlflow-gc, s3-check -> outside: 443;  s3-check -> dns: 53 53/udp",
+    "s3": "mlflow, mlflow-migration, mlflow-gc, backup, s3-check -> outside: 9000;  s3-check -> dns: 53 53/udp",
+    "s3 by Secret": """
+        mlflow, mlflow-migration, mlflow-gc, backup, s3-check -> outside: 443
+        s3-check -> dns: 53 53/udp
+    """,
     "s3 by service account": """
-        mlflow, mlflow-gc, s3-check -> outside: 443
-        mlflow, mlflow-gc, s3-check -> agent: 80
+        mlflow, mlflow-migration, mlflow-gc, backup, s3-check -> outside: 443
+        mlflow, mlflow-migration, mlflow-gc, backup, s3-check -> agent: 80
         s3-check -> dns: 53 53/udp
     """,
     "existing hdfs": """
-        mlflow, mlflow-gc, existing-hdfs-check -> outside: any 88/udp
+        mlflow, mlflow-migration, mlflow-gc, backup, existing-hdfs-check -> outside: any 88/udp
         existing-hdfs-check -> dns: 53 53/udp
     """,
     "workspace": """
@@ -62,6 +65,8 @@ DECLARED = {
         workspace -> dns: 53 53/udp
         workspace -> internet, internet6: 443
     """,
+    # Backups go to a bucket there.
+    "another": "backup, backup-verify -> outside: 9001;  backup-verify -> dns: 53 53/udp",
     # Job runners ask language models.
     "jobs": "mlflow -> internet, internet6: 443",
     "ways out": """

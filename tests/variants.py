@@ -136,10 +136,22 @@ AXES: dict[str, dict[str, dict[str, Any]]] = {
             "ingressAnnotations": {"example.com/a": "b"},
             "imageRegistry": "registry.example:5000/mirror",
             "protectData": True,
+            "backupSchedule": "0 2 * * *",
+            "backupArtifacts": False,
+            "backupStore": "s3",
+            "backupBucket": "backups",
+            "backupPrefix": "team/a",
+            "backupEndpoint": "https://backup.example:9001",
+            "backupAccessKeyId": "key-id",
+            "backupSecretAccessKey": "chosen-by-somebody",
+            "backupCa": CERTIFICATE,
         },
     },
 }
-ENCRYPTED = ("databaseUri", "authDatabaseUri", "s3SecretAccessKey", "httpsProxy")
+ENCRYPTED = (
+    *("databaseUri", "authDatabaseUri", "s3SecretAccessKey", "httpsProxy"),
+    "backupSecretAccessKey",
+)
 
 
 @dataclass(frozen=True)

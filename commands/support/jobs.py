@@ -82,7 +82,11 @@ class Jobs:
                     raise CommandError(f"Job {name} does not start\n\n{watch.explanation()}")
             if follow:
                 follow.look()
-            return ended, self.kubectl("logs", f"job/{name}")
+            try:
+                return ended, self.kubectl("logs", f"job/{name}")
+            except CommandError:
+                # An init container has failed, so that the last container never started.
+                return ended, ""
         finally:
             if not keep:
                 self.kubectl("delete", "job", name, "--wait=false")

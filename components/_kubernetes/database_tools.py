@@ -137,21 +137,23 @@ if [ -f "$PGSERVICEFILE" ]; then
   while read -r NAME; do
     echo "CREATE DATABASE $NAME" | postgres --single -D data postgres > /dev/null 2>&1
   done < /connections/databases
-  exec postgres -D data -c listen_addresses= -c "unix_socket_directories=$1/scratch" -c fsync=off
+  exec postgres -D data -c listen_addresses= -c "unix_socket_directories=$1/scratch" \
+    -c fsync=off -c log_min_messages=fatal
 fi
 need mysqld
-mysqld --no-defaults --initialize-insecure --datadir="$1/scratch/data"
+mysqld --no-defaults --initialize-insecure --datadir="$1/scratch/data" --log-error-verbosity=1
 while read -r NAME; do
   echo "CREATE DATABASE IF NOT EXISTS $NAME;"
 done < /connections/databases > init.sql
 exec mysqld --no-defaults --datadir="$1/scratch/data" --init-file="$1/scratch/init.sql" \
   --socket="$1/scratch/mysqld.sock" --pid-file="$1/scratch/mysqld.pid" --skip-networking \
   --mysqlx=OFF --skip-log-bin --performance-schema=OFF --character-set-server=utf8mb4 \
-  --collation-server=utf8mb4_0900_bin --innodb-flush-log-at-trx-commit=0
+  --collation-server=utf8mb4_0900_bin --innodb-flush-log-at-trx-commit=0 \
+  --log-error-verbosity=1
 """
 """Starts an empty database server on a Unix socket, with the databases of ``/connections``."""
 _SCRATCH_ANSWERS = r"""if [ -f /connections/pg_service.conf ]; then
-  pg_isready -q -h "$1/scratch"
+  pg_isready -q -h "$1/scratch" -U mlflow -d postgres
 else
   mysqladmin --no-defaults --user=root --socket="$1/scratch/mysqld.sock" --silent ping
 fi

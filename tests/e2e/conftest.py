@@ -23,6 +23,7 @@ SHARED_STACK = (
     "test_kept_data",
     "test_network",
     "test_known_problems",
+    "test_backup",
     "test_healing",
     "test_unresponsive_backends",
     # The modules before this one leave logs and events, which this one searches for secrets.

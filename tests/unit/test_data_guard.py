@@ -21,6 +21,7 @@ BY_DIGEST = f"postgres@sha256:{64 * 'd'}"
 WRONG = [
     # what was there, what is changed, what the line says
     ({}, {"databaseStorage": "1023Mi"}, "databaseStorage: '1023Mi'; accepted: 1Gi or more"),
+    ({}, {"backupStorage": "7Gi"}, "backupStorage: '7Gi'; accepted: 8Gi or more: a volume"),
     ({}, {"artifactStorage": "4Gi"}, "artifactStorage: '4Gi'; accepted: 5Gi or more: a volume"),
     ({}, {"backendStore": "mysql"}, "backendStore: 'mysql'; accepted: 'postgres', which holds"),
     (
@@ -164,6 +165,15 @@ def test_every_volume_of_every_store_and_the_workspace_is_guarded() -> None:
         ({}, {"postgresImage": "postgres:18.0"}),
         ({}, {"postgresImage": "pgvector/pgvector:0.8.1-pg18-trixie"}),
         ({}, {"imageRegistry": "registry.example/mirror"}),
+        ({}, {"backupStorage": "9Gi"}),
+        # The volume stays, with its size.
+        (
+            {},
+            {
+                **{"backupStorage": "1Gi", "backupStore": "s3"},
+                **{"backupBucket": "backups", "backupSecret": "theirs"},
+            },
+        ),
         ({"postgresImage": BY_DIGEST}, {"imageRegistry": "registry.example/mirror"}),
         # The pod's own check looks at the volume.
         ({"postgresImage": BY_DIGEST}, {"postgresImage": "postgres:18.7"}),

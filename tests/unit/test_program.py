@@ -49,6 +49,8 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "ConfigMap last-upgrade",
         "ConfigMap mlflow-upgrade",
         "ConfigMap postgres-first-start",
+        "CronJob backup",
+        "CronJob backup-verify",
         "CronJob mlflow-gc",
         "Deployment mlflow-server",
         "Ingress minio-console",
@@ -67,6 +69,8 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "NetworkPolicy postgres-policy",
         "Role mlflow-migration-role",
         "RoleBinding mlflow-migration-role-binding",
+        "PersistentVolumeClaim backup-volume",
+        "Secret backup-target",
         "Secret minio-credentials",
         "Secret minio-root",
         "Secret mlflow-keys",
@@ -87,7 +91,7 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
 def test_another_database_changes_nothing_else(stack: Recorded, on_mysql: Recorded) -> None:
     def others(recorded: Recorded) -> dict[str, object]:
         # What names the database's Secret, or is hashed from it, must differ.
-        unlike = ("postgres", "mysql", "Job mlflow-", "Deployment ")
+        unlike = ("postgres", "mysql", "Job mlflow-", "Job backup", "Deployment ")
         objects = recorded.kubernetes().items()
         return {name: one for name, one in objects if not any(part in name for part in unlike)}
 
@@ -273,8 +277,9 @@ def test_exports_are_what_clients_need(stack: Recorded) -> None:
             "kubectl --context=minikube exec --namespace=mlflow deployment/mlflow "
             "-- python -m mlflow_kubernetes.users http://mlflow-server.local"
         ),
+        "backup_passphrase": password("backup-passphrase"),
     }
-    assert stack.secret_exports == {"client_env"}
+    assert stack.secret_exports == {"client_env", "backup_passphrase"}
 
 
 def test_clients_with_direct_access_get_the_stores_own_root_and_a_key(stack: Recorded) -> None:
@@ -295,7 +300,7 @@ def test_clients_with_direct_access_get_the_stores_own_root_and_a_key(stack: Rec
         "AWS_ACCESS_KEY_ID": "mlflow-server",
         "AWS_SECRET_ACCESS_KEY": password("minio-server-key"),
     }
-    assert direct.secret_exports == {"client_env"}
+    assert direct.secret_exports == {"client_env", "backup_passphrase"}
 
 
 def test_what_was_deleted_is_collected_when_the_setting_says(stack: Recorded) -> None:
@@ -393,7 +398,9 @@ def test_a_workspace_knows_the_server_and_its_token_is_in_a_file_alone(
     token = password("workspace-token")
     assert content(with_workspace, "workspace-token") == {"token": token}
     assert with_workspace.exports["workspace_token"] == token
-    assert with_workspace.secret_exports == {"client_env", "workspace_token"}
+    assert with_workspace.secret_exports == {
+        *("client_env", "backup_passphrase", "workspace_token")
+    }
     pod = with_workspace.pods()["StatefulSet workspace-server"]
     (container,) = pod["containers"]
     environment = {one["name"]: one["value"] for one in container["env"]}

@@ -55,6 +55,11 @@ WRONG = [
     ("serverMemory", "64Mi", "a size from 256Mi to 64Gi"),
     ("serverMemory", "1G", "a whole number of Mi, Gi or Ti"),
     ("jobExecution", "yes", "true or false"),
+    ("backupSchedule", "daily", "five fields of cron"),
+    ("backupVerifySchedule", "weekly", "five fields of cron"),
+    ("backupRetention", "30 days", "days, hours, minutes and seconds"),
+    ("backupStore", "tape", "volume or s3 or artifacts"),
+    ("databaseKind", "oracle", "postgres or mysql"),
     ("gcSchedule", "daily", "five fields of cron"),
     ("gcSchedule", "@daily", "five fields of cron"),
     ("gcSchedule", "0 3 * *", "five fields of cron"),
@@ -432,7 +437,48 @@ CONTRADICTIONS = [
     ({"workers": 8}, "serverMemory: '1Gi'; accepted: 1152Mi or more with workers: 8"),
     (
         {"externalNetworks": ["192.0.2.0/24"]},
-        "externalNetworks: ['192.0.2.0/24']; accepted: nothing, unless backendStore or artifact",
+        "externalNetworks: ['192.0.2.0/24']; accepted: nothing, unless backendStore, artifact",
+    ),
+    (
+        {"backupStore": "s3", "backupSecret": "theirs"},
+        "backupBucket: ''; accepted: with backupStore: s3, the name of a bu",
+    ),
+    (
+        {"backupStore": "s3", "backupBucket": "backups"},
+        "backupAccessKeyId: ''; accepted: with backupStore: s3, an access key, or the name of a",
+    ),
+    (
+        {"backupStore": "s3", "backupBucket": "backups", "backupAccessKeyId": "key"},
+        "backupSecretAccessKey: [secret]; accepted: the other half of backupAccessKeyId",
+    ),
+    (
+        {
+            **{"backupStore": "s3", "backupBucket": "backups", "backupAccessKeyId": "key"},
+            "backupSecret": "theirs",
+        },
+        "backupSecret: 'theirs'; accepted: nothing beside backupAccessKeyId",
+    ),
+    (
+        {
+            **{"backupStore": "s3", "backupBucket": "backups", "backupSecret": "theirs"},
+            "backupCa": CERTIFICATE,
+        },
+        "accepted: nothing, unless backupEndpoint is an https:// address",
+    ),
+    ({"backupBucket": "backups"}, "backupBucket: 'backups'; accepted: only with backupStore: s3"),
+    (
+        {
+            **{"artifactStore": "existing-hdfs", "hdfsUri": "hdfs://nn:8020/a"},
+            **{"hdfsKerberosSecret": "ticket", "backupSchedule": "0 2 * * *"},
+        },
+        "backupArtifacts: True; accepted: false with hdfsKerberosSecret",
+    ),
+    (
+        {
+            **{"artifactStore": "existing-hdfs", "hdfsUri": "hdfs://nn:8020/a"},
+            **{"hdfsKerberosSecret": "ticket", "backupStore": "artifacts"},
+        },
+        "backupStore: 'artifacts'; accepted: volume or s3 with hdfsKerberosSecret",
     ),
     ({"hdfsReplication": 2}, "hdfsReplication: 2; accepted: hdfsDataNodes, which is 1, or less"),
     ({"hdfsUri": "hdfs://nn:8020/a"}, "hdfsUri: 'hdfs://nn:8020/a'; accepted: only with artifact"),

@@ -13,7 +13,13 @@ from harness.waiting import wait_until
 # The secrets that each part of a stack brings along, by what the program or a test calls them.
 OF = {
     "any": {
-        *("passphrase", "mlflow-admin-password", "mlflow-page-key", "mlflow-passphrase"),
+        *(
+            "passphrase",
+            "backup-passphrase",
+            "mlflow-admin-password",
+            "mlflow-page-key",
+            "mlflow-passphrase",
+        ),
         *("mlflow-webhook-key", "key of webhooks"),
     },
     "postgres": {"postgres-password", "postgres-superuser-password"},

@@ -11,6 +11,7 @@ import pytest
 import components
 from components import (
     S3,
+    Backups,
     ClientWorkspace,
     Credentials,
     ExistingHdfs,
@@ -51,7 +52,7 @@ COMPONENTS = [
 
 
 def test_every_component_is_known_here() -> None:
-    assert len(COMPONENTS) == 11
+    assert len(COMPONENTS) == 12
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -178,6 +179,7 @@ def test_the_registered_outputs_are_the_declared_ones(
             {"backend_store": stores[0], "artifact_store": stores[1], "users": ["lab"]},  # type: ignore[typeddict-item]
         )
         ClientWorkspace("lab", {"tracking_server": tracking})
+        Backups("backup", {"backend_store": stores[0], "artifact_store": stores[1]})  # type: ignore[typeddict-item]
         Mysql("mysql")
         Hdfs("hdfs", {"retention": place.retention})
         S3("s3", {"bucket": "bucket"})

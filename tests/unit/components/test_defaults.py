@@ -8,6 +8,7 @@ import yaml
 
 from components import (
     S3,
+    Backups,
     ClientWorkspace,
     ExistingHdfs,
     ExternalDatabase,
@@ -33,12 +34,13 @@ def in_namespace(
     def program() -> None:
         place = StackNamespace("mlflow")
         here: Any = {"namespace": place.namespace}
+        stores: Any = {"backend_store": database(here), "artifact_store": artifacts(here)}
+        Backups("backup", {**here, **stores})
         tracking = TrackingServer(
             "mlflow",
             {
                 **here,
-                "backend_store": database(here),
-                "artifact_store": artifacts(here),
+                **stores,
                 "users": ["workspace"],
                 "ingress": INGRESS,
             },

@@ -91,6 +91,8 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
     assert sorted(stack.kubernetes()) == [
         "ConfigMap last-upgrade",
         "ConfigMap mlflow-upgrade",
+        "CronJob backup",
+        "CronJob backup-verify",
         "CronJob mlflow-gc",
         "Deployment mlflow-server",
         "Ingress mlflow",
@@ -105,6 +107,8 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "NetworkPolicy mlflow-policy",
         "NetworkPolicy s3-check-clients-policy",
         "NetworkPolicy s3-clients-policy",
+        "PersistentVolumeClaim backup-volume",
+        "Secret backup-target",
         "Secret external-database-check",
         "Secret external-database-credentials",
         "Secret mlflow-keys",
@@ -205,6 +209,7 @@ def test_pods_restart_when_the_address_changes_and_nobody_can_guess_it_from_that
 def test_existing_secrets_are_read_and_left_alone(on_existing_secrets: Recorded) -> None:
     secrets = [name for name in on_existing_secrets.kubernetes() if name.startswith("Secret")]
     assert sorted(secrets) == [
+        "Secret backup-target",
         "Secret mlflow-keys",
         "Secret mlflow-users",
         "Secret s3-check",

@@ -54,7 +54,7 @@ def test_servers_share_their_keys_with_or_without_a_login(
         "MLFLOW_CRYPTO_KEK_PASSPHRASE": password("mlflow-passphrase"),
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": fernet_key(password("mlflow-webhook-key")),
     }
-    assert readers(found, "mlflow-keys") == ["Deployment mlflow-server"]
+    assert sorted(readers(found, "mlflow-keys")) == ["CronJob backup", "Deployment mlflow-server"]
 
 
 def test_the_key_of_webhooks_is_one_of_fernet_and_the_same_in_every_run() -> None:

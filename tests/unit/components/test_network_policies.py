@@ -51,9 +51,10 @@ def rendered(variant: Variant, *networks: str) -> tuple[list[End], list[Policy]]
 
 
 def outside(variant: Variant) -> bool:
-    """Say whether a backend is not the stack's own."""
+    """Say whether a backend or the backups' bucket is not the stack's own."""
     database, store = variant.choices[:2]
-    return "external" in database or store not in ("minio", "hdfs")
+    bucket = "another" in variant.choices
+    return bucket or "external" in database or store not in ("minio", "hdfs")
 
 
 def ends(found: Sequence[dict[str, Any]]) -> Iterator[End]:
@@ -131,7 +132,7 @@ def test_only_a_server_without_any_key_asks_its_node_for_one() -> None:
         for source, target, port in every_path([*pods, metadata], policies)
         if target == metadata
     }
-    assert told == {(name, "80") for name in ("mlflow", "mlflow-gc", "s3-check")}
+    assert told == {(name, "80") for name in ("mlflow", "mlflow-gc", "backup", "s3-check")}
 
 
 def test_a_port_that_an_address_leaves_out_is_the_usual_one() -> None:

@@ -85,4 +85,4 @@ def test_every_object_is_a_child_of_its_component() -> None:
         run_stack(clientWorkspace=True, tls="generated")
     parts = [urn.split("::") for urn in found]
     roots = {name for kind, name in parts if kind.startswith("pulumi:pulumi:Stack$")}
-    assert roots == {"cluster", "mlflow", "ingress", "postgres", "minio", "workspace"}
+    assert roots == {"cluster", "mlflow", "ingress", "postgres", "minio", "backup", "workspace"}

@@ -23,7 +23,7 @@ ARTIFACTS = "artifacts.jsonl"
 """A line of JSON for each artifact that the backup's copy of the store had: path and size."""
 KEYS = "keys.json"
 """The keys without which columns that MLflow encrypts cannot be read."""
-_KEYS = (contract.CRYPTO_PASSPHRASE, contract.CRYPTO_VERSION, contract.WEBHOOK_KEY)
+_KEYS = (contract.CRYPTO_PASSPHRASE, contract.WEBHOOK_KEY)
 _STAMP = "%Y%m%dT%H%M%SZ"
 _BLOCK = 1024 * 1024
 # mysqldump writes each INSERT on one line. Within quotes it escapes, and outside of them it writes

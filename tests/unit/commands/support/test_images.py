@@ -11,6 +11,7 @@ from tests.unit.commands.conftest import Program
 
 DEFAULTS = stack.settings("minikube")
 SERVER, MINIO, CLIENT = DEFAULTS.server_image, DEFAULTS.minio_image, DEFAULTS.workspace_image
+RCLONE = DEFAULTS.rclone_image
 MLFLOW_SOURCE = Source(CLONE / "images/mlflow", CLONE / "images/mlflow")
 MINIO_SOURCE = Source(CLONE / "images/minio", CLONE / "images/minio")
 
@@ -21,7 +22,7 @@ def _cluster(context: str, path: Path) -> Cluster:
 
 def test_by_default_our_two_are_built_and_the_database_is_only_named() -> None:
     references, builds = images.needed(DEFAULTS)
-    assert sorted(references) == sorted([SERVER, MINIO, DEFAULTS.postgres_image])
+    assert sorted(references) == sorted([SERVER, MINIO, DEFAULTS.postgres_image, RCLONE])
     assert builds == {SERVER: MLFLOW_SOURCE, MINIO: MINIO_SOURCE}
 
 
@@ -41,16 +42,18 @@ def test_only_the_chosen_database_is_provided() -> None:
 def test_a_registry_is_in_front_of_every_name_and_ours_are_still_built() -> None:
     references, builds = images.needed(stack.settings("minikube", imageRegistry="mirror.example/a"))
     assert sorted(references) == sorted(
-        f"mirror.example/a/{name}" for name in (SERVER, MINIO, DEFAULTS.postgres_image)
+        f"mirror.example/a/{name}" for name in (SERVER, MINIO, DEFAULTS.postgres_image, RCLONE)
     )
     assert list(builds) == [f"mirror.example/a/{SERVER}", f"mirror.example/a/{MINIO}"]
 
 
-def test_backends_outside_the_stack_need_no_image() -> None:
+def test_backends_outside_the_stack_need_the_programs_that_back_them_up() -> None:
     database = {"backendStore": "external", "databaseSecret": "their-database"}
     bucket = {"artifactStore": "s3", "s3Bucket": "their-bucket"}
     references, builds = images.needed(stack.settings("minikube", **database, **bucket))
-    assert references == list(builds) == [SERVER]
+    assert list(builds) == [SERVER]
+    programs = [RCLONE, DEFAULTS.postgres_image, DEFAULTS.mysql_image]
+    assert sorted(references) == sorted([SERVER, *programs])
 
 
 def test_another_cluster_with_a_registry_pulls_by_itself(home: Path) -> None:

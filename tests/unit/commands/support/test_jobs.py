@@ -12,7 +12,11 @@ from commands.support.jobs import Jobs, job_of
 from tests.unit.commands.conftest import Program
 
 CRON_JOB: dict[str, Any] = {
-    "metadata": {"name": "mlflow-gc", "labels": {"app.kubernetes.io/part-of": "mlflow"}},
+    "metadata": {
+        "name": "mlflow-gc",
+        "uid": "1-2-3",
+        "labels": {"app.kubernetes.io/part-of": "mlflow"},
+    },
     "spec": {
         "suspend": True,
         "jobTemplate": {
