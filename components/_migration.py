@@ -60,6 +60,7 @@ class Dumps:
 class Migration:
     """The Job, and the ConfigMap in which it keeps a record of the last upgrade."""
 
+    server: str
     job: k8s.batch.v1.Job
     record: k8s.core.v1.ConfigMap
 
@@ -146,7 +147,7 @@ def migration(
     if dumps:
         back = template({"UPGRADE_ROLLBACK": "true"})
         _way_back(server, back, namespace=namespace, opts=after_rights)
-    return Migration(job, record)
+    return Migration(server, job, record)
 
 
 def last_upgrade(
@@ -161,7 +162,7 @@ def last_upgrade(
     # Read when the new servers are ready. A preview of a new stack has nothing to read.
     known = pulumi.Output.all(made.record.id, deployment.id).apply(lambda ids: str(ids[0]))
     found = k8s.core.v1.ConfigMap.get(
-        "last-upgrade", known, opts=pulumi.ResourceOptions(parent=component)
+        f"{made.server}-last-upgrade", known, opts=pulumi.ResourceOptions(parent=component)
     )
 
     def told(both: Sequence[Any]) -> dict[str, str]:

@@ -39,13 +39,17 @@ DECLARED = {
         minio-bucket -> dns: 53 53/udp
     """,
     "hdfs": """
-        mlflow, mlflow-migration, mlflow-gc, backup, hdfs-folder, hdfs-datanode -> hdfs-namenode: 8020
+        mlflow, mlflow-migration, mlflow-gc, backup -> hdfs-namenode: 8020
+        hdfs-folder, hdfs-datanode -> hdfs-namenode: 8020
         mlflow, mlflow-migration, mlflow-gc, backup, hdfs-folder -> hdfs-datanode: 9866
         hdfs-datanode -> other-datanode: 9866 9867
         other-datanode -> hdfs-datanode: 9866 9867
         hdfs-namenode, hdfs-datanode, hdfs-folder -> dns: 53 53/udp
     """,
-    "s3": "mlflow, mlflow-migration, mlflow-gc, backup, s3-check -> outside: 9000;  s3-check -> dns: 53 53/udp",
+    "s3": """
+        mlflow, mlflow-migration, mlflow-gc, backup, s3-check -> outside: 9000
+        s3-check -> dns: 53 53/udp
+    """,
     "s3 by Secret": """
         mlflow, mlflow-migration, mlflow-gc, backup, s3-check -> outside: 443
         s3-check -> dns: 53 53/udp
@@ -66,7 +70,10 @@ DECLARED = {
         workspace -> internet, internet6: 443
     """,
     # Backups go to a bucket there.
-    "another": "backup, backup-verify -> outside: 9001;  backup-verify -> dns: 53 53/udp",
+    "another": """
+        mlflow-migration, backup, backup-verify -> outside: 9001
+        backup-verify -> dns: 53 53/udp
+    """,
     # Job runners ask language models.
     "jobs": "mlflow -> internet, internet6: 443",
     "ways out": """

@@ -75,11 +75,11 @@ class Recorded(pulumi.runtime.Mocks):
         return self.resources[name][1]
 
     def kubernetes(self) -> dict[str, dict[str, Any]]:
-        """Return every Kubernetes object that was asked for."""
+        """Return every Kubernetes object that was asked for, and every namespace that is read."""
         return {
             name: inputs
             for name, (token, inputs) in self.resources.items()
-            if token.startswith("kubernetes:")
+            if token.startswith("kubernetes:") and (inputs or token.endswith(":Namespace"))
         }
 
     def pods(self) -> dict[str, dict[str, Any]]:

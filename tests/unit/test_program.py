@@ -46,12 +46,12 @@ LOGIN = {
 
 def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
     assert sorted(stack.kubernetes()) == [
-        "ConfigMap last-upgrade",
         "ConfigMap mlflow-upgrade",
         "ConfigMap postgres-first-start",
         "CronJob backup",
         "CronJob backup-verify",
         "CronJob mlflow-gc",
+        "CronJob mlflow-rollback",
         "Deployment mlflow-server",
         "Ingress minio-console",
         "Ingress minio-s3",
@@ -67,9 +67,9 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "NetworkPolicy mlflow-policy",
         "NetworkPolicy postgres-clients-policy",
         "NetworkPolicy postgres-policy",
+        "PersistentVolumeClaim backup-volume",
         "Role mlflow-migration-role",
         "RoleBinding mlflow-migration-role-binding",
-        "PersistentVolumeClaim backup-volume",
         "Secret backup-target",
         "Secret minio-credentials",
         "Secret minio-root",
@@ -113,7 +113,7 @@ def test_another_database_changes_nothing_else(stack: Recorded, on_mysql: Record
 def test_another_artifact_store_changes_nothing_else(stack: Recorded, on_hdfs: Recorded) -> None:
     def others(recorded: Recorded) -> dict[str, object]:
         # What names the store's Secret, or is hashed from it, must differ.
-        unlike = ("minio", "hdfs", "Deployment ", "CronJob ")
+        unlike = ("minio", "hdfs", "Deployment ", "CronJob ", "Job mlflow-migration")
         objects = recorded.kubernetes().items()
         return {name: one for name, one in objects if not any(part in name for part in unlike)}
 
@@ -273,6 +273,7 @@ def test_exports_are_what_clients_need(stack: Recorded) -> None:
             f"{ADDRESS} mlflow-server.local mlflow-minio.local mlflow-minio-console.local"
         ),
         "client_env": {"MLFLOW_TRACKING_URI": "http://mlflow-server.local", **LOGIN},
+        "last_upgrade": {},
         "add_user": (
             "kubectl --context=minikube exec --namespace=mlflow deployment/mlflow "
             "-- python -m mlflow_kubernetes.users http://mlflow-server.local"
@@ -359,8 +360,9 @@ def test_traps_of_the_images_and_of_mlflow_are_stepped_around(
     } <= set(mysql["args"])
     assert mysql["volumeMounts"][0]["mountPath"] == "/var/lib/mysql"
     # Two servers that make the tables at once fail: a Job does it, and the servers wait for it.
-    (migration,) = stack.pods()["Job mlflow-migration"]["containers"]
+    migration = stack.pods()["Job mlflow-migration"]["initContainers"][0]
     assert migration["command"] == ["python", "-m", "mlflow_kubernetes.migrate"]
+    assert migration["args"] == ["plan"]
 
 
 def test_a_workspace_adds_these_objects_and_changes_no_other(
@@ -377,7 +379,7 @@ def test_a_workspace_adds_these_objects_and_changes_no_other(
         "StatefulSet workspace-server",
     ]
     # It is a user: in the Secret with everybody's password, and in its fingerprint.
-    one_more = ("Secret mlflow-users", "Job mlflow-migration")
+    one_more = ("Secret mlflow-users", "Job mlflow-migration", "CronJob mlflow-rollback")
     assert {name: after[name] for name in before if name not in one_more} == {
         name: one for name, one in before.items() if name not in one_more
     }

@@ -188,6 +188,39 @@ def test_older_database_is_migrated_with_its_content(stack: Stack) -> None:
     }
 
 
+def test_an_upgrade_is_all_or_nothing(stack: Stack) -> None:
+    """Attempts that end in each way; the API server beside them is one of the script's own."""
+    if stack.database.name != "postgres":
+        pytest.skip("MySQL undoes no changed table: a dump is restored (test_failed_upgrade.py)")
+    another = stack.database.another
+    with another(stack.kubectl, "older_runs"), another(stack.kubectl, "older_users"):
+        script = POD_SCRIPTS / "upgrade_attempts.py"
+        seen = json.loads(stack.kubectl.python(SERVER, script, seconds=180).splitlines()[-1])
+    ended = {name: one["status"] for name, one in seen.items() if isinstance(one, dict)}
+    assert ended == {
+        "busy": 3,
+        "broken": 3,
+        "killed": -9,
+        "after the kill": 3,
+        "stopped": 143,
+        "upgraded": 0,
+        "again": 0,
+    }
+    was = {"runs": "97727af70f4d", "users": "8606fa83a998"}
+    for name in ("busy", "broken", "after the kill", "stopped"):
+        assert seen[name]["revisions"] == was
+        assert seen[name]["replicas"] == 2
+        assert "2 servers of the former version run again" in seen[name]["said"][-1]
+        assert not seen[name]["password"]
+    assert "a-notebook) stays connected" in seen["busy"]["said"][-1]
+    assert not {*seen["upgraded"]["revisions"].values()} & {*was.values()}
+    # The update of the Deployment starts the new servers.
+    assert seen["upgraded"]["replicas"] == 0
+    assert seen["again"]["asked"] == []
+    assert seen["experiments"] == "kept"
+    assert {"admin", "kept"} <= {*seen["users"]}
+
+
 def test_dead_database_makes_the_server_unready_and_restarts_nothing(stack: Stack) -> None:
     kubectl = stack.kubectl
     server = kubectl.pod("mlflow")

@@ -35,12 +35,13 @@ def in_namespace(
         place = StackNamespace("mlflow")
         here: Any = {"namespace": place.namespace}
         stores: Any = {"backend_store": database(here), "artifact_store": artifacts(here)}
-        Backups("backup", {**here, **stores})
+        backups = Backups("backup", {**here, **stores})
         tracking = TrackingServer(
             "mlflow",
             {
                 **here,
                 **stores,
+                "backups": backups,
                 "users": ["workspace"],
                 "ingress": INGRESS,
             },

@@ -89,11 +89,11 @@ def environment(stack: Recorded, pod: str) -> list[str]:
 
 def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
     assert sorted(stack.kubernetes()) == [
-        "ConfigMap last-upgrade",
         "ConfigMap mlflow-upgrade",
         "CronJob backup",
         "CronJob backup-verify",
         "CronJob mlflow-gc",
+        "CronJob mlflow-rollback",
         "Deployment mlflow-server",
         "Ingress mlflow",
         "Job external-database-check",
@@ -104,10 +104,13 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "NetworkPolicy external-database-clients-policy",
         "NetworkPolicy mlflow-clients-policy",
         "NetworkPolicy mlflow-default-deny-policy",
+        "NetworkPolicy mlflow-migration-policy",
         "NetworkPolicy mlflow-policy",
         "NetworkPolicy s3-check-clients-policy",
         "NetworkPolicy s3-clients-policy",
         "PersistentVolumeClaim backup-volume",
+        "Role mlflow-migration-role",
+        "RoleBinding mlflow-migration-role-binding",
         "Secret backup-target",
         "Secret external-database-check",
         "Secret external-database-credentials",
@@ -118,6 +121,7 @@ def test_it_asks_for_exactly_these_objects(stack: Recorded) -> None:
         "Secret s3-credentials",
         "Secret s3-credentials-files",
         "Service mlflow-service",
+        "ServiceAccount mlflow-migration-account",
     ]
 
 
@@ -127,6 +131,9 @@ def test_the_check_reads_what_is_new_and_the_server_what_was_accepted(stack: Rec
     assert environment(stack, "Job mlflow-migration") == [
         "external-database-credentials",
         "mlflow-users",
+        "mlflow-keys",
+        "s3-credentials",
+        "backup-target",
     ]
     # Two databases: each is tried.
     (check,) = stack.pods()["Job external-database-check"]["containers"]
@@ -231,10 +238,12 @@ def test_existing_secrets_are_read_and_left_alone(on_existing_secrets: Recorded)
 
 def test_a_service_account_stands_in_for_a_key_and_still_has_no_token() -> None:
     stack = run_stack(artifactStore="s3", s3Bucket="mlflow", s3ServiceAccount="mlflow-s3")
-    for name in ("Deployment mlflow-server", "Job s3-check"):
+    for name in ("Deployment mlflow-server", "Job s3-check", "Job mlflow-migration"):
         assert stack.pods()[name]["serviceAccountName"] == "mlflow-s3"
         assert stack.pods()[name]["automountServiceAccountToken"] is False
-    assert stack.pods()["Job mlflow-migration"]["serviceAccountName"] == "mlflow-migration"
+    # The Job has its rights under the account with which the bucket lets it in.
+    (subject,) = stack.inputs("RoleBinding mlflow-migration-role-binding")["subjects"]
+    assert subject["name"] == "mlflow-s3"
 
 
 @pytest.mark.parametrize(

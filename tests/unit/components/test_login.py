@@ -32,7 +32,7 @@ def readers(stack: Recorded, secret: str) -> list[str]:
 def test_everybodys_password_is_read_by_the_migration_alone(stack: Recorded) -> None:
     users = json.loads(content(stack, "mlflow-users")["USERS"])
     assert users == {name: password(f"mlflow-{name}-password") for name in ("admin", "workspace")}
-    assert readers(stack, "mlflow-users") == ["Job mlflow-migration"]
+    assert readers(stack, "mlflow-users") == ["Job mlflow-migration", "CronJob mlflow-rollback"]
 
 
 def test_a_user_of_the_cluster_has_a_password_of_its_own(stack: Recorded) -> None:
@@ -54,7 +54,12 @@ def test_servers_share_their_keys_with_or_without_a_login(
         "MLFLOW_CRYPTO_KEK_PASSPHRASE": password("mlflow-passphrase"),
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": fernet_key(password("mlflow-webhook-key")),
     }
-    assert sorted(readers(found, "mlflow-keys")) == ["CronJob backup", "Deployment mlflow-server"]
+    assert sorted(readers(found, "mlflow-keys")) == [
+        "CronJob backup",
+        "CronJob mlflow-rollback",
+        "Deployment mlflow-server",
+        "Job mlflow-migration",
+    ]
 
 
 def test_the_key_of_webhooks_is_one_of_fernet_and_the_same_in_every_run() -> None:

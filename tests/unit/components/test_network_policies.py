@@ -132,7 +132,8 @@ def test_only_a_server_without_any_key_asks_its_node_for_one() -> None:
         for source, target, port in every_path([*pods, metadata], policies)
         if target == metadata
     }
-    assert told == {(name, "80") for name in ("mlflow", "mlflow-gc", "backup", "s3-check")}
+    asking = ("mlflow", "mlflow-migration", "mlflow-gc", "backup", "s3-check")
+    assert told == {(name, "80") for name in asking}
 
 
 def test_a_port_that_an_address_leaves_out_is_the_usual_one() -> None:
