@@ -231,10 +231,13 @@ def _values(number: int) -> Iterator[float]:
 
 
 def _write(folder: Path, sizes: list[int]) -> dict[str, str]:
-    """Write files of these sizes in bytes; return the sha256 of each, by its path."""
+    """Write files of these sizes in bytes; return the sha256 of each, by its path.
+
+    Released MLflows take a name that is not ASCII, and fail where it is downloaded.
+    """
     found = {}
     for place, size in enumerate(sizes):
-        file = folder / f"deep {place}" / f"ü {size}.bin"
+        file = folder / f"deep {place}" / f"{size} bytes.bin"
         file.parent.mkdir()
         content = os.urandom(size)
         file.write_bytes(content)

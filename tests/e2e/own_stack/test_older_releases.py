@@ -21,8 +21,9 @@ from harness import clients
 from harness.backend_stores import DATABASES
 from harness.stack import Stack
 from tests.e2e.support import external_servers, old_servers, tables
-from tests.e2e.support.interruptions import Logger
-from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+from tests.e2e.support.continuous_client import logging_meanwhile
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
 from tests.e2e.support.users import add_user
 
 NAMESPACE = "mlflow-e2e-older"
@@ -129,23 +130,13 @@ def assert_all_is_kept(stack: Stack, scratch: Path, release: str, runs: int) -> 
     for owner, files in made["files"].items():
         assert artifacts(before, owner) == files
 
-    process = older.start("log_until_told.py", "--traces", client_env=admin)
-    try:
-        logger = Logger(process)
-        logger.logs_again()
+    with logging_meanwhile(older, admin, "--traces") as logger:
         stack.pulumi("config", "rm", "--stack", "minikube", "serverImage")
         start = time.monotonic()
         said = stack.change("up")
         print(said)
         print(f"pulumi up: {time.monotonic() - start:.1f} s")
-        logger.logs_again()
-        report = json.loads(logger.finish())
-    finally:
-        process.kill()
-        process.wait()
-    print(f"gap: {logger.longest_silence:.1f} s; {report}")
-    assert report["lost"] == {"metric": [], "param": [], "artifact": [], "trace": []}
-    assert report["failures"] == 0
+    report = logger.report
 
     after, rows_after = read()
     assert after["runs"].pop(report["run_id"])

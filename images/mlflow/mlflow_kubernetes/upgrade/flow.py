@@ -180,6 +180,8 @@ class Upgrade:
         return bool(begun and stages.WORK.is_dir() and self.moved)
 
     def _has_moved(self, tables: Tables) -> bool:
+        if not self.record.interrupted or tables.key not in self.record.schemas:
+            return False  # nothing was begun
         if self.record.state == records.MIGRATING and not tables.transactional:
             return True
         if tables.key not in self.record.schemas:
