@@ -69,8 +69,9 @@ def former_image(jobs: Jobs) -> str:
 
 
 def _record(jobs: Jobs) -> Mapping[str, Any]:
-    found = json.loads(jobs.kubectl("get", "configmap", _RECORD, "--output=json"))
-    record: dict[str, Any] = json.loads((found.get("data") or {}).get(_KEY, "{}"))
+    found: dict[str, Any] = json.loads(jobs.kubectl("get", "configmap", _RECORD, "--output=json"))
+    data: dict[str, str] = found.get("data") or {}
+    record: dict[str, Any] = json.loads(data.get(_KEY, "{}"))
     return record
 
 

@@ -202,12 +202,7 @@ class TrackingServer(pulumi.ComponentResource):
         self.auth = server.auth
         self.logins = {user: login.credentials(user) for user in server.users if server.auth}
         self.client_env = _client_env(server, login, self.tracking_uri)
-        self.add_user = pulumi.Output.concat(
-            "exec --namespace=",
-            service.metadata.namespace,
-            f" deployment/{name} -- python -m mlflow_kubernetes.users ",
-            self.tracking_uri,
-        )
+        self.add_user = _add_user(name, service.metadata.namespace, self.tracking_uri)
         self.register_outputs(
             {
                 "tracking_uri": self.tracking_uri,
@@ -335,6 +330,18 @@ def _recorded(args: TrackingServerArgs) -> dict[str, object]:
         "egress": recorded(args.get("egress", {}), "https_proxy", "http_proxy"),
         **({"backups": output_of(backups, "target")} if (backups := args.get("backups")) else {}),
     }
+
+
+def _add_user(
+    name: str, namespace: pulumi.Output[str], tracking_uri: pulumi.Output[str]
+) -> pulumi.Output[str]:
+    """Return the arguments of `kubectl` that add a user, but for the user's name."""
+    return pulumi.Output.concat(
+        "exec --namespace=",
+        namespace,
+        f" deployment/{name} -- python -m mlflow_kubernetes.users ",
+        tracking_uri,
+    )
 
 
 def _client_env(

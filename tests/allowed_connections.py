@@ -43,7 +43,8 @@ DECLARED = {
     "hdfs": """
         mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup -> hdfs-namenode: 8020
         hdfs-folder, hdfs-datanode -> hdfs-namenode: 8020
-        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup, hdfs-folder -> hdfs-datanode: 9866
+        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup -> hdfs-datanode: 9866
+        hdfs-folder -> hdfs-datanode: 9866
         hdfs-datanode -> other-datanode: 9866 9867
         other-datanode -> hdfs-datanode: 9866 9867
         hdfs-namenode, hdfs-datanode, hdfs-folder -> dns: 53 53/udp
@@ -62,7 +63,8 @@ DECLARED = {
         s3-check -> dns: 53 53/udp
     """,
     "existing hdfs": """
-        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup, existing-hdfs-check -> outside: any 88/udp
+        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup -> outside: any 88/udp
+        existing-hdfs-check -> outside: any 88/udp
         existing-hdfs-check -> dns: 53 53/udp
     """,
     "workspace": """
