@@ -20,6 +20,9 @@ class BackendStore(Protocol):
     ``MLFLOW_AUTH_DATABASE_URI``; known once the store takes queries."""
     connections: int
     """How many connections MLflow may hold at once."""
+    client_image: pulumi.Input[str]
+    """Image with the database's own programs, of the server's release or newer: it dumps and
+    restores the database."""
 
 
 class BackendStoreOutputs(TypedDict):
@@ -29,6 +32,8 @@ class BackendStoreOutputs(TypedDict):
     """The store's output ``credentials``. Required because nothing else reaches the store."""
     connections: pulumi.Input[int]
     """The store's output ``connections``. Required because pools are sized by it."""
+    client_image: NotRequired[pulumi.Input[str]]
+    """The store's output ``client_image``. Defaults to none: the database is not dumped."""
 
 
 BackendStoreInput = (
@@ -103,6 +108,40 @@ TrackingInput = (
     Tracking | TrackingOutputs | Awaitable[TrackingOutputs] | pulumi.Output[TrackingOutputs]
 )
 """Type of an input that refers to a tracking server."""
+
+
+class BackupTarget(Credentials):
+    """Where backups are kept: what a pod that writes or reads backups is given.
+
+    The keys of ``secret`` are the variables that images/mlflow (backup/target.py) reads. A pod that
+    reaches a target of kind ``artifacts`` needs the credentials of the artifact store as well.
+    """
+
+    claim: NotRequired[pulumi.Input[str] | None]
+    """Name of the claim of the volume that is the target. Defaults to none: the target is no
+    volume."""
+    rclone_image: pulumi.Input[str]
+    """Image of rclone. Required because the pods that reach the target take rclone from it."""
+
+
+class BackupsOutput(Protocol):
+    """Backups: :class:`Backups`, or an object with this attribute."""
+
+    target: BackupTarget
+    """Where backups are kept."""
+
+
+class BackupsOutputs(TypedDict):
+    """Outputs of backups."""
+
+    target: pulumi.Input[BackupTarget]
+    """The output ``target``. Required because nothing else reaches the backups."""
+
+
+BackupsInput = (
+    BackupsOutput | BackupsOutputs | Awaitable[BackupsOutputs] | pulumi.Output[BackupsOutputs]
+)
+"""Type of an input that refers to backups."""
 
 
 def output_of(component: object, name: str) -> Any:

@@ -30,6 +30,7 @@ _SERVED = {
     "mysql": ("mysql:9.7", "Debian's MySQL 9.7"),
     "postgres": ("postgres:18", "Debian's PostgreSQL 18"),
     "python": ("python:3.13", "Debian's Python 3.13"),
+    "rclone": ("rclone/rclone:1.75", "PyPI's rclone 1.75.2"),
 }
 _USUAL = {
     "client": "3 min",

@@ -30,6 +30,8 @@ class Credentials(TypedDict):
     its environment once."""
     more_secrets: NotRequired[list[pulumi.Input[str]]]
     """Names of further Secrets with variables that the client reads. Defaults to none."""
+    more_secrets_prefix: NotRequired[str]
+    """What stands before the names of the variables of ``more_secrets``. Defaults to nothing."""
     files: NotRequired[list[pulumi.Input[str]]]
     """Names of Secrets whose keys are files that the client reads under ``FILES``. Defaults to
     none."""
@@ -63,7 +65,7 @@ def restricted_pod(
     container: k8s.core.v1.ContainerArgs,
     *,
     user: int,
-    first: k8s.core.v1.ContainerArgs | None = None,
+    first: Sequence[k8s.core.v1.ContainerArgs] = (),
     backends: Sequence[pulumi.Input[Credentials]] = (),
     mounts: list[k8s.core.v1.VolumeMountArgs] | None = None,
     volumes: list[k8s.core.v1.VolumeArgs] | None = None,
@@ -72,7 +74,7 @@ def restricted_pod(
 ) -> k8s.core.v1.PodSpecArgs:
     """Return a pod of one container under Pod Security's "restricted" profile.
 
-    ``first`` runs to its end before ``container`` starts, with the same mounts.
+    Each container of ``first`` runs to its end before the next one starts, with the same mounts.
 
     It runs as ``user``, to whom its volumes belong; its root is read-only, so it gets the one
     folder that programs expect to write to; and it has no token for the Kubernetes API.
@@ -80,8 +82,7 @@ def restricted_pod(
     """
     if backends and not container.env_from:
         container.env_from = secrets_env(backends)
-    before = [first] if first else []
-    for each in (*before, container):
+    for each in (*first, container):
         each.security_context = k8s.core.v1.SecurityContextArgs(
             allow_privilege_escalation=False,
             read_only_root_filesystem=True,
@@ -106,7 +107,7 @@ def restricted_pod(
         ),
         termination_grace_period_seconds=grace_seconds,
         restart_policy=restart_policy,
-        init_containers=before or None,
+        init_containers=[*first] or None,
         containers=[container],
         volumes=of_backends(backends, lambda known: _volumes(known, volumes or [])),
         host_aliases=of_backends(backends, _host_aliases),
@@ -156,10 +157,21 @@ def _files(backends: Sequence[Credentials]) -> list[pulumi.Input[str]]:
 
 
 def _secrets(backends: Sequence[Credentials]) -> list[pulumi.Input[str]]:
+    return [name for name, _ in _prefixed_secrets(backends)]
+
+
+def _prefixed_secrets(backends: Sequence[Credentials]) -> list[tuple[pulumi.Input[str], str]]:
+    """Return the backends' Secrets, each with the prefix of its variables."""
     return [
-        name
+        (name, prefix)
         for backend in backends
-        for name in (backend["secret"], *backend.get("more_secrets", []))
+        for name, prefix in (
+            (backend["secret"], ""),
+            *(
+                (more, backend.get("more_secrets_prefix", ""))
+                for more in backend.get("more_secrets", [])
+            ),
+        )
     ]
 
 
@@ -225,17 +237,21 @@ def secrets_env(
     """Return the backends' whole Secrets as environment: their keys are what programs read."""
 
     def sources(known: Sequence[Credentials]) -> list[k8s.core.v1.EnvFromSourceArgs]:
-        return [secret_source(name, optional=optional) for name in _secrets(known)]
+        return [
+            secret_source(name, optional=optional, prefix=prefix)
+            for name, prefix in _prefixed_secrets(known)
+        ]
 
     return of_backends(backends, sources)
 
 
 def secret_source(
-    secret: pulumi.Input[str], *, optional: bool | None = None
+    secret: pulumi.Input[str], *, optional: bool | None = None, prefix: str = ""
 ) -> k8s.core.v1.EnvFromSourceArgs:
-    """Return a whole Secret as environment."""
+    """Return a whole Secret as environment, with ``prefix`` before the name of each variable."""
     return k8s.core.v1.EnvFromSourceArgs(
-        secret_ref=k8s.core.v1.SecretEnvSourceArgs(name=secret, optional=optional)
+        prefix=prefix or None,
+        secret_ref=k8s.core.v1.SecretEnvSourceArgs(name=secret, optional=optional),
     )
 
 
@@ -343,10 +359,16 @@ def python_template(
     backends: Sequence[pulumi.Input[Credentials]],
     seconds: int,
     environment: Mapping[str, pulumi.Input[str]] | None = None,
+    user: int = SERVER_USER,
+    first: Sequence[k8s.core.v1.ContainerArgs] = (),
+    mounts: list[k8s.core.v1.VolumeMountArgs] | None = None,
+    volumes: list[k8s.core.v1.VolumeArgs] | None = None,
+    most_scratch: str = "2Gi",
 ) -> k8s.core.v1.PodTemplateSpecArgs:
-    """Return a pod that runs one module of the server image once.
+    """Return a pod that runs one module of the server image once, after the containers ``first``.
 
-    The module waits for its backends for ``seconds``.
+    The module waits for its backends for ``seconds``. ``mounts`` and ``volumes`` are the pod's,
+    beside those of its backends; the pod may write ``most_scratch`` on the node's own disk.
     """
     variables: dict[str, pulumi.Input[str]] = {
         "TIMEOUT_SECONDS": str(seconds),
@@ -364,7 +386,9 @@ def python_template(
         env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()],
         # One that is missing is told by the program, in a line; the pod would wait without a word.
         env_from=secrets_env(backends, optional=True),
-        resources=resources("100m", "256Mi", most_cpu="2", most_memory="512Mi"),
+        resources=resources(
+            "100m", "256Mi", most_cpu="2", most_memory="512Mi", most_scratch=most_scratch
+        ),
         # The reason of a failure is the last line of its log; this copies it into the pod's status.
         termination_message_policy="FallbackToLogsOnError",
     )
@@ -374,7 +398,13 @@ def python_template(
                 labels=pod_labels(labels, backends), annotations=restarts_with(*backends)
             ),
             spec=restricted_pod(
-                container, user=SERVER_USER, backends=backends, restart_policy="Never"
+                container,
+                user=user,
+                first=first,
+                backends=backends,
+                mounts=mounts,
+                volumes=volumes,
+                restart_policy="Never",
             ),
         )
     )

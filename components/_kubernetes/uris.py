@@ -49,7 +49,7 @@ def with_authority(uri: str, file: str) -> str:
     The driver checks the server's name as well, unless the URI asks for less: ``sslmode=verify-ca``
     (libpq) or ``ssl_check_hostname=false`` (PyMySQL). See ``tls_conflict``.
     """
-    if _is_mysql(uri):
+    if is_mysql(uri):
         return _with_options(uri, f"ssl_ca={file}")
     mode = "" if "sslmode" in _options(uri) else "sslmode=verify-full&"
     return _with_options(uri, f"{mode}sslrootcert={file}")
@@ -60,11 +60,12 @@ def tls_conflict(uri: str) -> str | None:
     options = _options(uri)
     if options.get("sslmode", "verify-full") not in ("verify-ca", "verify-full"):
         return "sslmode other than verify-full or verify-ca"
-    taken = ("ssl_ca", "ssl_capath", "ssl_disabled") if _is_mysql(uri) else ("sslrootcert",)
+    taken = ("ssl_ca", "ssl_capath", "ssl_disabled") if is_mysql(uri) else ("sslrootcert",)
     return next((option for option in taken if option in options), None)
 
 
-def _is_mysql(uri: str) -> bool:
+def is_mysql(uri: str) -> bool:
+    """Return whether a database's URI is of MySQL."""
     return urlsplit(uri).scheme.startswith("mysql")
 
 
@@ -80,7 +81,7 @@ def _with_options(uri: str, options: str) -> str:
 def database_port(uri: str) -> int:
     """Return the port in a database's URI, or else the usual one."""
     parts = urlsplit(uri)
-    return parts.port or (3306 if _is_mysql(uri) else 5432)
+    return parts.port or (3306 if is_mysql(uri) else 5432)
 
 
 def fingerprint(*values: pulumi.Input[str]) -> pulumi.Output[str]:

@@ -4,7 +4,7 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
-from .._defaults import NAMESPACE, SERVER_IMAGE
+from .._defaults import MYSQL_IMAGE, NAMESPACE, POSTGRES_IMAGE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys, recorded
 from .._kubernetes.labels import labels
 from .._kubernetes.network_policies import Path, outside
@@ -12,7 +12,13 @@ from .._kubernetes.pod_options import PodArgs, pod_options
 from .._kubernetes.pods import FILES, Credentials
 from .._kubernetes.preflight import checked_credentials
 from .._kubernetes.retention import RetentionArgs
-from .._kubernetes.uris import database_port, tls_conflict, with_authority, with_connect_timeout
+from .._kubernetes.uris import (
+    database_port,
+    is_mysql,
+    tls_conflict,
+    with_authority,
+    with_connect_timeout,
+)
 
 CONNECTIONS = 90
 _CA_FILE = "database-ca.pem"
@@ -26,6 +32,10 @@ class ExternalDatabaseArgs(TypedDict):
     server_image: NotRequired[pulumi.Input[str]]
     """Image of the tracking server, which tries the database. Defaults to the one that
     images/mlflow builds."""
+    client_image: NotRequired[pulumi.Input[str]]
+    """Image with the database's own programs, of the database's release or newer: it dumps and
+    restores the database. Defaults to the release of PostgreSQL that is tested, or of MySQL where
+    ``uri`` is of MySQL."""
     retention: NotRequired[RetentionArgs]
     """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
     delete them."""
@@ -60,6 +70,8 @@ class ExternalDatabase(pulumi.ComponentResource):
     ``MLFLOW_AUTH_DATABASE_URI``; known once tables were made, used and dropped there."""
     connections: int
     """How many connections MLflow may hold at once."""
+    client_image: pulumi.Input[str]
+    """Image with the database's own programs."""
 
     def __init__(
         self, name: str, args: ExternalDatabaseArgs, opts: pulumi.ResourceOptions | None = None
@@ -71,6 +83,7 @@ class ExternalDatabase(pulumi.ComponentResource):
         if (uri is None) == (secret is None):
             raise pulumi.RunError(f"{name}: expected either uri or secret, and not both")
         self.connections = args.get("connections", CONNECTIONS)
+        self.client_image = args.get("client_image") or _client_image(uri)
         ca = args.get("ca")
 
         def complete(address: str) -> str:
@@ -115,4 +128,19 @@ class ExternalDatabase(pulumi.ComponentResource):
             retention=args.get("retention", {}),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.register_outputs({"credentials": self.credentials, "connections": self.connections})
+        self.register_outputs(
+            {
+                "credentials": self.credentials,
+                "connections": self.connections,
+                "client_image": self.client_image,
+            }
+        )
+
+
+def _client_image(uri: pulumi.Input[str] | None) -> pulumi.Output[str]:
+    """Return the image with the programs of the database that an address names."""
+    return pulumi.Output.unsecret(
+        pulumi.Output.from_input("" if uri is None else uri).apply(
+            lambda known: MYSQL_IMAGE if is_mysql(known) else POSTGRES_IMAGE
+        )
+    )

@@ -87,6 +87,8 @@ class Mysql(pulumi.ComponentResource):
     connections: int = MAX_CONNECTIONS - 10
     """How many connections MLflow may hold at once; the rest is left for the probes, the
     migration, and a person. MySQL keeps one more for root."""
+    client_image: pulumi.Input[str]
+    """Image with the database's own programs: the server's."""
 
     def __init__(
         self,
@@ -98,11 +100,13 @@ class Mysql(pulumi.ComponentResource):
         super().__init__("mlflow-k8s:index:Mysql", name, {**args}, opts)
         server = database_server(name, args, _KIND, pulumi.ResourceOptions(parent=self))
         self.host, self.credentials = server
+        self.client_image = args.get("image", MYSQL_IMAGE)
         self.register_outputs(
             {
                 "host": self.host,
                 "credentials": self.credentials,
                 "connections": self.connections,
+                "client_image": self.client_image,
             }
         )
 
@@ -156,7 +160,7 @@ def _pod(
     return restricted_pod(
         container,
         user=MYSQL_USER,
-        first=volume_check(image, CHECK_VOLUME, FOLDER),
+        first=[volume_check(image, CHECK_VOLUME, FOLDER)],
         # What is not written when it ends is recovered by the next start.
         grace_seconds=60,
         mounts=mounts,

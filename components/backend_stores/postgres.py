@@ -96,6 +96,8 @@ class Postgres(pulumi.ComponentResource):
     connections: int = MAX_CONNECTIONS - 10
     """How many connections MLflow may hold at once; the rest is left for the superuser (3 by
     PostgreSQL's default), the probes, the migration, and a person."""
+    client_image: pulumi.Input[str]
+    """Image with the database's own programs: the server's."""
 
     def __init__(
         self,
@@ -107,11 +109,13 @@ class Postgres(pulumi.ComponentResource):
         super().__init__("mlflow-k8s:index:Postgres", name, {**args}, opts)
         server = database_server(name, args, _KIND, pulumi.ResourceOptions(parent=self))
         self.host, self.credentials = server
+        self.client_image = args.get("image", POSTGRES_IMAGE)
         self.register_outputs(
             {
                 "host": self.host,
                 "credentials": self.credentials,
                 "connections": self.connections,
+                "client_image": self.client_image,
             }
         )
 
@@ -146,7 +150,7 @@ def _pod(
     return restricted_pod(
         container,
         user=POSTGRES_USER,
-        first=volume_check(image, CHECK_VOLUME, FOLDER),
+        first=[volume_check(image, CHECK_VOLUME, FOLDER)],
         # The image's stop signal (SIGINT) is PostgreSQL's fast shutdown; the checkpoint it writes
         # needs its time, or the next start begins with a recovery.
         grace_seconds=60,

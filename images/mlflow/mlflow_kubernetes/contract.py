@@ -6,6 +6,7 @@ compares both sides with this file.
 
 PROGRAMS = frozenset(
     {
+        "backup.connections",
         "check_bucket",
         "check_database",
         "gc",
@@ -57,3 +58,32 @@ S3_ADDRESSING_STYLE = "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"
 S3_ENDPOINT_URL = "MLFLOW_S3_ENDPOINT_URL"
 S3_KEY = "AWS_ACCESS_KEY_ID"
 S3_SECRET = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 (a name)
+
+# Variables of the Secret of a backup target. The last two may be of another Secret, whose own names
+# they have behind the prefix.
+BACKUP_STORE = "BACKUP_STORE"
+"""What the backup target is: `volume`, `s3` or `artifacts`."""
+BACKUP_PASSPHRASE = "BACKUP_PASSPHRASE"  # noqa: S105 (a name)
+"""The passphrase with which everything in the target is encrypted."""
+BACKUP_BUCKET = "BACKUP_BUCKET"
+"""The bucket of a target `s3`, which exists."""
+BACKUP_PREFIX = "BACKUP_PREFIX"
+"""The folder in the bucket; empty for the whole bucket."""
+BACKUP_ENDPOINT = "BACKUP_ENDPOINT"
+"""The URL of the S3 endpoint; empty for Amazon's own."""
+BACKUP_REGION = "BACKUP_REGION"
+"""The region that requests are signed for."""
+BACKUP_CA = "BACKUP_CA"
+"""The path of a file with the certificates to trust at the endpoint."""
+BACKUP_KEY = "BACKUP_AWS_ACCESS_KEY_ID"
+"""The access key of the target; without it, the key is the pod's own."""
+BACKUP_SECRET = "BACKUP_AWS_SECRET_ACCESS_KEY"  # noqa: S105 (a name)
+
+# Variables of MLflow, of the AWS libraries and of Hadoop that backups read as well.
+CRYPTO_PASSPHRASE = "MLFLOW_CRYPTO_KEK_PASSPHRASE"  # noqa: S105 (a name)
+CRYPTO_VERSION = "MLFLOW_CRYPTO_KEK_VERSION"
+HADOOP_CONFIGURATION = "HADOOP_CONF_DIR"
+KERBEROS = "KRB5_CONFIG"
+S3_CA = "AWS_CA_BUNDLE"
+S3_REGION = "AWS_DEFAULT_REGION"
+WEBHOOK_KEY = "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from commands import gc
+from commands.support.jobs import Jobs
 from harness import clients
 from harness.stack import Stack
 from tests.e2e.support.server_pod import POD_SCRIPTS, SERVER
@@ -23,7 +24,9 @@ def assert_collects(stack: Stack, machine: clients.Machine) -> None:
         assert json.loads(said) == [count for _, count in expected], said
 
     def assert_said(arguments: list[str], ended: str, *lines: str) -> None:
-        found, said = gc.collect(stack.environment, stack.namespace, {}, arguments)
+        found, said = Jobs(stack.environment, stack.namespace, {}).run(
+            gc.CRON_JOB, arguments=arguments
+        )
         told = [line for line in said.splitlines() if not line.startswith("waiting")]
         assert (found, told) == (ended, [*lines]), (found, said)
 

@@ -1,6 +1,5 @@
 """`make gc`: what it asks of the stack's CronJob. tests/e2e runs it on every store."""
 
-import copy
 import json
 from typing import Any
 
@@ -56,16 +55,6 @@ def test_arguments_follow_the_variables(
 def test_a_wrong_age_is_refused(age: str) -> None:
     with pytest.raises(CommandError, match=rf"OLDER_THAN={age}: accepted: days, hours"):
         gc.wanted(age, "")
-
-
-def test_a_job_is_the_cron_jobs_with_its_own_arguments() -> None:
-    job = gc.job_of(copy.deepcopy(CRON_JOB), [])
-    assert job["metadata"]["name"].startswith("mlflow-gc-")
-    assert job["metadata"]["labels"] == CRON_JOB["metadata"]["labels"]
-    (container,) = job["spec"]["template"]["spec"]["containers"]
-    assert container["args"] == ["--older-than=30d"]
-    other = gc.job_of(copy.deepcopy(CRON_JOB), ["--older-than=0s"])
-    assert other["spec"]["template"]["spec"]["containers"] == [{"args": ["--older-than=0s"]}]
 
 
 @pytest.mark.parametrize("end", ["Complete", "Failed"])

@@ -43,10 +43,15 @@ def test_components_run_the_programs_of_the_image_and_no_others() -> None:
     run = {
         found
         for _, text in texts(CLONE / "components")
-        for found in re.findall(r"\bmlflow_kubernetes\.(\w+)", text)
+        for found in re.findall(r"\bmlflow_kubernetes\.([\w.]*\w)", text)
     }
     assert run == contract.PROGRAMS
     programs = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "contract"}
+    programs |= {
+        f"backup.{path.stem}"
+        for path in (PACKAGE / "backup").glob("*.py")
+        if "__main__" in path.read_text()
+    }
     assert programs == contract.PROGRAMS
 
 

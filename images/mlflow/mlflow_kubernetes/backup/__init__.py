@@ -1,0 +1,1 @@
+"""Backups: the databases' logins for their own programs, the target, saving and verifying."""
