@@ -35,6 +35,10 @@ client-env: $(VENV) ## Print exports for an MLflow client: eval "$$(make -s clie
 gc: $(VENV) ## Remove for good what was deleted in MLflow: OLDER_THAN=30d, EXPERIMENTS=names
 	@$(RUN) commands.gc
 
+.PHONY: drop-former-database
+drop-former-database: $(VENV) ## Remove what an upgrade of PostgreSQL left on the volume: CONFIRM=yes
+	@$(RUN) commands.drop_former_database
+
 .PHONY: test
 test: check test-unit ## Run every check and test, end to end on a real cluster
 	@$(RUN) commands.test

@@ -30,6 +30,7 @@ RUN = {
     "docs/settings.md, What platforms demand of pods, 3": "tests/unit/test_documents.py",
     "docs/settings.md, What platforms demand of pods, 4": "tests/unit/test_documents.py",
     "docs/users.md, Give a user access, 1": "tests/e2e/shared_stack/test_documents.py",
+    "docs/moving-data.md, PostgreSQL's next major version, 1": "tests/unit/test_documents.py",
     "docs/moving-data.md, 2. The database, 1": "tests/e2e/own_stack/test_moving_data.py",
     "docs/moving-data.md, 3. The artifacts, 1": "tests/e2e/own_stack/test_moving_data.py",
     "docs/moving-data.md, 3. The artifacts, 2": "tests/e2e/own_stack/test_moving_data.py",
@@ -49,6 +50,9 @@ NOT_RUN = {
     "lab/README.md, The lab, 1": "the lab that it starts is where the tests run",
     "docs/ingress.md, Traefik in the place of ingress-nginx, 1": "arguments, which the lab's has",
     "docs/settings.md, An existing database, 2": "takes the block above it",
+    "docs/moving-data.md, PostgreSQL's next major version, 2": (
+        "tests/e2e/own_stack/test_postgres_upgrade.py calls the commands' own function"
+    ),
     "docs/moving-data.md, 1. A second stack, 1": "a second stack by `make up`: minutes",
 }
 """Why no test runs a block, by the block's name."""

@@ -19,7 +19,8 @@ _OURS = "mlflow-kubernetes/"
 
 def needed(settings: Settings) -> tuple[list[str], dict[str, Source]]:
     """Return the images of a stack, and what those of ours are built from."""
-    used = ["serverImage", f"{settings.backend_store}Image", f"{settings.artifact_store}Image"]
+    stores = (settings.backend_store, settings.artifact_store)
+    used = ["serverImage", *(f"{store}Image" for store in stores), "postgresFormerImage"]
     if settings.client_workspace:
         used.append("workspaceImage")
     # A backend outside the stack has no image.
