@@ -48,6 +48,7 @@ OWN_STACK = (
     "test_upgrade",
     "test_wrong_settings",
     "test_external_mysql",
+    "test_postgres_upgrade",
     "test_moving_data",
 )
 """The modules of own_stack/, the longest first, so that processes end at about the same time."""
