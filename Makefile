@@ -49,6 +49,10 @@ restore: $(VENV) ## List the backups, or bring one back: FROM=latest or a time, 
 rollback: $(VENV) ## Go back to the image and the tables before the last upgrade of MLflow
 	@$(RUN) commands.rollback
 
+.PHONY: drop-former-database
+drop-former-database: $(VENV) ## Remove what an upgrade of PostgreSQL left on the volume: CONFIRM=yes
+	@$(RUN) commands.drop_former_database
+
 .PHONY: test
 test: check test-unit ## Run every check and test, end to end on a real cluster
 	@$(RUN) commands.test

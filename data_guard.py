@@ -43,6 +43,9 @@ class Server:
     """Name of the setting with the image; None: every image leaves the data as it is."""
     versions: Versions | None = None
     """Which images can read the volume, if there is a setting with the image."""
+    upgrade: str | None = None
+    """Name of the setting with the former image, by which a pod moves the data to a newer version;
+    None: no pod moves data."""
 
 
 SERVERS = {
@@ -53,8 +56,10 @@ SERVERS = {
         versions=Versions(
             re.compile(r"(?:.*pg-?|\D*)(\d+)"),
             lambda held, new: held == new,
-            "a release of PostgreSQL {0}, whose data is on the volume",
+            "a release of PostgreSQL {0}, whose data is on the volume, or a newer major version "
+            "with postgresFormerImage",
         ),
+        upgrade="postgresFormerImage",
     ),
     "mysql-server": Server(
         storage="databaseStorage",
@@ -188,7 +193,13 @@ def _losses_of(server: Server, found: dict[str, Any], settings: Settings) -> Ite
     if server.image and server.versions and _ready(found):
         image = str(_value(settings, server.image))
         (container,) = found["spec"]["template"]["spec"]["containers"]
-        if accepted := _unread(server.versions, container["image"], image):
+        held = container["image"]
+        accepted = _unread(server.versions, held, image)
+        former = _value(settings, server.upgrade) if server.upgrade else None
+        if accepted and former and _newer(server.versions, held, image):
+            if _release(server.versions, str(former)) != _release(server.versions, held):
+                yield f"{server.upgrade}: {former!r}; accepted: {held!r}, which wrote the volume"
+        elif accepted:
             yield f"{server.image}: {image!r}; accepted: {accepted}"
 
 
@@ -213,7 +224,7 @@ def _unread(versions: Versions, held: str, image: str) -> str | None:
     (name, tag, digest), (new_name, new_tag, new_digest) = map(_parts, (held, image))
     if (digest or held) == (new_digest or image):
         return None
-    before, after = (_version(versions, one) for one in (tag, new_tag))
+    before, after = _version(versions, tag), _version(versions, new_tag)
     if not after:
         return (
             "a tag that begins with the version, also in front of a digest, because not every "
@@ -224,6 +235,17 @@ def _unread(versions: Versions, held: str, image: str) -> str | None:
     if before and not versions.reads(before, after):
         return versions.accepted.format(*before, all=".".join(map(str, before)))
     return None
+
+
+def _newer(versions: Versions, held: str, image: str) -> bool:
+    """Return whether both images have a version, and the second version is the newer one."""
+    before, after = _release(versions, held), _release(versions, image)
+    return bool(before and after and after > before)
+
+
+def _release(versions: Versions, image: str) -> Version | None:
+    """Return the version that the tag of an image names."""
+    return _version(versions, _parts(image)[1])
 
 
 def _parts(image: str) -> tuple[str, str, str]:

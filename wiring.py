@@ -160,6 +160,7 @@ def postgres(settings: Settings, place: StackNamespace) -> PostgresArgs:
         "retention": place.retention,
         "pods": _pods(settings),
         "image": settings.postgres_image,
+        "former_image": settings.postgres_former_image,
         "storage": settings.database_storage,
         "storage_class": settings.storage_class,
     }

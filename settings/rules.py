@@ -74,6 +74,9 @@ def _database(settings: Settings, refuse: Refuse) -> Iterator[str]:
         accepted = "only with backendStore: external, or they are two databases at once"
         for key in [*where, *_given(settings, "authDatabaseUri", "databaseCa")]:
             yield refuse(key, accepted)
+        if settings.backend_store != "postgres":
+            for key in _given(settings, "postgresFormerImage"):
+                yield refuse(key, "only with backendStore: postgres")
     elif not where:
         yield refuse("databaseUri", "an address, or a Secret's name in databaseSecret")
     elif len(where) > 1:

@@ -532,6 +532,12 @@ class Images(Group):
         description="Image of PostgreSQL: the official image, or one that works the same way, of "
         "major version 18.",
     )
+    postgres_former_image: values.Image | None = Field(
+        None,
+        description="Image of PostgreSQL's former major version, when `postgresImage` is of a "
+        "newer one: the next `up` moves the data "
+        "([moving data](moving-data.md#postgresqls-next-major-version)).",
+    )
     mysql_image: values.Image = Field(
         _defaults.MYSQL_IMAGE,
         description="Image of MySQL: the official image, or one that works the same way, of "
@@ -559,13 +565,13 @@ class Images(Group):
     )
 
     @field_validator(
-        *("server_image", "postgres_image", "mysql_image", "minio_image", "hdfs_image"),
-        *("workspace_image", "rclone_image"),
+        *("server_image", "postgres_image", "postgres_former_image", "mysql_image"),
+        *("minio_image", "hdfs_image", "workspace_image", "rclone_image"),
     )
     @classmethod
-    def _mirror(cls, image: str, info: ValidationInfo[Origin]) -> str:
+    def _mirror(cls, image: str | None, info: ValidationInfo[Origin]) -> str | None:
         """Return the name under which the cluster pulls an image."""
-        return values.mirrored(image, info.data.get("image_registry"))
+        return image and values.mirrored(image, info.data.get("image_registry"))
 
 
 class Cluster(Group):
@@ -654,11 +660,12 @@ class Settings(
     @property
     def images(self) -> dict[str, str]:
         """Names of all images, as the cluster pulls them, by the setting that names the image."""
-        return {
-            key: str(getattr(self, setting.attribute))
+        names = {
+            key: getattr(self, setting.attribute)
             for key, setting in SETTINGS.items()
             if key.endswith("Image")
         }
+        return {key: name for key, name in names.items() if name}
 
 
 def _declared(attribute: str, field: FieldInfo) -> Setting:

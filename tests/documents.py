@@ -32,6 +32,7 @@ RUN = {
     "docs/settings.md, What platforms demand of pods, 3": "tests/unit/test_documents.py",
     "docs/settings.md, What platforms demand of pods, 4": "tests/unit/test_documents.py",
     "docs/users.md, Give a user access, 1": "tests/e2e/shared_stack/test_documents.py",
+    "docs/moving-data.md, PostgreSQL's next major version, 1": "tests/unit/test_documents.py",
     "docs/moving-data.md, 2. The database, 1": "tests/e2e/own_stack/test_moving_data.py",
     "docs/moving-data.md, 3. The artifacts, 1": "tests/e2e/own_stack/test_moving_data.py",
     "docs/moving-data.md, 3. The artifacts, 2": "tests/e2e/own_stack/test_moving_data.py",
@@ -59,6 +60,9 @@ NOT_RUN = {
     "docs/settings.md, An existing database, 2": "takes the block above it",
     "docs/restore.md, Into a stack, 1": "tests/unit/commands/test_restore.py has its forms",
     "docs/restore.md, The drill, 5": "stops the lab in which the tests run",
+    "docs/moving-data.md, PostgreSQL's next major version, 2": (
+        "tests/e2e/own_stack/test_postgres_upgrade.py calls the commands' own function"
+    ),
     "docs/moving-data.md, 1. A second stack, 1": "a second stack by `make up`: minutes",
 }
 """Why no test runs a block, by the block's name."""

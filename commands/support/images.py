@@ -19,7 +19,7 @@ _OURS = "mlflow-kubernetes/"
 
 def needed(settings: Settings) -> tuple[list[str], dict[str, Source]]:
     """Return the images of a stack, and what those of ours are built from."""
-    used = ["serverImage", "rcloneImage", f"{settings.artifact_store}Image"]
+    used = ["serverImage", "rcloneImage", "postgresFormerImage", f"{settings.artifact_store}Image"]
     if settings.backend_store == "external":
         # Backups need the database's programs. The address says which, and may be encrypted.
         used += ["postgresImage", "mysqlImage"]

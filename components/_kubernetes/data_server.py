@@ -50,6 +50,7 @@ def data_server(
     replicas: int = 1,
     headless: bool = False,
     reached_unready: bool = False,
+    minutes: int = 5,
     opts: pulumi.ResourceOptions,
 ) -> k8s.apps.v1.StatefulSet:
     """Make the Service ``name`` and, behind it, pods that keep their data when they are replaced.
@@ -64,6 +65,8 @@ def data_server(
     and an ``up`` that was killed finds what it had made, which random names would leave behind. The
     claims outlive the StatefulSet (Kubernetes' default), so a changed template never costs data.
     They are deleted with the owner that ``retention`` names, or else with the namespace.
+
+    `pulumi up` waits ``minutes`` for the pods.
     """
     picked = selector(name, app)
     service = k8s.core.v1.Service(
@@ -135,8 +138,8 @@ def data_server(
             pulumi.ResourceOptions(
                 # Who waits for the server finds its address as well.
                 depends_on=[service],
-                # The default is ten minutes; an image that has to be pulled takes two or three.
-                custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m"),
+                # The default is ten minutes.
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{minutes}m", update=f"{minutes}m"),
             ),
         ),
     )

@@ -61,6 +61,9 @@ class Kind:
     scripts."""
     driver_options: Mapping[str, str] = field(default_factory=dict[str, str])
     """Options of the URI."""
+    minutes: int = 5
+    """How long `pulumi up` waits for the server. An image that has to be pulled takes two or three
+    minutes."""
 
 
 class Server(NamedTuple):
@@ -116,6 +119,7 @@ def database_server(name: str, args: _Inputs, kind: Kind, opts: pulumi.ResourceO
         storage=args.get("storage", DATABASE_STORAGE),
         storage_class=args.get("storage_class"),
         retention=retention,
+        minutes=kind.minutes,
         opts=protected,
     )
     host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))

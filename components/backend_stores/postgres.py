@@ -1,5 +1,7 @@
 """Backend store: a single PostgreSQL server whose passwords never leave the stack in clear."""
 
+from dataclasses import replace
+from functools import partial
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -11,6 +13,7 @@ from .._kubernetes.data_server import volume_check
 from .._kubernetes.pod_options import PodArgs
 from .._kubernetes.pods import Credentials, exec_probe, resources, restricted_pod, secret_env
 from .._kubernetes.retention import RetentionArgs
+from ..backend_stores._postgres_upgrade import MINUTES, upgrade
 from ..backend_stores._server import (
     AUTH_DATABASE,
     DATABASE,
@@ -50,6 +53,10 @@ data=${PGDATA%/}
 # The image makes an empty database where this file is not, and looks nowhere else.
 set -- "$data"/PG_VERSION "$1"/PG_VERSION "$1"/*/PG_VERSION "$1"/*/*/PG_VERSION
 for file; do
+  # Data that an upgrade to another major version has left.
+  if [ "${file%/former/PG_VERSION}" != "$file" ]; then
+    continue
+  fi
   if [ -s "$file" ]; then
     read -r held < "$file"
     if [ "$held" = "${has:-$held}" ] && [ "$file" = "$data/PG_VERSION" ]; then
@@ -73,6 +80,9 @@ class PostgresArgs(TypedDict):
     image: NotRequired[pulumi.Input[str]]
     """Image with the contract of the official one, major 18. Defaults to the release that is
     tested."""
+    former_image: NotRequired[pulumi.Input[str] | None]
+    """Image of the former major version, whose data is moved to the major version of ``image`` when
+    the pod next starts. Defaults to none: the data must be of the major version of ``image``."""
     storage: NotRequired[pulumi.Input[str]]
     """Size of the data volume, as a Kubernetes quantity. Defaults to ``8Gi``."""
     storage_class: NotRequired[pulumi.Input[str] | None]
@@ -107,7 +117,9 @@ class Postgres(pulumi.ComponentResource):
     ) -> None:
         known_keys(name, args, PostgresArgs)
         super().__init__("mlflow-k8s:index:Postgres", name, {**args}, opts)
-        server = database_server(name, args, _KIND, pulumi.ResourceOptions(parent=self))
+        former = args.get("former_image")
+        kind = replace(_KIND, pod=partial(_pod, former), minutes=MINUTES) if former else _KIND
+        server = database_server(name, args, kind, pulumi.ResourceOptions(parent=self))
         self.host, self.credentials = server
         self.client_image = args.get("image", POSTGRES_IMAGE)
         self.register_outputs(
@@ -121,7 +133,10 @@ class Postgres(pulumi.ComponentResource):
 
 
 def _pod(
-    image: pulumi.Input[str], secret: pulumi.Input[str], first_start: pulumi.Input[str]
+    former: pulumi.Input[str] | None,
+    image: pulumi.Input[str],
+    secret: pulumi.Input[str],
+    first_start: pulumi.Input[str],
 ) -> k8s.core.v1.PodSpecArgs:
     """Return the pod of the server, on the contract of the official image."""
     container = k8s.core.v1.ContainerArgs(
@@ -150,7 +165,10 @@ def _pod(
     return restricted_pod(
         container,
         user=POSTGRES_USER,
-        first=[volume_check(image, CHECK_VOLUME, FOLDER)],
+        first=[
+            *(upgrade(former, image, FOLDER) if former else ()),
+            volume_check(image, CHECK_VOLUME, FOLDER),
+        ],
         # The image's stop signal (SIGINT) is PostgreSQL's fast shutdown; the checkpoint it writes
         # needs its time, or the next start begins with a recovery.
         grace_seconds=60,
@@ -170,5 +188,5 @@ _KIND = Kind(
     superuser_variable="POSTGRES_PASSWORD",
     user_variable="APPLICATION_PASSWORD",
     first_start={"application-user.sql": CREATE_APPLICATION_USER},
-    pod=_pod,
+    pod=partial(_pod, None),
 )

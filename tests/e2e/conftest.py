@@ -54,6 +54,7 @@ OWN_STACK = (
     "test_failed_upgrade",
     "test_wrong_settings",
     "test_external_mysql",
+    "test_postgres_upgrade",
     "test_moving_data",
     "test_restore_much",
     "test_restore_drill",

@@ -68,6 +68,18 @@ WRONG = [
         )
     ),
     *(
+        ({}, {"postgresImage": "postgres:19.1", "postgresFormerImage": former}, said)
+        for former, said in (
+            ("postgres:17.6", "postgresFormerImage: 'postgres:17.6'; accepted: 'postgres:18.6'"),
+            (BY_DIGEST, f"postgresFormerImage: '{BY_DIGEST}'; accepted: 'postgres:18.6'"),
+        )
+    ),
+    (
+        {},
+        {"postgresImage": "postgres:17.6", "postgresFormerImage": "postgres:18.6"},
+        "postgresImage: 'postgres:17.6'; accepted: a release of PostgreSQL 18",
+    ),
+    *(
         (MYSQL, {"mysqlImage": image}, f"mysqlImage: '{image}'; accepted: {accepted}")
         for image, accepted in (
             ("mysql:9.6.0", "MySQL 9.7 or newer"),
@@ -175,6 +187,8 @@ def test_every_volume_of_every_store_and_the_workspace_is_guarded() -> None:
     ("there", "changed"),
     [
         ({}, {"postgresImage": "postgres:18.0"}),
+        ({}, {"postgresImage": "postgres:19.1", "postgresFormerImage": "postgres:18.7"}),
+        ({}, {"postgresFormerImage": "postgres:17.6"}),
         ({}, {"postgresImage": "pgvector/pgvector:0.8.1-pg18-trixie"}),
         ({}, {"imageRegistry": "registry.example/mirror"}),
         ({}, {"backupStorage": "9Gi"}),

@@ -510,6 +510,10 @@ CONTRADICTIONS = [
     ),
     ({"databaseCa": CERTIFICATE}, "accepted: only with backendStore: external"),
     (
+        {"backendStore": "mysql", "postgresFormerImage": "postgres:18.6"},
+        "postgresFormerImage: 'postgres:18.6'; accepted: only with backendStore: postgres",
+    ),
+    (
         {"httpsProxy": "http://proxy.example:3128"},
         "httpsProxy: 'http://proxy.example:3128'; accepted: beside it, a way to the proxy in egr",
     ),

@@ -75,6 +75,15 @@ def test_postgresql_makes_no_database_beside_another(volume: Path, major: int, d
     )
 
 
+def test_postgresql_takes_no_data_that_an_upgrade_has_left(volume: Path) -> None:
+    hold(volume, "18/former", 18)
+    hold(volume, "19/docker", 19)
+    assert postgres_check(volume, 19, "19/docker") == (0, "")
+    code, said = postgres_check(volume, 18, "18/docker")
+    assert code == 1
+    assert f"data of PostgreSQL 19 in {volume}/19/docker" in said
+
+
 def test_postgresql_without_a_program_on_the_path_looks_at_the_folders(volume: Path) -> None:
     hold(volume, "18/docker", 18)
     script = postgres.CHECK_VOLUME
