@@ -3,7 +3,7 @@
 Each major version has a data format of its own, and an official image has the programs of one major
 version. So a container of the former image dumps the databases, and a container of the new image
 loads the dumps into a new data folder on the same volume. The former data folder is renamed when
-the new one is complete, and stays until its user removes it (``make drop-old-database``).
+the new one is complete, and stays until its user removes it (``make drop-former-database``).
 """
 
 import pulumi

@@ -20,7 +20,8 @@ from harness.programs import CLONE, ProgramError
 from harness.stack import Stack, kill
 from harness.waiting import wait_until
 from tests.e2e.support import third_party
-from tests.e2e.support.temporary_stack import machine_of, temporary_stack
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
 from tests.e2e.support.users import add_user
 
 pytestmark = pytest.mark.long
