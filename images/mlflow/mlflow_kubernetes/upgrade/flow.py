@@ -222,7 +222,8 @@ class Upgrade:
         fail(said)
 
     def _how_to_go_on(self) -> str:
-        ran = f", and {_servers(self.record)} of the former version run again"
+        runs = "runs" if self.record.replicas == 1 else "run"
+        ran = f", and {_servers(self.record)} of the former version {runs} again"
         stay = f"; or set mlflow:serverImage to {self.record.from_image} to stay with it"
         return (
             f"{ran if self.record.replicas else ''}: correct that, then run `make up` again"
