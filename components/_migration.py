@@ -32,9 +32,6 @@ API_PORTS = (443, 6443, 8443)
 _RECORD_KEY = "upgrade.json"
 _TOLD = ("from_image", "to_image", "stopped", "migrated", "dump", "state")
 _STARTED = datetime.now(UTC).isoformat(timespec="seconds")
-FINAL_STATUS = 3
-"""The exit status by which the Job says that it must not be tried again (images/mlflow,
-contract.py)."""
 _API_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 _RECORD_FOLDER = "/etc/mlflow-kubernetes-upgrade"
 
@@ -267,7 +264,6 @@ def _job(template: k8s.core.v1.PodTemplateSpecArgs) -> k8s.batch.v1.JobSpecArgs:
     return k8s.batch.v1.JobSpecArgs(
         backoff_limit=2,
         active_deadline_seconds=UPGRADE_SECONDS,
-        pod_failure_policy=_failure_policy(),
         template=template,
     )
 
@@ -375,20 +371,6 @@ def _record(name: str) -> k8s.core.v1.VolumeArgs:
     return k8s.core.v1.VolumeArgs(
         name="record",
         config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=name, optional=True),
-    )
-
-
-def _failure_policy() -> k8s.batch.v1.PodFailurePolicyArgs:
-    """Return when the Job is not tried again."""
-    return k8s.batch.v1.PodFailurePolicyArgs(
-        rules=[
-            k8s.batch.v1.PodFailurePolicyRuleArgs(
-                action="FailJob",
-                on_exit_codes=k8s.batch.v1.PodFailurePolicyOnExitCodesRequirementArgs(
-                    operator="In", values=[FINAL_STATUS]
-                ),
-            )
-        ]
     )
 
 

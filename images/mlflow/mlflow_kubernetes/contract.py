@@ -28,8 +28,6 @@ WORKSPACE = "workspace"
 
 RECORD_KEY = "upgrade.json"
 """The key of the record in its ConfigMap."""
-FINAL = 3
-"""The exit status of a Job that must not be tried again."""
 
 # Variables of this package.
 API_FOLDER = "UPGRADE_API_FOLDER"

@@ -44,6 +44,10 @@ def main() -> None:
     warnings.simplefilter("ignore")
     if problem := registry.check(["support.schemas"], login=contract.USERS in os.environ):
         fail(problem)
+    record, cluster = records.Record.read(), Cluster.of_pod()
+    if cluster and record.said and record.job == cluster.job:
+        # Pulumi waits until the Job has had all of its pods: it does not know failure policies.
+        fail(record.said)
     all_tables = [Tables("runs", database.engine(contract.BACKEND_STORE_URI), schemas.runs())]
     if passwords := os.environ.get(contract.USERS):
         engine = database.engine(contract.AUTH_DATABASE_URI)
@@ -53,7 +57,7 @@ def main() -> None:
     try:
         with ExitStack() as stack:
             locks = [stack.enter_context(tables.alone(each.engine)) for each in all_tables]
-            _work(sys.argv[1:], all_tables, locks)
+            _work(sys.argv[1:], all_tables, locks, record)
     except (MigrationError, ClusterError) as error:
         fail(str(error))
     except (SQLAlchemyError, CommandError) as error:
@@ -73,9 +77,10 @@ def main() -> None:
     stages.mark(stages.DONE)
 
 
-def _work(arguments: list[str], all_tables: list[Tables], locks: list[Connection]) -> None:
+def _work(
+    arguments: list[str], all_tables: list[Tables], locks: list[Connection], record: Record
+) -> None:
     """Do the part of the work that a container of the chain, or the only one, has."""
-    record = records.Record.read()
     match arguments:
         case ["keep"]:
             flow.keep(_attempt(all_tables, locks, record))

@@ -168,11 +168,12 @@ def test_an_upgrade_is_all_or_nothing(stack: Stack) -> None:
         seen = json.loads(stack.kubectl.python(SERVER, script, seconds=180).splitlines()[-1])
     ended = {name: one["status"] for name, one in seen.items() if isinstance(one, dict)}
     assert ended == {
-        "busy": 3,
-        "broken": 3,
+        "busy": 1,
+        "the next pod": 1,
+        "broken": 1,
         "killed": -9,
-        "after the kill": 3,
-        "stopped": 143,
+        "after the kill": 1,
+        "stopped": 1,
         "upgraded": 0,
         "again": 0,
     }
@@ -183,6 +184,9 @@ def test_an_upgrade_is_all_or_nothing(stack: Stack) -> None:
         assert "2 servers of the former version run again" in seen[name]["said"][-1]
         assert not seen[name]["password"]
     assert "a-notebook) stays connected" in seen["busy"]["said"][-1]
+    # It says the same, and does nothing.
+    assert seen["the next pod"]["said"] == seen["busy"]["said"][-1:]
+    assert seen["the next pod"]["asked"] == []
     assert not {*seen["upgraded"]["revisions"].values()} & {*was.values()}
     # The update of the Deployment starts the new servers.
     assert seen["upgraded"]["replicas"] == 0

@@ -91,7 +91,7 @@ def one_line(error: object) -> str:
     return " ".join(str(error).split())
 
 
-def fail(message: str, status: int = 1) -> NoReturn:
+def fail(message: str) -> NoReturn:
     """End the job with one line."""
     print(f"error: {message}", file=sys.stderr, flush=True)
-    raise SystemExit(status)
+    raise SystemExit(1)

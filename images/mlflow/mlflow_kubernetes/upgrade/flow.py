@@ -32,7 +32,6 @@ POD_SECONDS = 120
 """How long a server may take to end: its grace period is 60 s."""
 SESSION_SECONDS = 60
 """How long another client may stay connected before the upgrade is given up."""
-_STATUS_OF_SIGTERM = 143
 _OTHER_IMAGE = "another image was chosen"
 _CUT_SHORT = "the attempt before ended early: it was killed, or its dump failed"
 
@@ -184,26 +183,24 @@ class Upgrade:
             return False  # nothing was begun
         if self.record.state == records.MIGRATING and not tables.transactional:
             return True
-        if tables.key not in self.record.schemas:
-            return False  # nothing was begun
         try:
             return (tables.revision() or "") != self.record.schemas[tables.key][0]
         except SQLAlchemyError:
             return False  # a database that does not answer cannot say
 
-    def take_back(self, why: str) -> None:
+    def take_back(self, why: str, said: str = "") -> None:
         """Have the former servers run again, and note why."""
         state = records.DONE if self.record.state == records.GOING_BACK else records.FAILED
         if self.record.replicas is not None:
             self.cluster.scale(self.record.replicas)
-        self.record = self.record.changed(state=state, why=why).write(self.cluster)
+        self.record = self.record.changed(state=state, why=why, said=said).write(self.cluster)
 
-    def fail(self, why: str, status: int = contract.FINAL) -> NoReturn:
-        """Have the former servers run again, and end the Job with one line that says how to go on.
+    def fail(self, why: str, *, for_good: bool = True) -> NoReturn:
+        """Have the former servers run again, and end the pod with one line that says how to go on.
 
         Args:
             why: the reason.
-            status: the exit status.
+            for_good: whether the Job's next pod says the same, and does not try again.
         """
         back = self.record.state == records.GOING_BACK
         what = "the way back" if back else f"the upgrade to MLflow {mlflow.__version__}"
@@ -212,19 +209,26 @@ class Upgrade:
             # The next attempt restores the dump: only the database's own image can.
             self.record = self.record.changed(why=why).write(self.cluster)
             fail(f"{said}; the next pod restores {moved[0].where} from backup {self.record.dump}")
-        try:
-            self.take_back(why)
-        except ClusterError as error:
-            fail(f"{said}; and the servers could not be started again: {error}")
-        ran = f", and {_servers(self.record)} of the former version run again"
-        again = "correct that, then run `make up` again"
-        if self.record.from_image:
-            again += f"; or set mlflow:serverImage to {self.record.from_image} to stay with it"
         if back:
-            fail(f"{said}; the servers run again as before", status)
-        if moved and not stages.RESTORE.exists():
-            fail(f"{said}; {moved[0].where} is half-way: restore a backup made before", status)
-        fail(f"{said}; nothing was changed{ran if self.record.replicas else ''}: {again}", status)
+            said += "; the servers run again as before"
+        elif moved and not stages.RESTORE.exists():
+            said += f"; {moved[0].where} is half-way: restore a backup made before"
+        else:
+            said += f"; nothing was changed{self._how_to_go_on()}"
+        try:
+            self.take_back(why, said if for_good else "")
+        except ClusterError as error:
+            fail(f"{what} failed: {why}; and the servers could not be started again: {error}")
+        fail(said)
+
+    def _how_to_go_on(self) -> str:
+        runs = "runs" if self.record.replicas == 1 else "run"
+        ran = f", and {_servers(self.record)} of the former version {runs} again"
+        stay = f"; or set mlflow:serverImage to {self.record.from_image} to stay with it"
+        return (
+            f"{ran if self.record.replicas else ''}: correct that, then run `make up` again"
+            f"{stay if self.record.from_image else ''}"
+        )
 
 
 @contextmanager
@@ -238,7 +242,7 @@ def guarded(attempt: Upgrade) -> Iterator[None]:
     except (Exception, StopError) as error:
         # A statement that was interrupted raises an error of its own.
         if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
-            attempt.fail("the pod of the Job was stopped", _STATUS_OF_SIGTERM)
+            attempt.fail("the pod of the Job was stopped", for_good=False)
         attempt.fail(_why(error))
 
 
@@ -274,6 +278,7 @@ def _restore(attempt: Upgrade) -> None:
                 for each in attempt.all_tables
             },
             why=attempt.record.why if same else "",
+            said="",
         ).write(attempt.cluster)
         attempt.stop_writers()
     stages.mark(stages.RESTORE)
@@ -303,6 +308,7 @@ def plan_way_back(attempt: Upgrade) -> None:
                 stopped=records.now(),
                 kept="",
                 why="",
+                said="",
             ).write(attempt.cluster)
         attempt.stop_writers()
     if not attempt.record.kept:

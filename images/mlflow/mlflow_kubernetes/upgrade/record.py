@@ -52,6 +52,8 @@ class Record:
     """The name of the dump that was made before; empty if none was."""
     why: str = ""
     """Why the upgrade failed."""
+    said: str = ""
+    """The line with which the Job failed for good; empty if another pod of the Job may succeed."""
     kept: str = ""
     """The name of the dump that was made before the way back; empty before that."""
 

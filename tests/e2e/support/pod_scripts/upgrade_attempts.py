@@ -240,6 +240,7 @@ def main() -> None:
     busy = connect("users", "a-notebook")
     busy.exec_driver_sql("SELECT 1")
     seen["busy"] = attempt("1")
+    seen["the next pod"] = attempt("1")
     busy.close()
 
     # The tables of the runs have changed by then, in a transaction.
