@@ -140,7 +140,7 @@ def test_up_moves_all_data(served: Served) -> None:
             "the dumps are loaded",
             every=0.05,
         )
-        for one in pod_processes.visible_of_pod(stack.kubectl.pod("postgres")):
+        for one in pod_processes.visible_of_pod(stack.kubectl.json("get", "pod", POD)):
             os.kill(one, signal.SIGKILL)
         wait_until(lambda: loading(stack).get("restartCount"), 60, "the container starts again")
     finally:
