@@ -1,8 +1,8 @@
 """Print all that a client reads from a server as JSON, with the sha256 of each artifact.
 
 Sorted, and with numbers as Python writes them, so that what two servers hold can be compared: NaN
-equals no NaN, and 0.0 equals -0.0. With `--histories N`, the whole history of
-metrics is read of N runs; of the others, the last value.
+equals no NaN, and 0.0 equals -0.0. With `--histories N`, the whole history of metrics is read of N
+runs; of the others, the last value.
 """
 
 import argparse
