@@ -1,7 +1,8 @@
 """Print all that a client reads from a server as JSON, with the sha256 of each artifact.
 
-Sorted, so that what two servers hold can be compared. With `--histories N`, the whole history of
-metrics is read of N runs; of the others, the last value.
+Sorted, and with numbers as Python writes them, so that what two servers hold can be compared: NaN
+equals no NaN, and 0.0 equals -0.0. With `--histories N`, the whole history of metrics is read of N
+runs; of the others, the last value.
 """
 
 import argparse
@@ -50,9 +51,13 @@ def read_run(run: Run, history: bool) -> dict[str, Any]:
     keys = sorted(run.data.metrics) if history else []
     return {
         "info": dict(run.info),
-        "metrics": run.data.metrics,
+        "metrics": {key: repr(value) for key, value in run.data.metrics.items()},
         "history": {
-            key: [dict(one) for one in client.get_metric_history(run_id, key)] for key in keys
+            key: [
+                {**dict(one), "value": repr(one.value)}
+                for one in client.get_metric_history(run_id, key)
+            ]
+            for key in keys
         },
         "params": run.data.params,
         "tags": run.data.tags,

@@ -39,7 +39,7 @@ SHARED_STACK = (
 )
 """The modules of shared_stack/, in the order in which they use the one stack."""
 OWN_STACK = (
-    "test_resilience",
+    "test_failed_upgrade",
     "test_hdfs",
     "test_mysql",
     "test_existing_hdfs",
@@ -50,9 +50,10 @@ OWN_STACK = (
     "test_gateway",
     "test_tls",
     "test_upgrade",
-    "test_older_releases",
-    "test_failed_upgrade",
     "test_wrong_settings",
+    # `make test-long`.
+    "test_resilience",
+    "test_older_releases",
     "test_external_mysql",
     "test_postgres_upgrade",
     "test_moving_data",

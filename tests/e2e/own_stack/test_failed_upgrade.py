@@ -6,8 +6,8 @@ A client of the old release logs meanwhile, and repeats calls as MLflow does by 
 import json
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 
@@ -16,31 +16,38 @@ from commands.support import images
 from commands.support import stack as stacks
 from commands.support.cluster import Cluster
 from commands.support.jobs import Jobs
-from harness import clients
 from harness.stack import Stack
 from tests.e2e.support import old_servers
 from tests.e2e.support.continuous_client import Logger, logging_meanwhile
+from tests.e2e.support.older_data import OlderData
 from tests.e2e.support.temporary_stack import temporary_stack
 from tests.e2e.support.this_machine import machine_of
 
 NAMESPACE = "mlflow-e2e-failed-upgrade"
+# The oldest release that is tried has the most to migrate.
 RELEASE = "3.10.1"
+RUNS = 100
 # A migration of the users' tables makes a table of this name. The tables of runs have changed then.
 IN_THE_WAY = "role_permissions"
 
 
 @dataclass(frozen=True)
 class Old:
-    """A stack on an older release."""
+    """A stack on an older release, which holds data."""
 
     stack: Stack
     image: str
-    machine: clients.Machine
-    """This machine as a client of that release."""
+    data: OlderData
+    loggers: list[Logger]
+    """The clients that have logged so far."""
 
-    def logger(self) -> AbstractContextManager[Logger]:
-        """Return a client of that release that logs meanwhile."""
-        return logging_meanwhile(self.machine, self.stack.client_env())
+    @contextmanager
+    def logger(self, *arguments: str) -> Iterator[Logger]:
+        """Have a client of that release that logs meanwhile."""
+        env = self.stack.client_env()
+        with logging_meanwhile(self.data.client, env, *arguments) as logger:
+            yield logger
+        self.loggers.append(logger)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +60,7 @@ def old(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         stack.set(serverImage=image, serverMemory="2Gi")
         stack.change("up")
         machine = machine_of(stack, tmp_path_factory.mktemp("home"))
-        yield Old(stack, image, replace(machine, venv=clients.released_environment(RELEASE)))
+        yield Old(stack, image, OlderData(stack, machine, RELEASE, RUNS), [])
 
 
 def sql(stack: Stack, database: str, statement: str) -> str:
@@ -80,12 +87,13 @@ def test_a_failed_upgrade_leaves_the_former_version_serving(old: Old) -> None:
     assert f'"{IN_THE_WAY}" already exists; nothing was changed, and 1 server of the' in said
     assert image_of(stack) == old.image
     assert sql(stack, "mlflow", "SELECT version_num FROM alembic_version") == before
+    old.data.assert_kept(old.loggers)
 
 
-def test_an_upgrade_says_how_long_no_server_answered(old: Old) -> None:
+def test_an_upgrade_keeps_all_and_says_how_long_no_server_answered(old: Old) -> None:
     stack = old.stack
     sql(stack, "mlflow_auth", f"DROP TABLE {IN_THE_WAY}")
-    with old.logger():
+    with old.logger("--traces"):
         start = time.monotonic()
         said = stack.change("up")
         print(f"{said}\npulumi up: {time.monotonic() - start:.1f} s")
@@ -96,6 +104,7 @@ def test_an_upgrade_says_how_long_no_server_answered(old: Old) -> None:
     assert upgrade["state"] == "done"
     assert upgrade["from_image"] == old.image
     stack.change("up", "--expect-no-changes")
+    old.data.assert_kept(old.loggers)
 
 
 def test_the_way_back_restores_what_was_there_before(old: Old) -> None:
