@@ -1,7 +1,7 @@
 """Data that a released MLflow's own client made, and whether an upgrade keeps all of it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,11 +51,12 @@ class OlderData:
         for owner, files in made["files"].items():
             assert _artifacts(self._read, owner) == files
 
-    def assert_kept(self, loggers: Sequence[Logger]) -> None:
+    def assert_kept(self, loggers: Sequence[Logger], *, upgraded: bool = True) -> None:
         """Compare every row, every artifact, every login and every permission.
 
         Args:
             loggers: the clients that logged meanwhile; what they logged is left out.
+            upgraded: whether the tables are those of today's MLflow.
         """
         read, rows = self._everything()
         logged: list[str] = []
@@ -64,9 +65,8 @@ class OlderData:
             logged += [report["run_id"], *report["trace_ids"]]
         for trace in logged:
             read["traces"].pop(trace, None)
-        assert tables.differences(self._rows, rows, ignored=logged) == []
-        for kind, before in self._read.items():
-            assert read[kind] == before, kind
+        assert tables.differences(self._rows, rows, ignored=logged, upgraded=upgraded) == []
+        assert list(_differing(self._read, read)) == []
         assert self._access() == self._allowed
         count = sum(len(table.rows) for table in self._rows.values())
         print(f"equal: {count} rows of {len(self._rows)} tables, {len(self._read['runs'])} runs")
@@ -82,6 +82,15 @@ class OlderData:
             user: self._machine.run(*command, client_env=env, seconds=60)
             for user, env in self._users.items()
         }
+
+
+def _differing(before: Any, after: Any, place: str = "") -> Iterator[str]:
+    """Yield one line for each value that is not as before."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in {**before, **after}:
+            yield from _differing(before.get(key), after.get(key), f"{place}/{key}")
+    elif before != after:
+        yield f"{place}: {after!r}, before {before!r}"
 
 
 def _artifacts(everything: Any, owner: str) -> Any:

@@ -119,23 +119,27 @@ def read(kubectl: Kubectl) -> dict[str, Table]:
     return found
 
 
-def differences(before: Tables, after: Tables, ignored: Collection[str] = ()) -> list[str]:
-    """Return one line for each row that is not the same after an upgrade, or is new.
+def differences(
+    before: Tables, after: Tables, ignored: Collection[str] = (), *, upgraded: bool = True
+) -> list[str]:
+    """Return one line for each row that is not the same, or is new.
 
     New tables and new columns are left out. So are rows that have one of the values in ``ignored``,
-    such as the id of a run that is still logged to.
+    such as the id of a run that is still logged to. Values that an upgrade moves have to be where
+    it moves them, if the tables were ``upgraded``.
     """
-    found = [_missing(one, before, after) for one in MOVED if one.column in _columns(one, before)]
+    moves = [one for one in MOVED if upgraded and one.column in _columns(one, before)]
+    found = [_missing(one, before, after) for one in moves]
     for name, table in before.items():
         if name not in after:
             found.append([f"{name} is gone"])
             continue
-        dropped = {one.column for one in MOVED if one.table == name and not one.keys}
+        dropped = {one.column for one in moves if one.table == name and not one.keys}
         dropped |= {column for table, column in CHANGED if table == name}
         gone = set(table.columns) - dropped - set(after[name].columns)
         found.append([f"{name} has no column {column} any more" for column in sorted(gone)])
         kept = sorted(set(table.columns) - dropped - gone)
-        moved = frozenset[str]().union(*(one.keys for one in MOVED if one.table == name))
+        moved = frozenset[str]().union(*(one.keys for one in moves if one.table == name))
         old = _rows(table, kept, moved, ignored)
         new = _rows(after[name], kept, moved, ignored)
         found.append([f"{name} lacks {row}" for row in (old - new).elements()])
