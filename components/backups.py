@@ -184,11 +184,16 @@ class _Backups:
 
 
 def _recorded(args: BackupsArgs) -> dict[str, object]:
-    """Return the inputs as Pulumi keeps them in its state: of the stores, what pods read."""
+    """Return the inputs as Pulumi keeps them in its state, without the stores.
+
+    A child waits until all inputs of its parent are known. The outputs of a store are known when
+    the store is ready, and the volume should be there by then: a pod that meets a claim which is
+    not bound yet can wait for minutes (kube-scheduler 1.34, with storage classes of binding mode
+    ``Immediate``).
+    """
+    known = recorded(args, "passphrase", "secret_access_key")
     return {
-        **recorded(args, "passphrase", "secret_access_key"),
-        "backend_store": output_of(args["backend_store"], "credentials"),
-        "artifact_store": output_of(args["artifact_store"], "credentials"),
+        key: value for key, value in known.items() if key not in ("backend_store", "artifact_store")
     }
 
 

@@ -92,18 +92,29 @@ def test_another_kind_of_backup_is_refused_in_one_line(changed: dict[str, Any], 
     assert refusal(manifest(), **changed) == f"backup {NEW} {line}"
 
 
-def test_latest_is_the_newest_and_another_name_has_to_exist(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert restore.named("latest", [OLD, NEW]) == NEW
-    assert restore.named(OLD, [OLD, NEW]) == OLD
+def test_a_backup_is_asked_for_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    read = {OLD: manifest(taken=OLD), NEW: manifest()}
+    assert restore.wanted(OLD, [OLD, NEW], read.__getitem__) == read[OLD]
     for source, backups, line in (
         ("20261126T010000Z", [OLD, NEW], f"the latest are {OLD}, {NEW}"),
         ("latest", [], "opens no finished backup in the target: `make backup` makes one"),
     ):
         with pytest.raises(SystemExit):
-            restore.named(source, backups)
+            restore.wanted(source, backups, read.__getitem__)
         assert capsys.readouterr().err.strip().endswith(line)
+
+
+@pytest.mark.parametrize("reason", ["restore", "rollback", "upgrade"])
+def test_the_latest_backup_is_none_of_what_another_command_replaced(
+    reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = {OLD: manifest(taken=OLD), NEW: manifest()}
+    assert restore.wanted("latest", [OLD, NEW], read.__getitem__) == read[NEW]
+    read[NEW] = manifest(reason=reason)
+    assert restore.wanted("latest", [OLD, NEW], read.__getitem__) == read[OLD]
+    with pytest.raises(SystemExit):
+        restore.wanted("latest", [NEW], read.__getitem__)
+    assert "no backup was made by a schedule or by `make backup`" in capsys.readouterr().err
 
 
 def test_what_later_backups_removed_is_copied_after_the_rest_the_oldest_last() -> None:

@@ -57,6 +57,10 @@ class File(TypedDict):
     sha256: str
 
 
+OF_REPLACED = frozenset({"restore", "rollback", "upgrade"})
+"""Reasons of backups that another command makes of what it replaces."""
+
+
 class Artifacts(TypedDict):
     """What the copy of the artifact store held when the backup was made."""
 
@@ -73,7 +77,7 @@ class Manifest(TypedDict):
     taken: str
     """When the backup began, and its name: `20261127T030000Z`, in UTC."""
     reason: str
-    """Why it was made: `schedule`, `command` or `upgrade`."""
+    """Why it was made: `schedule`, `command`, or one of ``OF_REPLACED``."""
     mlflow: str
     """MLflow's version."""
     databases: dict[str, Database]

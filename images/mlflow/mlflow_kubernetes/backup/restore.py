@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +67,7 @@ def _look(source: str = "") -> None:
     if not source:
         print(table([*_manifests(target)]), end="")
         return
-    chosen = target.manifest(named(source, target.backups()))
+    chosen = wanted(source, target.backups(), target.manifest)
     _refuse(chosen)
     print(chosen["taken"])
 
@@ -131,16 +131,34 @@ def _finish() -> None:
         print(f"{what} was not readable with the keys of the backup: set it again", flush=True)
 
 
-def named(source: str, backups: Collection[str]) -> str:
-    """Return the name of the backup that a user asks for: `latest`, or a name."""
+def wanted(source: str, backups: Collection[str], read: Callable[[str], Manifest]) -> Manifest:
+    """Return the manifest of the backup that a user asks for: by its name, or `latest`.
+
+    The latest one is the newest that a schedule or `make backup` made. Upgrades and restores save
+    what they replace: nobody wants that back who has not seen it.
+
+    Args:
+        source: what the user asks for.
+        backups: names of the finished backups.
+        read: returns the manifest of a backup.
+    """
     if not backups:
         fail(_NONE)
-    if source == LATEST:
-        return max(backups)
-    if source not in backups:
-        latest = ", ".join(sorted(backups)[-3:])
-        fail(f"there is no finished backup {source}; the latest are {latest}")
-    return source
+    newest_first = sorted(backups, reverse=True)
+    if source != LATEST:
+        if source not in backups:
+            latest = ", ".join(reversed(newest_first[:3]))
+            fail(f"there is no finished backup {source}; the latest are {latest}")
+        return read(source)
+    made = (read(name) for name in newest_first)
+    latest_one = next((one for one in made if one["reason"] not in manifest.OF_REPLACED), None)
+    if latest_one is None:
+        fail(
+            f"no backup was made by a schedule or by `make backup`; {newest_first[0]} is of what an"
+            " upgrade or a restore has replaced: `make restore` lists such backups, and FROM names"
+            " one"
+        )
+    return latest_one
 
 
 def folders(name: str, removed: Collection[str]) -> list[str]:
