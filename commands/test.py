@@ -13,8 +13,8 @@ from commands.support.console import CLONE, capture, main, say, stream
 _WAITING = ("e2e", "hdfs", "lab", "library", "plugins", "server")
 # Tests in these folders compute, and take the processor's time that is left over.
 _COMPUTING = ("rendered", "scan")
-# The kernel shares the processor among sessions first, and looks at the niceness of processes within
-# one session alone (sched(7), autogroups). So these get a session of their own, with a small share.
+# The kernel shares the processor among sessions first, and compares the niceness of processes only
+# within a session (sched(7), autogroups). So these get a session of their own, with a small share.
 _SMALL_SHARE = '{ echo 19 > /proc/self/autogroup; } 2> /dev/null; exec "$@"'
 _IN_THE_BACKGROUND = (
     *("nice", "-n", "19", "setpriv", "--pdeathsig=KILL"),
