@@ -74,7 +74,10 @@ def read_version(version: Any) -> list[Any]:
 
 
 def read_trace(trace: Any) -> dict[str, Any]:
-    return {"info": trace.info.to_dict(), "spans": [span.to_dict() for span in trace.data.spans]}
+    info = trace.info.to_dict()
+    # Servers give them in any order.
+    info["assessments"] = sorted(info.get("assessments", []), key=lambda one: one["assessment_id"])
+    return {"info": info, "spans": [span.to_dict() for span in trace.data.spans]}
 
 
 def read_model(model: Any) -> dict[str, Any]:

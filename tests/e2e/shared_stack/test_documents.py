@@ -76,6 +76,6 @@ def test_a_user_who_is_let_in_reads_and_nobody_else_does(
 
 
 def test_a_job_says_what_it_did_without_a_warning(stack: Stack) -> None:
-    said = stack.kubectl("logs", "job/mlflow-migration")
+    said = stack.kubectl("logs", "job/mlflow-migration", "--all-containers")
     assert "user admin made" in said
     assert "Warning" not in said

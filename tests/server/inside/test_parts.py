@@ -136,6 +136,21 @@ def test_a_full_hdfs_is_told_from_one_without_datanodes(there: str, code: int) -
     assert statuses[MlflowException("", found).error_code] == code
 
 
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ('DataTransferError("Failed to read ack from DataNode: early eof")', 503),
+        ('OperationFailed("RPC listener disconnected")', 503),
+        ('InternalError("No new datanode found in updated block locations")', 503),
+        ('UnsupportedFeature("erasure coding")', 500),
+    ],
+)
+def test_a_datanode_that_ends_in_a_transfer_may_come_back(said: str, code: int) -> None:
+    found, _ = hdfs.told(RuntimeError(said))
+    statuses = ERROR_CODE_TO_HTTP_STATUS | bad_input._STATUS
+    assert statuses[MlflowException("", found).error_code] == code
+
+
 def test_a_server_waits_for_the_schema_that_it_expects() -> None:
     engine = sqlalchemy.create_engine("sqlite://", poolclass=StaticPool)
     problem = partial(migrated._problem, engine, "alembic_version", "head")

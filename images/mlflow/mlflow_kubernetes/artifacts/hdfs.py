@@ -62,6 +62,18 @@ _BELOW_A_FILE = "(is not a directory)"
 _NO_DATANODE = re.compile(r"could only be written to \d+ of the \d+ minReplication nodes")
 # It names no reason. A DataNode that runs, and that the client did not exclude, lacks room.
 _FULL = re.compile(r"There are [1-9]\d* datanode\(s\) running and (?:no|0) node\(s\) are excluded")
+# How hdfs-native begins the message of what passes: a DataNode ends in the middle of a transfer, a
+# connection breaks, or Kerberos gives no ticket while its servers are down.
+_PASSING = tuple(
+    f"{kind}("
+    for kind in (
+        "BlocksNotFound",
+        "DataTransferError",
+        "GSSAPIError",
+        "InternalError",
+        "OperationFailed",
+    )
+)
 _CODES = {
     "AccessControlException": PERMISSION_DENIED,
     "DSQuotaExceededException": NO_ROOM,
@@ -214,7 +226,10 @@ class HdfsArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamDownlo
         while size:
             chunk = self._ask("read", source, reader.read, min(size, piece(CHUNK_SIZE)))
             if not chunk:
-                raise MlflowException(f"Cannot read {self._shown}{source}: it ends too early")
+                raise MlflowException(
+                    f"Cannot read {self._shown}{source}: it ends too early",
+                    error_code=TEMPORARILY_UNAVAILABLE,
+                )
             size -= len(chunk)
             yield chunk
 
@@ -359,6 +374,5 @@ def _code(error: Exception, java_class: str | None, reason: str) -> int:
         return RESOURCE_DOES_NOT_EXIST
     if isinstance(error, FileExistsError | IsADirectoryError):
         return INVALID_PARAMETER_VALUE
-    # Kerberos gives no ticket while its servers are down.
-    passing = isinstance(error, OSError) or str(error).startswith("GSSAPIError(")
+    passing = isinstance(error, OSError) or str(error).startswith(_PASSING)
     return TEMPORARILY_UNAVAILABLE if passing else INTERNAL_ERROR
