@@ -23,6 +23,7 @@ EDITOR = ".jp-Notebook .jp-CodeCell .cm-content"
 # A cell that is run before the kernel is connected is not run at all.
 IDLE = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
 OUTPUT = ".jp-Notebook .jp-OutputArea-output pre"
+TRIES = 3
 
 
 def main() -> None:
@@ -41,11 +42,17 @@ def main() -> None:
             wait.until(expected.element_to_be_clickable((By.CSS_SELECTOR, LAUNCH))).click()
             wait.until(expected.element_to_be_clickable((By.CSS_SELECTOR, EDITOR))).click()
             wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, IDLE)))
-            keys = ActionChains(browser).send_keys(given["cell"])
-            keys.key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
-            # What is missing then is for the caller to see.
-            with suppress(TimeoutException):
-                wait.until(expected.presence_of_element_located((By.CSS_SELECTOR, OUTPUT)))
+            ActionChains(browser).send_keys(given["cell"]).perform()
+            # A kernel that is idle may have no connection yet, and then the cell is not run. What
+            # is missing in the end is for the caller to see.
+            for _ in range(TRIES):
+                browser.find_element(By.CSS_SELECTOR, EDITOR).click()
+                keys = ActionChains(browser).key_down(Keys.SHIFT).send_keys(Keys.ENTER)
+                keys.key_up(Keys.SHIFT).perform()
+                with suppress(TimeoutException):
+                    output = expected.presence_of_element_located((By.CSS_SELECTOR, OUTPUT))
+                    WebDriverWait(browser, 30).until(output)
+                    break
             report["output"] = [
                 found.text for found in browser.find_elements(By.CSS_SELECTOR, OUTPUT)
             ]
