@@ -108,13 +108,15 @@ def _refuse_unfit(
 ) -> None:
     for row in parameters if isinstance(parameters, list) else [parameters]:
         for value in row.values() if isinstance(row, Mapping) else row or ():
-            if isinstance(value, str) and (found := _unfit(value)):
-                name = _name(context, value)
-                place = f" of '{name}'" if name else ""
-                raise MlflowException.invalid_parameter_value(
-                    f"A text{place} has the character U+{ord(found):04X}, which no database keeps: "
-                    f"{_excerpt(value, found)}. Accepted: any other character"
-                )
+            # stores/batches.py sends lists.
+            for text in value if isinstance(value, list) else (value,):
+                if isinstance(text, str) and (found := _unfit(text)):
+                    name = _name(context, text)
+                    place = f" of '{name}'" if name else ""
+                    raise MlflowException.invalid_parameter_value(
+                        f"A text{place} has the character U+{ord(found):04X}, which no database "
+                        f"keeps: {_excerpt(text, found)}. Accepted: any other character"
+                    )
 
 
 def _unfit(text: str) -> str | None:
@@ -127,7 +129,12 @@ def _unfit(text: str) -> str | None:
 def _name(context: Any, value: str) -> str | None:
     """Return the column that a value is for, or is compared with."""
     rows: Iterable[Mapping[str, Any]] = getattr(context, "compiled_parameters", None) or ()
-    names: Iterator[str] = (name for row in rows for name, one in row.items() if one == value)
+    names: Iterator[str] = (
+        name
+        for row in rows
+        for name, one in row.items()
+        if one == value or (isinstance(one, list) and value in one)
+    )
     return re.sub(r"_+m?\d+$", "", next(names, "")) or None
 
 

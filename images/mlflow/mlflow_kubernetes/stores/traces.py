@@ -13,9 +13,11 @@ from mlflow.store.tracking.dbmodels.models import SqlTraceInfo
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.store.tracking.sqlalchemy_workspace_store import WorkspaceAwareSqlAlchemyStore
 
+from mlflow_kubernetes.stores import runs
 
-class Store(SqlAlchemyStore):
-    """MLflow's store, which refuses to move a trace."""
+
+class Store(runs.Store):
+    """The store of runs, which refuses to move a trace."""
 
     def start_trace(self, trace_info: Any) -> Any:
         """Store a trace, unless another experiment has a trace of this id."""

@@ -1,0 +1,379 @@
+"""What is logged to a run in one call, and the statements that write it.
+
+MLflow's store writes a batch by its object-relational mapper: it reads the run twice, asks which of
+the keys exist, locks those, and then inserts and updates, in two transactions. Each statement is a
+round trip to the database (mlflow/mlflow#3010).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.store.tracking.dbmodels.models import (
+    SqlExperiment,
+    SqlLatestMetric,
+    SqlMetric,
+    SqlParam,
+    SqlRun,
+    SqlTag,
+)
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Double,
+    Select,
+    String,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    exists,
+    func,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import Connection
+from sqlalchemy.types import TypeEngine
+
+_EXPERIMENTS: Any = SqlExperiment.__table__
+_LATEST: Any = SqlLatestMetric.__table__
+_METRICS: Any = SqlMetric.__table__
+_PARAMS: Any = SqlParam.__table__
+_RUNS: Any = SqlRun.__table__
+_TAGS: Any = SqlTag.__table__
+
+# The columns of a row in the order of the tuples of a Batch. All but the two of a primary key are
+# what an upsert changes. MySQL sets one column after the other, and reads the new values of those
+# that are set already: `step` decides first and is set last.
+_POINT = ("key", "is_nan", "value", "timestamp", "step")
+_PAIR = ("key", "value")
+_RUN = ("run_uuid", "experiment_id", "lifecycle_stage")
+_IDENTITY = ("key", "run_uuid")
+_TYPES: dict[str, TypeEngine[Any]] = {
+    "key": Text(),
+    "is_nan": Boolean(),
+    "timestamp": BigInteger(),
+    "step": BigInteger(),
+}
+
+
+@dataclass
+class Batch:
+    """What one call logs, without what it repeats, in the order in which rows are locked."""
+
+    points: list[tuple[Any, ...]] = field(default_factory=list)
+    """Metrics: key, whether it is NaN, value, timestamp, step."""
+    latest: list[tuple[Any, ...]] = field(default_factory=list)
+    """The newest of the points of each key."""
+    params: list[tuple[str, str]] = field(default_factory=list)
+    tags: list[tuple[str, str]] = field(default_factory=list)
+    name: str | None = None
+    """The new name of the run."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the database has of a run, before a batch is written."""
+
+    run_uuid: str
+    experiment_id: int
+    lifecycle_stage: str
+    params: Mapping[str, str]
+    """Values by key: of PostgreSQL, those that the batch would change; else, those that are in the
+    batch."""
+
+
+def batch(
+    points: Iterable[tuple[Metric, bool, float]] = (),
+    params: Iterable[Param] = (),
+    tags: Iterable[RunTag] = (),
+) -> Batch:
+    """Return what a call logs.
+
+    Args:
+        points: Metrics, whether each is NaN, and the value that a database has for it.
+        params: Have different keys.
+        tags: The last one of a key counts.
+    """
+    every: dict[tuple[Any, ...], None] = {}
+    latest: dict[str, tuple[Any, ...]] = {}
+    for metric, is_nan, value in points:
+        point = (metric.key, is_nan, float(value), metric.timestamp, metric.step)
+        every[point] = None
+        newest = latest.get(metric.key)
+        # MLflow's own order of points. The first of two that are equal in it stays.
+        if newest is None or point[:1:-1] > newest[:1:-1]:
+            latest[metric.key] = point
+    values: dict[str, Any] = {}
+    name = None
+    for tag in tags:
+        if tag.key != MLFLOW_RUN_NAME:
+            values[tag.key] = tag.value
+        elif tag.value:
+            # The tag and the name of a run are the same, and a run keeps its name if it has none.
+            values[tag.key] = name = tag.value
+    # Two transactions that lock the same rows in the same order do not wait for each other.
+    return Batch(
+        points=sorted(every, key=_place),
+        latest=[latest[key] for key in sorted(latest)],
+        params=sorted((param.key, param.value) for param in params),
+        tags=sorted(values.items()),
+        name=name,
+    )
+
+
+def _place(point: tuple[Any, ...]) -> tuple[Any, ...]:
+    return point[0], *point[:1:-1]
+
+
+def write_at_once(
+    connection: Connection, run_id: str, workspace: str | None, batch: Batch
+) -> Found | None:
+    """Write a batch to PostgreSQL by one statement, which checks the run as well.
+
+    Nothing is written if the run is not active, or if the batch would change a param.
+
+    Args:
+        connection: Commits each statement by itself.
+        run_id: The run.
+        workspace: The workspace that has to have the run; None for any.
+        batch: What is written.
+
+    Returns:
+        What the database had of the run; None if there is no such run.
+
+    Raises:
+        IntegrityError: if another transaction has just logged one of the params.
+    """
+    statement = _everything(
+        bool(batch.points),
+        bool(batch.params),
+        bool(batch.tags),
+        batch.name is not None,
+        workspace is not None,
+    )
+    values: dict[str, Any] = {"run": run_id}
+    if workspace is not None:
+        values["workspace"] = workspace
+    if batch.name is not None:
+        values["name"] = batch.name
+    for number, (columns, rows) in enumerate(
+        (
+            (_POINT, batch.points),
+            (_POINT, batch.latest),
+            (_PAIR, batch.params),
+            (_PAIR, batch.tags),
+        )
+    ):
+        if rows:
+            lists = zip(*rows, strict=True)
+            values |= {
+                f"{column}__{number}": list(one) for column, one in zip(columns, lists, strict=True)
+            }
+    return _found(connection.execute(statement, values))
+
+
+def read(connection: Connection, run_id: str, workspace: str | None, batch: Batch) -> Found | None:
+    """Return what the database has of a run, or None if there is no such run.
+
+    Args:
+        connection: Is within the transaction that writes the batch.
+        run_id: The run.
+        workspace: The workspace that has to have the run; None for any.
+        batch: What is to be written.
+    """
+    values: dict[str, Any] = {"run": run_id}
+    if workspace is not None:
+        values["workspace"] = workspace
+    if batch.params:
+        values["keys"] = [key for key, _ in batch.params]
+    return _found(connection.execute(_before(bool(batch.params), workspace is not None), values))
+
+
+def write(connection: Connection, found: Found, batch: Batch) -> None:
+    """Write a batch to MySQL or SQLite, one statement for each table.
+
+    Args:
+        connection: Is within the transaction that has read ``found``.
+        found: An active run.
+        batch: Changes no param of it.
+
+    Raises:
+        IntegrityError: if another transaction has just logged one of the params.
+    """
+    run_id = found.run_uuid
+    # First: a row that refers to a run locks the run in MySQL, where another transaction that waits
+    # for the same run would have to be given up.
+    if batch.name is not None:
+        renamed = update(_RUNS).where(_RUNS.c.run_uuid == run_id).values(name=batch.name)
+        connection.execute(renamed)
+    points, latest, params, tags = _inserts(connection.dialect.name)
+    new = [(key, value) for key, value in batch.params if key not in found.params]
+    for statement, columns, rows in (
+        (points, _POINT, batch.points),
+        (latest, _POINT, batch.latest),
+        (params, _PAIR, new),
+        (tags, _PAIR, batch.tags),
+    ):
+        if rows:
+            connection.execute(
+                statement,
+                [{"run_uuid": run_id, **dict(zip(columns, row, strict=True))} for row in rows],
+            )
+
+
+def _found(rows: Iterable[Any]) -> Found | None:
+    params: dict[str, str] = {}
+    row = None
+    for row in rows:
+        if len(row) > len(_RUN) and row.key is not None:
+            params[row.key] = row.value
+    return row and Found(row.run_uuid, row.experiment_id, row.lifecycle_stage, params)
+
+
+@cache
+def _before(params: bool, workspace: bool) -> Select[Any]:
+    run = _run(workspace)
+    if not params:
+        return run
+    given = and_(
+        _PARAMS.c.run_uuid == _RUNS.c.run_uuid,
+        _PARAMS.c.key.in_(bindparam("keys", expanding=True)),
+    )
+    return run.add_columns(_PARAMS.c.key, _PARAMS.c.value).outerjoin(_PARAMS, given)
+
+
+@cache
+def _inserts(dialect: str) -> tuple[Any, Any, Any, Any]:
+    """Return the statements that insert points, latest points, params and tags."""
+    if dialect == "mysql":
+        points, latest, params, tags = map(mysql.insert, (_METRICS, _LATEST, _PARAMS, _TAGS))
+        new = latest.inserted
+        # In this order: MySQL compares with what is set already.
+        newest = [
+            (column, func.if_(_is_newer(new), new[column], _LATEST.c[column]))
+            for column in _POINT[1:]
+        ]
+        return (
+            points.on_duplicate_key_update(step=_METRICS.c.step),
+            latest.on_duplicate_key_update(newest),
+            params,
+            tags.on_duplicate_key_update(value=tags.inserted.value),
+        )
+    inserts = map(sqlite.insert, (_METRICS, _LATEST, _PARAMS, _TAGS))
+    points, latest, params, tags = inserts
+    return points.on_conflict_do_nothing(), _upsert_points(latest), params, _upsert_tags(tags)
+
+
+@cache
+def _everything(points: bool, params: bool, tags: bool, name: bool, workspace: bool) -> Select[Any]:
+    """Return PostgreSQL's statement for a batch that has these parts.
+
+    The parts of a `WITH` that write see the database as it was before the statement, and all of
+    them are done, whether or not the statement reads them:
+    https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING
+    """
+    run = _run(workspace).cte("run")
+    writable = select(run.c.run_uuid).where(run.c.lifecycle_stage == "active")
+    found = select(*(run.c[column] for column in _RUN))
+    if params:
+        given = _lists(_PAIR, 2, "given")
+        changed = (
+            select(_PARAMS.c.key, _PARAMS.c.value)
+            .join(given, _PARAMS.c.key == given.c.key)
+            .where(
+                _PARAMS.c.run_uuid == bindparam("run"),
+                _PARAMS.c.value.is_distinct_from(given.c.value),
+            )
+            .cte("changed")
+        )
+        writable = writable.where(~exists(select(changed.c.key)))
+        found = found.add_columns(changed.c.key, changed.c.value).outerjoin_from(
+            run, changed, changed.c.key.is_not(None)
+        )
+    active = writable.cte("active")
+    writes: list[Any] = []
+    if name:
+        renamed = update(_RUNS).where(_RUNS.c.run_uuid == active.c.run_uuid)
+        writes.append(renamed.values(name=bindparam("name", type_=String())))
+    if points:
+        writes.append(_insert(_METRICS, _POINT, 0, active).on_conflict_do_nothing())
+        writes.append(_upsert_points(_insert(_LATEST, _POINT, 1, active)))
+    if params:
+        known = exists().where(
+            _PARAMS.c.run_uuid == active.c.run_uuid,
+            _PARAMS.c.key == _lists(_PAIR, 2, "rows_2").c.key,
+        )
+        writes.append(_insert(_PARAMS, _PAIR, 2, active, ~known))
+    if tags:
+        writes.append(_upsert_tags(_insert(_TAGS, _PAIR, 3, active)))
+    parts = [write.cte(f"write_{number}") for number, write in enumerate(writes)]
+    return found.add_cte(*parts)
+
+
+def _run(workspace: bool) -> Select[Any]:
+    run = select(*(_RUNS.c[column] for column in _RUN)).where(
+        _RUNS.c.run_uuid == bindparam("run", type_=String())
+    )
+    if not workspace:
+        return run
+    return run.join(_EXPERIMENTS, _EXPERIMENTS.c.experiment_id == _RUNS.c.experiment_id).where(
+        _EXPERIMENTS.c.workspace == bindparam("workspace", type_=String())
+    )
+
+
+@cache
+def _lists(columns: tuple[str, ...], number: int, name: str) -> Any:
+    """Return the lists with this number as rows."""
+    lists = (
+        cast(
+            bindparam(f"{column}__{number}"),
+            postgresql.ARRAY(_type(columns, column)),
+        )
+        for column in columns
+    )
+    return func.unnest(*lists).table_valued(*columns, name=name).render_derived()
+
+
+def _type(columns: tuple[str, ...], column: str) -> TypeEngine[Any]:
+    if column == "value":
+        return Double() if columns is _POINT else Text()
+    return _TYPES[column]
+
+
+def _insert(
+    table: Any, columns: tuple[str, ...], number: int, active: Any, *conditions: Any
+) -> postgresql.Insert:
+    rows = _lists(columns, number, f"rows_{number}")
+    return postgresql.insert(table).from_select(
+        ["run_uuid", *columns],
+        select(active.c.run_uuid, *(rows.c[column] for column in columns)).where(*conditions),
+        include_defaults=False,
+    )
+
+
+def _upsert_points(insert: Any) -> Any:
+    new = insert.excluded
+    return insert.on_conflict_do_update(
+        index_elements=_IDENTITY,
+        set_={column: new[column] for column in _POINT[1:]},
+        where=_is_newer(new),
+    )
+
+
+def _upsert_tags(insert: Any) -> Any:
+    return insert.on_conflict_do_update(
+        index_elements=_IDENTITY, set_={"value": insert.excluded.value}
+    )
+
+
+def _is_newer(new: Any) -> Any:
+    """Say whether a point is newer than the latest one of its key, by MLflow's own rule."""
+    return tuple_(new.step, new.timestamp, new.value) > tuple_(
+        _LATEST.c.step, _LATEST.c.timestamp, _LATEST.c.value
+    )

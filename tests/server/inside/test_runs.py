@@ -1,0 +1,43 @@
+"""What the store of runs answers and writes, beside MLflow's own store, on one SQLite database."""
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "e2e" / "support" / "pod_scripts"))
+
+import compare_stores
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('stores')}/runs.db"
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(chance=st.randoms(use_true_random=False))
+def test_runs_are_written_as_by_mlflow_itself(address: str, chance: random.Random) -> None:
+    compare_stores.compare(address, chance, length=12)
+
+
+def test_a_call_takes_one_statement_for_each_table_that_it_changes(address: str) -> None:
+    # The first of them reads the run.
+    assert compare_stores.count(address) == {
+        "1,000 metrics": 3,
+        "the same metrics": 3,
+        "100 params": 2,
+        "100 tags": 2,
+        "all of these": 5,
+        "log_metric": 3,
+        "log_param": 2,
+        "set_tag": 2,
+    }
