@@ -5,7 +5,7 @@ the keys exist, locks those, and then inserts and updates, in two transactions. 
 round trip to the database (mlflow/mlflow#3010).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -40,6 +40,9 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.types import TypeEngine
 
+Columns = Mapping[str, TypeEngine[Any]]
+"""Names of columns with the types that PostgreSQL reads lists of them as."""
+
 _EXPERIMENTS: Any = SqlExperiment.__table__
 _LATEST: Any = SqlLatestMetric.__table__
 _METRICS: Any = SqlMetric.__table__
@@ -47,19 +50,24 @@ _PARAMS: Any = SqlParam.__table__
 _RUNS: Any = SqlRun.__table__
 _TAGS: Any = SqlTag.__table__
 
-# The columns of a row in the order of the tuples of a Batch. All but the two of a primary key are
+# The columns of a row, in the order of the tuples of a Batch. All but the two of a primary key are
 # what an upsert changes. MySQL sets one column after the other, and reads the new values of those
 # that are set already: `step` decides first and is set last.
-_POINT = ("key", "is_nan", "value", "timestamp", "step")
-_PAIR = ("key", "value")
-_RUN = ("run_uuid", "experiment_id", "lifecycle_stage")
-_IDENTITY = ("key", "run_uuid")
-_TYPES: dict[str, TypeEngine[Any]] = {
+_POINT: Columns = {
     "key": Text(),
     "is_nan": Boolean(),
+    "value": Double(),
     "timestamp": BigInteger(),
     "step": BigInteger(),
 }
+_CHANGING = ("is_nan", "value", "timestamp", "step")
+PAIR: Columns = {"key": Text(), "value": Text()}
+_CHANGES: Columns = {"name": Text(), "status": Text(), "end_time": BigInteger()}
+_RUN = (
+    *("run_uuid", "name", "experiment_id", "user_id", "status", "start_time", "end_time"),
+    *("lifecycle_stage", "artifact_uri"),
+)
+_IDENTITY = ("key", "run_uuid")
 
 
 @dataclass
@@ -72,8 +80,8 @@ class Batch:
     """The newest of the points of each key."""
     params: list[tuple[str, str]] = field(default_factory=list)
     tags: list[tuple[str, str]] = field(default_factory=list)
-    name: str | None = None
-    """The new name of the run."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """New values of columns of the run."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +89,14 @@ class Found:
     """What the database has of a run, before a batch is written."""
 
     run_uuid: str
+    name: str | None
     experiment_id: int
+    user_id: str
+    status: str
+    start_time: int
+    end_time: int | None
     lifecycle_stage: str
+    artifact_uri: str
     params: Mapping[str, str]
     """Values by key: of PostgreSQL, those that the batch would change; else, those that are in the
     batch."""
@@ -110,20 +124,20 @@ def batch(
         if newest is None or point[:1:-1] > newest[:1:-1]:
             latest[metric.key] = point
     values: dict[str, Any] = {}
-    name = None
+    changes: dict[str, Any] = {}
     for tag in tags:
         if tag.key != MLFLOW_RUN_NAME:
             values[tag.key] = tag.value
         elif tag.value:
-            # The tag and the name of a run are the same, and a run keeps its name if it has none.
-            values[tag.key] = name = tag.value
+            # The tag and the name of a run are the same, and a run is never without a name.
+            values[tag.key] = changes["name"] = tag.value
     # Two transactions that lock the same rows in the same order do not wait for each other.
     return Batch(
         points=sorted(every, key=_place),
         latest=[latest[key] for key in sorted(latest)],
         params=sorted((param.key, param.value) for param in params),
         tags=sorted(values.items()),
-        name=name,
+        changes=changes,
     )
 
 
@@ -154,27 +168,22 @@ def write_at_once(
         bool(batch.points),
         bool(batch.params),
         bool(batch.tags),
-        batch.name is not None,
+        tuple(batch.changes),
         workspace is not None,
     )
     values: dict[str, Any] = {"run": run_id}
     if workspace is not None:
         values["workspace"] = workspace
-    if batch.name is not None:
-        values["name"] = batch.name
     for number, (columns, rows) in enumerate(
         (
             (_POINT, batch.points),
             (_POINT, batch.latest),
-            (_PAIR, batch.params),
-            (_PAIR, batch.tags),
+            (PAIR, batch.params),
+            (PAIR, batch.tags),
+            (batch.changes, [tuple(batch.changes.values())]),
         )
     ):
-        if rows:
-            lists = zip(*rows, strict=True)
-            values |= {
-                f"{column}__{number}": list(one) for column, one in zip(columns, lists, strict=True)
-            }
+        values |= values_of(number, columns, rows)
     return _found(connection.execute(statement, values))
 
 
@@ -209,16 +218,16 @@ def write(connection: Connection, found: Found, batch: Batch) -> None:
     run_id = found.run_uuid
     # First: a row that refers to a run locks the run in MySQL, where another transaction that waits
     # for the same run would have to be given up.
-    if batch.name is not None:
-        renamed = update(_RUNS).where(_RUNS.c.run_uuid == run_id).values(name=batch.name)
-        connection.execute(renamed)
+    if batch.changes:
+        run = update(_RUNS).where(_RUNS.c.run_uuid == run_id)
+        connection.execute(run.values(batch.changes))
     points, latest, params, tags = _inserts(connection.dialect.name)
     new = [(key, value) for key, value in batch.params if key not in found.params]
     for statement, columns, rows in (
         (points, _POINT, batch.points),
         (latest, _POINT, batch.latest),
-        (params, _PAIR, new),
-        (tags, _PAIR, batch.tags),
+        (params, PAIR, new),
+        (tags, PAIR, batch.tags),
     ):
         if rows:
             connection.execute(
@@ -233,7 +242,7 @@ def _found(rows: Iterable[Any]) -> Found | None:
     for row in rows:
         if len(row) > len(_RUN) and row.key is not None:
             params[row.key] = row.value
-    return row and Found(row.run_uuid, row.experiment_id, row.lifecycle_stage, params)
+    return row and Found(**dict(zip(_RUN, row, strict=False)), params=params)
 
 
 @cache
@@ -257,7 +266,7 @@ def _inserts(dialect: str) -> tuple[Any, Any, Any, Any]:
         # In this order: MySQL compares with what is set already.
         newest = [
             (column, func.if_(_is_newer(new), new[column], _LATEST.c[column]))
-            for column in _POINT[1:]
+            for column in _CHANGING
         ]
         return (
             points.on_duplicate_key_update(step=_METRICS.c.step),
@@ -271,7 +280,9 @@ def _inserts(dialect: str) -> tuple[Any, Any, Any, Any]:
 
 
 @cache
-def _everything(points: bool, params: bool, tags: bool, name: bool, workspace: bool) -> Select[Any]:
+def _everything(
+    points: bool, params: bool, tags: bool, changes: tuple[str, ...], workspace: bool
+) -> Select[Any]:
     """Return PostgreSQL's statement for a batch that has these parts.
 
     The parts of a `WITH` that write see the database as it was before the statement, and all of
@@ -282,7 +293,7 @@ def _everything(points: bool, params: bool, tags: bool, name: bool, workspace: b
     writable = select(run.c.run_uuid).where(run.c.lifecycle_stage == "active")
     found = select(*(run.c[column] for column in _RUN))
     if params:
-        given = _lists(_PAIR, 2, "given")
+        given = lists(2, PAIR, "given")
         changed = (
             select(_PARAMS.c.key, _PARAMS.c.value)
             .join(given, _PARAMS.c.key == given.c.key)
@@ -298,20 +309,21 @@ def _everything(points: bool, params: bool, tags: bool, name: bool, workspace: b
         )
     active = writable.cte("active")
     writes: list[Any] = []
-    if name:
-        renamed = update(_RUNS).where(_RUNS.c.run_uuid == active.c.run_uuid)
-        writes.append(renamed.values(name=bindparam("name", type_=String())))
+    if changes:
+        new = lists(4, {column: _CHANGES[column] for column in changes}, "changes")
+        run_changes = update(_RUNS).where(_RUNS.c.run_uuid == active.c.run_uuid)
+        writes.append(run_changes.values({column: new.c[column] for column in changes}))
     if points:
-        writes.append(_insert(_METRICS, _POINT, 0, active).on_conflict_do_nothing())
-        writes.append(_upsert_points(_insert(_LATEST, _POINT, 1, active)))
-    if params:
-        known = exists().where(
-            _PARAMS.c.run_uuid == active.c.run_uuid,
-            _PARAMS.c.key == _lists(_PAIR, 2, "rows_2").c.key,
+        writes.append(
+            _insert(_METRICS, _POINT, lists(0, _POINT, "points"), active).on_conflict_do_nothing()
         )
-        writes.append(_insert(_PARAMS, _PAIR, 2, active, ~known))
+        writes.append(_upsert_points(_insert(_LATEST, _POINT, lists(1, _POINT, "newest"), active)))
+    if params:
+        new = lists(2, PAIR, "new")
+        known = exists().where(_PARAMS.c.run_uuid == active.c.run_uuid, _PARAMS.c.key == new.c.key)
+        writes.append(_insert(_PARAMS, PAIR, new, active, ~known))
     if tags:
-        writes.append(_upsert_tags(_insert(_TAGS, _PAIR, 3, active)))
+        writes.append(_upsert_tags(_insert(_TAGS, PAIR, lists(3, PAIR, "tags_given"), active)))
     parts = [write.cte(f"write_{number}") for number, write in enumerate(writes)]
     return found.add_cte(*parts)
 
@@ -327,29 +339,36 @@ def _run(workspace: bool) -> Select[Any]:
     )
 
 
-@cache
-def _lists(columns: tuple[str, ...], number: int, name: str) -> Any:
-    """Return the lists with this number as rows."""
-    lists = (
-        cast(
-            bindparam(f"{column}__{number}"),
-            postgresql.ARRAY(_type(columns, column)),
-        )
-        for column in columns
+def lists(number: int, columns: Columns, name: str) -> Any:
+    """Return rows that a statement gets as a list for each column.
+
+    PostgreSQL converts the values as it comes to a row, and not before it looks at any table.
+
+    Args:
+        number: Tells the lists from others of the statement.
+        columns: The columns of the rows.
+        name: What the rows are called in the statement.
+    """
+    each = (
+        cast(bindparam(f"{column}__{number}"), postgresql.ARRAY(kind))
+        for column, kind in columns.items()
     )
-    return func.unnest(*lists).table_valued(*columns, name=name).render_derived()
+    return func.unnest(*each).table_valued(*columns, name=name).render_derived()
 
 
-def _type(columns: tuple[str, ...], column: str) -> TypeEngine[Any]:
-    if column == "value":
-        return Double() if columns is _POINT else Text()
-    return _TYPES[column]
+def values_of(
+    number: int, columns: Iterable[str], rows: Sequence[tuple[Any, ...]]
+) -> dict[str, list[Any]]:
+    """Return the values of :func:`lists` with the same number."""
+    if not rows:
+        return {}
+    each = zip(columns, zip(*rows, strict=True), strict=True)
+    return {f"{column}__{number}": list(values) for column, values in each}
 
 
 def _insert(
-    table: Any, columns: tuple[str, ...], number: int, active: Any, *conditions: Any
+    table: Any, columns: Columns, rows: Any, active: Any, *conditions: Any
 ) -> postgresql.Insert:
-    rows = _lists(columns, number, f"rows_{number}")
     return postgresql.insert(table).from_select(
         ["run_uuid", *columns],
         select(active.c.run_uuid, *(rows.c[column] for column in columns)).where(*conditions),
@@ -361,7 +380,7 @@ def _upsert_points(insert: Any) -> Any:
     new = insert.excluded
     return insert.on_conflict_do_update(
         index_elements=_IDENTITY,
-        set_={column: new[column] for column in _POINT[1:]},
+        set_={column: new[column] for column in _CHANGING},
         where=_is_newer(new),
     )
 

@@ -1,22 +1,38 @@
 """Runs are written in few statements, with MLflow's own results.
 
-See batches.py for the statements. Two results differ from those of MLflow's store, which commits
-params, metrics and tags one after the other: a batch that the database refuses leaves nothing, and
-two clients that log the same params at the same time are answered by MLflow's rule for params.
+See batches.py and run_rows.py for the statements, which do what `_log_metrics_once`, `_log_params`,
+`_set_tags` and `_update_latest_metrics_if_necessary` of MLflow's store do. Two results differ. A
+batch that the database refuses leaves nothing, where MLflow commits params, metrics and tags one
+after the other. Two clients that log the same params at the same time are answered by MLflow's rule
+for params, where one of them met an error of the database.
 """
 
+import uuid
 from collections.abc import Iterable
+from typing import Any
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import (
+    LifecycleStage,
+    Metric,
+    Param,
+    Run,
+    RunData,
+    RunInfo,
+    RunInputs,
+    RunStatus,
+    RunTag,
+)
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import (
-    BAD_REQUEST,
     INVALID_PARAMETER_VALUE,
     RESOURCE_DOES_NOT_EXIST,
-    ErrorCode,
 )
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, _get_run_name_from_tags
+from mlflow.utils.name_utils import _generate_random_name
+from mlflow.utils.uri import append_to_uri_path
 from mlflow.utils.validation import (
+    _parse_experiment_id,
     _validate_batch_log_data,
     _validate_batch_log_limits,
     _validate_metric,
@@ -29,14 +45,125 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mlflow_kubernetes.stores import batches
+from mlflow_kubernetes.stores import batches, run_rows
 from mlflow_kubernetes.stores.batches import Batch, Found
+from mlflow_kubernetes.stores.run_rows import Experiment
 
-_BAD_REQUEST = ErrorCode.Name(BAD_REQUEST)
+_MOST_EXPERIMENTS = 1000
 
 
 class Store(SqlAlchemyStore):
     """MLflow's store, which writes runs in few statements."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        # By id, as they were last: PostgreSQL compares them when it makes a run.
+        self._experiments: dict[int, Experiment] = {}
+
+    def create_run(
+        self,
+        experiment_id: str,
+        user_id: str,
+        start_time: int,
+        tags: list[RunTag] | None,
+        run_name: str | None,
+    ) -> Run:
+        """Make a run, and return it.
+
+        Raises:
+            MlflowException: as MLflow's store does.
+        """
+        if not experiment_id:
+            # MLflow takes the default experiment's place for the run, and then no experiment.
+            return super().create_run(experiment_id, user_id, start_time, tags, run_name)
+        number = _parse_experiment_id(experiment_id)
+        workspace = self._workspace()
+        tags = [*(tags or ())]
+        named = _get_run_name_from_tags(tags)
+        differ = bool(run_name and named and run_name != named)
+        name = run_name or named or _generate_random_name()
+        if not named:
+            tags.append(RunTag(MLFLOW_RUN_NAME, name))
+        with self.ManagedSessionMaker(read_only=False) as session:
+            connection = _autocommit(session) if self._at_once else session.connection()
+            expected = self._experiments.get(number) if self._at_once and not differ else None
+            while True:
+                if expected is None:
+                    expected = self._usable(
+                        run_rows.read_experiment(connection, number, workspace), number
+                    )
+                if differ:
+                    raise MlflowException(
+                        "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with "
+                        f"different values (run_name='{run_name}', mlflow.runName='{named}').",
+                        INVALID_PARAMETER_VALUE,
+                    )
+                run_id = uuid.uuid4().hex
+                info = RunInfo(
+                    run_id=run_id,
+                    run_name=name,
+                    experiment_id=str(experiment_id),
+                    user_id=user_id,
+                    status=RunStatus.to_string(RunStatus.RUNNING),
+                    start_time=start_time,
+                    end_time=None,
+                    lifecycle_stage=LifecycleStage.ACTIVE,
+                    artifact_uri=append_to_uri_path(
+                        expected.artifact_location, run_id, self.ARTIFACTS_FOLDER_NAME
+                    ),
+                )
+                if not self._at_once:
+                    run_rows.create(connection, info, number, tags)
+                    break
+                found = run_rows.create_at_once(connection, info, tags, expected, workspace)
+                if found == expected:
+                    self._remember(expected)
+                    break
+                expected = self._usable(found, number)
+        return Run(info, RunData(tags=tags), RunInputs(dataset_inputs=[]))
+
+    def update_run_info(
+        self, run_id: str, run_status: int | None, end_time: int | None, run_name: str | None
+    ) -> RunInfo:
+        """Change a run, and return what it is then.
+
+        Raises:
+            MlflowException: as MLflow's store does.
+        """
+        changes: dict[str, Any] = {}
+        if run_status is not None:
+            changes["status"] = RunStatus.to_string(run_status)
+        if end_time is not None:
+            changes["end_time"] = end_time
+        batch = self._batch(tags=[RunTag(MLFLOW_RUN_NAME, run_name)])
+        batch.changes |= changes
+        found = self._log(run_id, batch)
+        now = {**vars(found), **batch.changes}
+        return RunInfo(
+            run_id=found.run_uuid,
+            run_name=now["name"] or self.get_run(run_id).info.run_name,
+            experiment_id=str(found.experiment_id),
+            user_id=found.user_id,
+            status=now["status"],
+            start_time=found.start_time,
+            end_time=now["end_time"],
+            lifecycle_stage=found.lifecycle_stage,
+            artifact_uri=found.artifact_uri,
+        )
+
+    def get_run(self, run_id: str) -> Run:
+        """Return all of a run.
+
+        Raises:
+            MlflowException: as MLflow's store does.
+        """
+        if not self._at_once:
+            return super().get_run(run_id)
+        with self.ManagedSessionMaker() as session:
+            run = run_rows.read_at_once(_autocommit(session), run_id, self._workspace())
+            if run is None:
+                raise _no_run(run_id)
+            return run
 
     def log_batch(
         self, run_id: str, metrics: list[Metric], params: list[Param], tags: list[RunTag]
@@ -109,7 +236,7 @@ class Store(SqlAlchemyStore):
             return self._log_in_transaction(run_id, batch, params)
 
     def _log_in_transaction(self, run_id: str, batch: Batch, params: list[Param] | Param) -> Found:
-        workspace = self._get_active_workspace() if self.supports_workspaces else None
+        workspace = self._workspace()
         with self.ManagedSessionMaker(read_only=False) as session:
             if self._at_once:
                 found = batches.write_at_once(_autocommit(session), run_id, workspace, batch)
@@ -124,9 +251,23 @@ class Store(SqlAlchemyStore):
     def _at_once(self) -> bool:
         return self._get_dialect() == "postgresql"
 
+    def _workspace(self) -> str | None:
+        return self._get_active_workspace() if self.supports_workspaces else None
+
+    def _usable(self, found: Experiment | None, number: int) -> Experiment:
+        if found is None:
+            raise MlflowException(f"No Experiment with id={number} exists", RESOURCE_DOES_NOT_EXIST)
+        self._check_experiment_is_active(found)
+        return found
+
+    def _remember(self, experiment: Experiment) -> None:
+        if len(self._experiments) >= _MOST_EXPERIMENTS:
+            self._experiments.clear()
+        self._experiments[experiment.experiment_id] = experiment
+
     def _checked(self, run_id: str, found: Found | None, params: list[Param] | Param) -> Found:
         if found is None:
-            raise MlflowException(f"Run with id={run_id} not found", RESOURCE_DOES_NOT_EXIST)
+            raise _no_run(run_id)
         self._check_run_is_active(found)
         if isinstance(params, Param):
             known = found.params.get(params.key, params.value)
@@ -150,6 +291,10 @@ class Store(SqlAlchemyStore):
                 INVALID_PARAMETER_VALUE,
             )
         return found
+
+
+def _no_run(run_id: str) -> MlflowException:
+    return MlflowException(f"Run with id={run_id} not found", RESOURCE_DOES_NOT_EXIST)
 
 
 def _autocommit(session: Session) -> Connection:

@@ -308,6 +308,7 @@ def count(address: str) -> dict[str, int]:
     others = [Param(f"q{number}", "1") for number in range(100)]
     tags = [RunTag(f"t{number}", "1") for number in range(100)]
     calls: dict[str, Callable[[], Any]] = {
+        "create_run": lambda: _made(side, "another", [("a", "1")]),
         "1,000 metrics": lambda: store.log_batch(run, metrics, [], []),
         "the same metrics": lambda: store.log_batch(run, metrics, [], []),
         "100 params": lambda: store.log_batch(run, [], params, []),
@@ -316,6 +317,9 @@ def count(address: str) -> dict[str, int]:
         "log_metric": lambda: store.log_metric(run, metrics[0]),
         "log_param": lambda: store.log_param(run, Param("another", "1")),
         "set_tag": lambda: store.set_tag(run, RunTag("another", "1")),
+        "get_run": lambda: store.get_run(run),
+        "update_run_info": lambda: store.update_run_info(run, RunStatus.FINISHED, 5, None),
+        "update_run_info with a name": lambda: store.update_run_info(run, None, None, "new"),
     }
     statements: list[str] = []
 
