@@ -14,9 +14,16 @@ from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from mlflow.store.model_registry.sqlalchemy_workspace_store import WorkspaceAwareSqlAlchemyStore
 from mlflow.utils.uri import append_to_uri_path
 
+from mlflow_kubernetes.stores import pools
+
 
 class Store(SqlAlchemyStore):
     """MLflow's store, which answers with the place of a version's files."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        for engine in filter(None, (self.engine, self.read_engine)):
+            pools.install(engine)
 
     def get_model_version_download_uri(self, name: str, version: str) -> str:
         """Return where a version's files are: for `runs:/<run>/<path>`, where that is."""

@@ -45,11 +45,12 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mlflow_kubernetes.stores import batches, run_rows
+from mlflow_kubernetes.stores import batches, pools, run_rows
 from mlflow_kubernetes.stores.batches import Batch, Found
 from mlflow_kubernetes.stores.run_rows import Experiment
 
 _MOST_EXPERIMENTS = 1000
+_MOST_RACES = 5
 
 
 class Store(SqlAlchemyStore):
@@ -57,6 +58,8 @@ class Store(SqlAlchemyStore):
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
+        for engine in filter(None, (self.engine, self.read_engine)):
+            pools.install(engine)
         # By id, as they were last: PostgreSQL compares them when it makes a run.
         self._experiments: dict[int, Experiment] = {}
 
@@ -227,13 +230,14 @@ class Store(SqlAlchemyStore):
         return self._run_with_deadlock_retry(self._log_once, run_id, batch, params)
 
     def _log_once(self, run_id: str, batch: Batch, params: list[Param] | Param) -> Found:
-        try:
-            return self._log_in_transaction(run_id, batch, params)
-        except MlflowException as error:
-            if not (params and isinstance(error.__cause__, IntegrityError)):
-                raise
-            # Another client has logged one of the params since: now it is found.
-            return self._log_in_transaction(run_id, batch, params)
+        for _ in range(_MOST_RACES):
+            try:
+                return self._log_in_transaction(run_id, batch, params)
+            except MlflowException as error:
+                if not (params and isinstance(error.__cause__, IntegrityError)):
+                    raise
+                # Another client has logged one of the params since: it is found the next time.
+        return self._log_in_transaction(run_id, batch, params)
 
     def _log_in_transaction(self, run_id: str, batch: Batch, params: list[Param] | Param) -> Found:
         workspace = self._workspace()
