@@ -1,5 +1,6 @@
 """What is claimed of every database with every store: a class that names two runs all of it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -15,9 +16,30 @@ from harness.kubectl import restarts
 from harness.stack import Stack
 from tests.e2e.support import acknowledged, backend_rights, backups, secret_search
 from tests.e2e.support.artifact_stores import Store
+from tests.e2e.support.server_pod import POD_SCRIPTS, SERVER
 from tests.e2e.support.temporary_stack import temporary_stack
 from tests.e2e.support.this_machine import machine_of
 from tests.e2e.support.training_job import MEDIUM, SMALL, assert_all_came_back, job
+
+# Of compare_stores.py. On MySQL, the first of a call's statements reads the run.
+STATEMENTS = {
+    "mysql": {
+        "create_run": 3,
+        "1,000 metrics": 3,
+        "the same metrics": 3,
+        "100 params": 2,
+        "100 tags": 2,
+        "all of these": 5,
+        "log_metric": 3,
+        "log_param": 2,
+        "set_tag": 2,
+        "get_run": 7,
+        "update_run_info": 2,
+        "update_run_info with a name": 3,
+    }
+}
+STATEMENTS["postgres"] = dict.fromkeys(STATEMENTS["mysql"], 1)
+"""How many statements each call takes on each database."""
 
 
 class Pair:
@@ -65,6 +87,12 @@ class Pair:
         report = job(machine, "pair", stack.client_env(), SMALL, MEDIUM)
         print(report["artifacts"])
         assert_all_came_back(report, SMALL, MEDIUM)
+
+    def test_runs_are_written_as_by_mlflow_itself(self, stack: Stack) -> None:
+        script = POD_SCRIPTS / "compare_stores.py"
+        report = json.loads(stack.kubectl.python(SERVER, script, "10", seconds=300))
+        assert report["compared"] > 600
+        assert report["statements"] == STATEMENTS[self.database.name]
 
     def test_backups_are_good(self, stack: Stack, machine: clients.Machine) -> None:
         backups.assert_backups_are_good(stack, machine)

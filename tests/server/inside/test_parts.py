@@ -95,6 +95,15 @@ class FullPostgres(psycopg2.OperationalError):
     pgcode = "53100"
 
 
+def test_a_text_that_no_database_keeps_is_found_in_a_list() -> None:
+    class Context:
+        compiled_parameters = ({"key__2": ["a"], "value__2": ["b", "c\0"]},)
+
+    row = Context.compiled_parameters[0]
+    with pytest.raises(MlflowException, match=r"A text of 'value' has the character U\+0000"):
+        bad_input._refuse_unfit(None, None, None, row, Context, False)
+
+
 @pytest.mark.parametrize(
     ("error", "full"),
     [

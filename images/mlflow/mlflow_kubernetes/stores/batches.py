@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import sqlalchemy
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.store.tracking.dbmodels.models import (
     SqlExperiment,
@@ -143,6 +144,27 @@ def batch(
 
 def _place(point: tuple[Any, ...]) -> tuple[Any, ...]:
     return point[0], *point[:1:-1]
+
+
+def compares_exactly(connection: Connection) -> bool:
+    """Return whether two names are one to the database only if every letter is the same.
+
+    MySQL compares names by the collation of their column. Of its collations, this one alone also
+    counts spaces at the end: https://dev.mysql.com/doc/refman/9.7/en/charset-binary-collations.html
+    """
+    if connection.dialect.name != "mysql":
+        return True
+    columns = sqlalchemy.table(
+        "columns",
+        *map(sqlalchemy.column, ("table_schema", "table_name", "column_name", "collation_name")),
+        schema="information_schema",
+    )
+    collation = select(columns.c.collation_name).where(
+        columns.c.table_schema == func.database(),
+        columns.c.table_name == _LATEST.name,
+        columns.c.column_name == _LATEST.c.key.name,
+    )
+    return connection.execute(collation).scalar() == "utf8mb4_0900_bin"
 
 
 def write_at_once(

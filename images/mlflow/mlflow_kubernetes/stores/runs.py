@@ -60,6 +60,9 @@ class Store(SqlAlchemyStore):
         super().__init__(*arguments, **more)
         for engine in filter(None, (self.engine, self.read_engine)):
             pools.install(engine)
+        with self.engine.connect() as connection:
+            # MLflow's own statements refuse two names that such a database takes for one.
+            self._exact = batches.compares_exactly(connection)
         # By id, as they were last: PostgreSQL compares them when it makes a run.
         self._experiments: dict[int, Experiment] = {}
 
@@ -176,6 +179,9 @@ class Store(SqlAlchemyStore):
         Raises:
             MlflowException: as MLflow's store does.
         """
+        if not self._exact:
+            super().log_batch(run_id, metrics, params, tags)
+            return
         _validate_run_id(run_id)
         metrics, params, tags = _validate_batch_log_data(metrics, params, tags)
         _validate_batch_log_limits(metrics, params, tags)
@@ -192,6 +198,9 @@ class Store(SqlAlchemyStore):
         Raises:
             MlflowException: as MLflow's store does.
         """
+        if not self._exact:
+            super().log_param(run_id, param)
+            return
         param = _validate_param(param.key, param.value)
         self._log(run_id, self._batch(params=[param]), param)
 
@@ -201,10 +210,16 @@ class Store(SqlAlchemyStore):
         Raises:
             MlflowException: as MLflow's store does.
         """
+        if not self._exact:
+            super().set_tag(run_id, tag)
+            return
         self._log(run_id, self._batch(tags=[_validate_tag(tag.key, tag.value)]))
 
     def _log_metrics(self, run_id: str, metrics: list[Metric]) -> None:
         """Log metrics to a run: MLflow's :meth:`log_metric` calls this."""
+        if not self._exact:
+            super()._log_metrics(run_id, metrics)
+            return
         for index, metric in enumerate(metrics):
             path = "" if len(metrics) == 1 else f"metrics[{index}]"
             _validate_metric(metric.key, metric.value, metric.timestamp, metric.step, path=path)

@@ -295,6 +295,10 @@ def compare(address: str, chance: random.Random, length: int) -> int:
     wanted_rows, found_rows = theirs.rows(), ours.rows()
     for table, rows in wanted_rows.items():
         assert found_rows[table] == rows, f"{table}, after:\n" + "\n".join(said)
+    # A garbage collection would remove what stays deleted.
+    for side in (theirs, ours):
+        for run in side.runs:
+            side.call(lambda side, run=run: side.store.restore_run(run))
     return len(said)
 
 
