@@ -8,7 +8,8 @@ for params, where one of them met an error of the database.
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mlflow.entities import (
@@ -83,50 +84,68 @@ class Store(SqlAlchemyStore):
             # MLflow takes the default experiment's place for the run, and then no experiment.
             return super().create_run(experiment_id, user_id, start_time, tags, run_name)
         number = _parse_experiment_id(experiment_id)
-        workspace = self._workspace()
         tags = [*(tags or ())]
         named = _get_run_name_from_tags(tags)
         differ = bool(run_name and named and run_name != named)
         name = run_name or named or _generate_random_name()
         if not named:
             tags.append(RunTag(MLFLOW_RUN_NAME, name))
-        with self.ManagedSessionMaker(read_only=False) as session:
-            connection = _autocommit(session) if self._at_once else session.connection()
-            expected = self._experiments.get(number) if self._at_once and not differ else None
-            while True:
-                if expected is None:
-                    expected = self._usable(
-                        run_rows.read_experiment(connection, number, workspace), number
-                    )
-                if differ:
-                    raise MlflowException(
-                        "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with "
-                        f"different values (run_name='{run_name}', mlflow.runName='{named}').",
-                        INVALID_PARAMETER_VALUE,
-                    )
-                run_id = uuid.uuid4().hex
-                info = RunInfo(
-                    run_id=run_id,
-                    run_name=name,
-                    experiment_id=str(experiment_id),
-                    user_id=user_id,
-                    status=RunStatus.to_string(RunStatus.RUNNING),
-                    start_time=start_time,
-                    end_time=None,
-                    lifecycle_stage=LifecycleStage.ACTIVE,
-                    artifact_uri=append_to_uri_path(
-                        expected.artifact_location, run_id, self.ARTIFACTS_FOLDER_NAME
-                    ),
+
+        def planned(experiment: Experiment) -> RunInfo:
+            if differ:
+                raise MlflowException(
+                    "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with "
+                    f"different values (run_name='{run_name}', mlflow.runName='{named}').",
+                    INVALID_PARAMETER_VALUE,
                 )
-                if not self._at_once:
-                    run_rows.create(connection, info, number, tags)
-                    break
-                found = run_rows.create_at_once(connection, info, tags, expected, workspace)
-                if found == expected:
-                    self._remember(expected)
-                    break
-                expected = self._usable(found, number)
+            run_id = uuid.uuid4().hex
+            return RunInfo(
+                run_id=run_id,
+                run_name=name,
+                experiment_id=str(experiment_id),
+                user_id=user_id,
+                status=RunStatus.to_string(RunStatus.RUNNING),
+                start_time=start_time,
+                end_time=None,
+                lifecycle_stage=LifecycleStage.ACTIVE,
+                artifact_uri=append_to_uri_path(
+                    experiment.artifact_location, run_id, self.ARTIFACTS_FOLDER_NAME
+                ),
+            )
+
+        with self.ManagedSessionMaker(read_only=False) as session:
+            if self._at_once:
+                # MLflow looks at the experiment before it looks at the names.
+                known = None if differ else self._experiments.get(number)
+                with _committing(session) as connection:
+                    info = self._create_at_once(connection, number, known, planned, tags)
+            else:
+                connection = session.connection()
+                info = planned(self._experiment(connection, number))
+                run_rows.create(connection, info, number, tags)
         return Run(info, RunData(tags=tags), RunInputs(dataset_inputs=[]))
+
+    def _create_at_once(
+        self,
+        connection: Connection,
+        number: int,
+        known: Experiment | None,
+        planned: Callable[[Experiment], RunInfo],
+        tags: list[RunTag],
+    ) -> RunInfo:
+        """Make a run of an experiment that is known, or else is read first."""
+        expected = known or self._experiment(connection, number)
+        while True:
+            info = planned(expected)
+            found = run_rows.create_at_once(connection, info, tags, expected, self._workspace())
+            if found == expected:
+                self._remember(expected)
+                return info
+            expected = self._usable(found, number)
+
+    def _experiment(self, connection: Connection, number: int) -> Experiment:
+        found = run_rows.read_experiment(connection, number, self._workspace())
+        return self._usable(found, number)
 
     def update_run_info(
         self, run_id: str, run_status: int | None, end_time: int | None, run_name: str | None
@@ -165,8 +184,8 @@ class Store(SqlAlchemyStore):
         """
         if not self._at_once:
             return super().get_run(run_id)
-        with self.ManagedSessionMaker() as session:
-            run = run_rows.read_at_once(_autocommit(session), run_id, self._workspace())
+        with self.ManagedSessionMaker() as session, _committing(session) as connection:
+            run = run_rows.read_at_once(connection, run_id, self._workspace())
             if run is None:
                 raise _no_run(run_id)
             return run
@@ -258,7 +277,8 @@ class Store(SqlAlchemyStore):
         workspace = self._workspace()
         with self.ManagedSessionMaker(read_only=False) as session:
             if self._at_once:
-                found = batches.write_at_once(_autocommit(session), run_id, workspace, batch)
+                with _committing(session) as connection:
+                    found = batches.write_at_once(connection, run_id, workspace, batch)
                 return self._checked(run_id, found, params)
             connection = session.connection()
             found = batches.read(connection, run_id, workspace, batch)
@@ -316,6 +336,17 @@ def _no_run(run_id: str) -> MlflowException:
     return MlflowException(f"Run with id={run_id} not found", RESOURCE_DOES_NOT_EXIST)
 
 
-def _autocommit(session: Session) -> Connection:
-    """Return the session's connection, which commits each statement without a round trip."""
-    return session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+@contextmanager
+def _committing(session: Session) -> Iterator[Connection]:
+    """Give the session's connection, which PostgreSQL commits after each statement by itself.
+
+    By SQLAlchemy's `isolation_level`, psycopg2 would send a statement before the next use.
+    """
+    connection = session.connection()
+    driver: Any = connection.connection.dbapi_connection
+    driver.autocommit = True
+    try:
+        yield connection
+    finally:
+        if not driver.closed:
+            driver.autocommit = False
