@@ -56,7 +56,7 @@ def main() -> None:
         database.wait_for(each.engine)
     try:
         with ExitStack() as stack:
-            locks = [stack.enter_context(tables.alone(each.engine)) for each in all_tables]
+            locks = [stack.enter_context(tables.alone(each)) for each in all_tables]
             _work(sys.argv[1:], all_tables, locks, record)
     except (MigrationError, ClusterError) as error:
         fail(str(error))

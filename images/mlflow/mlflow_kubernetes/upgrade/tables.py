@@ -18,9 +18,13 @@ from mlflow_kubernetes.support.schemas import Schema
 
 UNVERSIONED = "unversioned"
 """The revision of tables that were made before MLflow noted revisions."""
+# PostgreSQL has such locks in each database. MySQL has them in the whole server, with names of 64
+# characters at most.
 _LOCK = {
-    "postgresql": "SELECT pg_advisory_lock(hashtext('mlflow_kubernetes.migrate'))",
-    "mysql": "SELECT GET_LOCK('mlflow_kubernetes.migrate', -1)",
+    "postgresql": "SELECT pg_advisory_lock(hashtext('mlflow_kubernetes.{key}'))",
+    "mysql": (
+        "SELECT GET_LOCK(CONCAT('mlflow_kubernetes.{key}.', LEFT(SHA2(DATABASE(), 256), 32)), -1)"
+    ),
 }
 
 
@@ -169,11 +173,11 @@ def upgrade_together(all_tables: Sequence[Tables]) -> None:
 
 
 @contextmanager
-def alone(engine: Engine) -> Iterator[Connection]:
+def alone(tables: Tables) -> Iterator[Connection]:
     """Keep a second migration waiting until this one is done; give the connection with the lock."""
-    statement = _LOCK.get(engine.dialect.name)
-    with engine.connect() as connection:
+    statement = _LOCK.get(tables.engine.dialect.name)
+    with tables.engine.connect() as connection:
         if statement:
-            connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(statement.format(key=tables.key))
             connection.commit()
         yield connection  # closing the connection gives the lock back
