@@ -6,8 +6,9 @@ The packets are sent in the pods' own networks, from the machine under them: tha
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from components._kubernetes.network_policies import client_labels
 from harness import clients, pod_processes
 from harness.kubectl import Kubectl
+from harness.programs import ENDS_WITH_US
 from harness.stack import Stack
 from harness.waiting import wait_until
 from lab import ingress, paths
@@ -25,7 +27,8 @@ pytestmark = pytest.mark.network
 
 STRANGERS = "mlflow-e2e-stranger"
 JOBS = ("mlflow-migration", "minio-bucket")
-# In the lab's own network alone, and for as long as the tests take.
+# In a network of the tests alone, for as long as they take. The gateway is the node.
+GATEWAY = "203.0.113.1"
 NOBODYS = {"metadata": "169.254.169.254", "agent": "169.254.170.23", "internet": "203.0.113.7"}
 AT_ONCE = """
 import socket, sys
@@ -124,19 +127,34 @@ def _in_phase(kubectl: Kubectl, name: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def nobodys() -> Iterator[None]:
-    """Have the node answer for the addresses of a cloud, and of the internet."""
-    try:
-        for address in NOBODYS.values():
-            _address("replace", address)
-        yield
-    finally:
-        for address in NOBODYS.values():
-            _address("delete", address)
+    """Have a host beside the node answer for the addresses of a cloud, and of the internet.
+
+    The node itself would not do: it forwards ports 80 and 443 of its own addresses to the ingress
+    controller before it looks at the policies.
+    """
+    with subprocess.Popen([*ENDS_WITH_US, "unshare", "--net", "sleep", "infinity"]) as host:
+        network = Path(f"/proc/{host.pid}/ns/net")
+        ours = Path("/proc/self/ns/net").readlink()
+        try:
+            wait_until(lambda: network.readlink() != ours, 10, "the host has a network")
+            inside = ("nsenter", f"--net={network}", "ip")
+            _ip("link", "add", "nobodys", "type", "veth", "peer", "eth0", "netns", str(host.pid))
+            _ip("address", "add", f"{GATEWAY}/32", "dev", "nobodys")
+            _ip("link", "set", "nobodys", "up")
+            for device in ("lo", "eth0"):
+                _ip("link", "set", device, "up", program=inside)
+            for address in NOBODYS.values():
+                _ip("address", "add", f"{address}/32", "dev", "lo", program=inside)
+                _ip("route", "add", address, "dev", "nobodys")
+            _ip("route", "add", GATEWAY, "dev", "eth0", program=inside)
+            _ip("route", "add", "default", "via", GATEWAY, program=inside)
+            yield
+        finally:
+            host.kill()  # its network goes with it
 
 
-def _address(change: str, address: str) -> None:
-    words = ["ip", "-n", paths.NETNS, "address", change, f"{address}/32", "dev", "lo"]
-    subprocess.run(words, check=True, capture_output=True, timeout=30)
+def _ip(*words: str, program: Sequence[str] = ("ip", "-n", paths.NETNS)) -> None:
+    subprocess.run([*program, *words], check=True, capture_output=True, timeout=30)
 
 
 def probe(network: str, targets: list[Target]) -> list[bool]:
