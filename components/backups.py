@@ -17,6 +17,7 @@ from ._kubernetes.pods import FILES, Credentials, python_template
 from ._kubernetes.retention import RetentionArgs, generated_password, owner_references
 from ._kubernetes.uris import fingerprint
 from .contracts import ArtifactStoreInput, BackendStoreInput, BackupTarget, output_of
+from .held_data import HeldData
 
 REGION = "us-east-1"
 STORES = ("volume", "s3", "artifacts")
@@ -100,6 +101,15 @@ class Backups(pulumi.ComponentResource):
     """Where backups are kept: what a pod that writes or reads backups is given."""
     passphrase: pulumi.Output[str]
     """Passphrase with which backups are encrypted: secret."""
+
+    holds = (
+        HeldData(
+            kind="PersistentVolumeClaim",
+            suffix="-volume",
+            storage="storage",
+            only_with=("store", "volume"),
+        ),
+    )
 
     def __init__(
         self, name: str, args: BackupsArgs, opts: pulumi.ResourceOptions | None = None

@@ -16,6 +16,7 @@ from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publi
 from ._kubernetes.retention import RetentionArgs, generated_password
 from ._kubernetes.uris import fingerprint, service_host
 from .contracts import ArtifactStoreInput, TrackingInput, output_of
+from .held_data import HeldData
 
 PORT = 8888
 HOST = "mlflow-workspace.local"
@@ -65,6 +66,8 @@ class ClientWorkspace(pulumi.ComponentResource):
     """Where a browser finds it."""
     token: pulumi.Output[str]
     """What its login page asks for: secret."""
+
+    holds = (HeldData(storage="storage"),)
 
     def __init__(
         self, name: str, args: ClientWorkspaceArgs, opts: pulumi.ResourceOptions | None = None

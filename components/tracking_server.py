@@ -217,6 +217,15 @@ class TrackingServer(pulumi.ComponentResource):
             }
         )
 
+    @staticmethod
+    def deployment(name: str) -> str:
+        """Return the logical name of the Deployment of the component ``name``.
+
+        The Deployment is made after the stores. So a stack has data in its stores only where its
+        state has the Deployment.
+        """
+        return f"{name}-server"
+
 
 @dataclass(frozen=True)
 class _Server:
@@ -422,7 +431,7 @@ def _deployment(
 ) -> k8s.apps.v1.Deployment:
     """Make the Deployment of the server's pods, which reach ``backends``."""
     return k8s.apps.v1.Deployment(
-        f"{server.name}-server",
+        TrackingServer.deployment(server.name),
         metadata=metadata(server.name, server.namespace, server.labels),
         spec=k8s.apps.v1.DeploymentSpecArgs(
             replicas=server.replicas,

@@ -4,7 +4,6 @@ import copy
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 import pulumi
@@ -14,6 +13,7 @@ from .._kubernetes.arguments import applied, known_keys
 from .._kubernetes.labels import labels as common_labels
 from .._kubernetes.labels import metadata
 from .._kubernetes.own_variables import OWN_VARIABLES
+from .._kubernetes.quantities import amount
 
 if TYPE_CHECKING:
     from pulumi_kubernetes.core.v1 import (
@@ -90,12 +90,6 @@ _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 # XML has no place for some characters, and YAML, in which objects are sent, for others. Half of a
 # surrogate pair cannot be sent at all.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
-_QUANTITY = re.compile(r"(?P<number>[0-9]{1,18}(\.[0-9]{1,9})?)(?P<unit>m|[kMGTPE]|[KMGTPE]i)?")
-_UNITS = {
-    "m": Decimal("0.001"),
-    **{unit: Decimal(1000) ** power for power, unit in enumerate(["", *"kMGTPE"])},
-    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", 1)},
-}
 _HIGHEST_ID = 2**31 - 1
 
 _COMPONENTS_OWN = "mlflow-kubernetes/"
@@ -278,11 +272,11 @@ def _wrong_resources(given: PodResources) -> Iterator[Unacceptable]:
             where = f"resources.{kind}.{shown(resource)}"
             if not _KEY.fullmatch(resource):
                 yield Unacceptable(where, "the name of a resource, such as cpu or nvidia.com/gpu")
-            if _amount(value) is None:
+            if amount(value) is None:
                 yield Unacceptable(where, "a quantity such as 500m, 2 or 1Gi")
     for resource, request in tables["requests"].items():
         limit = tables["limits"].get(resource)
-        least, most = _amount(request), _amount(limit)
+        least, most = amount(request), amount(limit)
         if least is not None and most is not None and least > most:
             yield Unacceptable(f"resources.requests.{resource}", f"{limit}, its limit, or less")
 
@@ -297,12 +291,6 @@ def _wrong_ids(given: PodArgs, spelled: Callable[[str], str]) -> Iterator[Unacce
         if given.get("user_from_platform"):
             accepted = f"nothing with {spelled('user_from_platform')}, which leaves it out"
             yield Unacceptable(spelled(key), accepted)
-
-
-def _amount(quantity: object) -> Decimal | None:
-    """Return a quantity of Kubernetes as a number; none if it is no such text."""
-    match = _QUANTITY.fullmatch(quantity) if isinstance(quantity, str) else None
-    return Decimal(match["number"]) * _UNITS[match["unit"] or ""] if match else None
 
 
 def _merged_objects(first: object, second: object) -> object:
@@ -350,7 +338,7 @@ def _resources(own: Any, wanted: PodResources) -> k8s.core.v1.ResourceRequiremen
     requests: dict[str, Any] = {**own.requests, **asked}
     limits: dict[str, Any] = {**own.limits, **most}
     for resource in requests.keys() & limits.keys():
-        least, highest = _amount(requests[resource]), _amount(limits[resource])
+        least, highest = amount(requests[resource]), amount(limits[resource])
         if least is not None and highest is not None and least > highest:
             if resource in most:
                 requests[resource] = limits[resource]

@@ -1,5 +1,6 @@
 """Artifact store: HDFS in the cluster, a NameNode and DataNodes, with a folder that MLflow owns."""
 
+import re
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -31,6 +32,7 @@ from .._kubernetes.pods import (
 from .._kubernetes.retention import RetentionArgs
 from .._kubernetes.uris import fingerprint, service_host
 from ..artifact_stores._hadoop import configuration_xml
+from ..held_data import HeldData, VersionRule
 
 RPC_PORT = 8020
 DATA_PORT = 9866
@@ -46,6 +48,11 @@ HADOOP_USER = 1000
 """User id of the official image (apache/hadoop), where it is called hadoop."""
 NAMES_STORAGE = "1Gi"
 """Size of the NameNode's volume, which holds names and no content: enough for millions of them."""
+VERSIONS = VersionRule(
+    re.compile(r"\D*(\d+)\.(\d+)"),
+    lambda held, new: held <= new and held[0] == new[0],
+    "Hadoop {0}.{1} or a newer one of {0}, for its data is on the volumes",
+)
 
 # The image's own settings are left out with its folder, and without this file the daemons say
 # nothing, not even what they die of.
@@ -100,6 +107,12 @@ class Hdfs(pulumi.ComponentResource):
     """The Secret with the artifacts' destination and the user; known once the folder exists."""
     client_env: pulumi.Output[dict[str, str]]
     """What a client inside the cluster needs to reach the folder itself."""
+
+    holds = (
+        # The NameNode alone reads data that depends on the version.
+        HeldData(suffix="-namenode-server", image="image", versions=VERSIONS),
+        HeldData(suffix="-datanode-server", storage="storage", count="data_nodes"),
+    )
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """Artifact store: a single MinIO server, its bucket, and a key that reaches that bucket only."""
 
+import re
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -23,6 +24,7 @@ from .._kubernetes.pods import (
 from .._kubernetes.publishing import IngressArgs, from_ingress, public_url, publish
 from .._kubernetes.retention import RetentionArgs, generated_password
 from .._kubernetes.uris import fingerprint, service_host
+from ..held_data import HeldData, VersionRule
 
 API_PORT = 9000
 CONSOLE_PORT = 9001
@@ -40,6 +42,13 @@ S3_CLIENT = {
 }
 MINIO_USER = 1000
 """User id in images/minio/Dockerfile; the volume is given to it, so other images work as well."""
+VERSIONS = VersionRule(
+    re.compile(r".*?(20\d\d)[-.]?(\d\d?)[-.]?(\d\d?)|\D*(\d+)\.?(\d+)?\.?(\d+)?"),
+    lambda held, new: held <= new,
+    "a release of {all} or newer, whose data is on the volume",
+    same_name=True,
+)
+"""MinIO's versions are dates."""
 
 
 class MinioArgs(TypedDict):
@@ -84,6 +93,8 @@ class Minio(pulumi.ComponentResource):
     bucket only; known once the bucket and the key exist."""
     client_env: pulumi.Output[dict[str, str]]
     """What a client outside the cluster needs to reach the bucket itself: secret."""
+
+    holds = (HeldData(storage="storage", image="image", versions=VERSIONS),)
 
     def __init__(
         self,

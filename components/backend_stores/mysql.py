@@ -1,5 +1,6 @@
 """Backend store: a single MySQL server whose passwords never leave the stack in clear."""
 
+import re
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -19,6 +20,7 @@ from ..backend_stores._server import (
     database_server,
     server_volumes,
 )
+from ..held_data import HeldData, VersionRule
 
 PORT = 3306
 MYSQL_USER = 999
@@ -55,6 +57,13 @@ if [ "$older" ] || [ "${has%.*}" -lt "${held%.*}" ] ||
 fi
 """
 """Fails where the image is older than the data. MySQL refuses that too, in the midst of its log."""
+VERSIONS = VersionRule(
+    re.compile(r"\D*(\d+)\.(\d+)"),
+    lambda held, new: held <= new and new[0] <= held[0] + 1,
+    "MySQL {0}.{1} or newer, one major more at most, for its data is on the volume",
+)
+"""MySQL downgrades within a series alone, and upgrades by one major version at most
+(https://dev.mysql.com/doc/refman/9.7/en/downgrading.html, .../upgrade-paths.html)."""
 
 
 class MysqlArgs(TypedDict):
@@ -89,6 +98,8 @@ class Mysql(pulumi.ComponentResource):
     migration, and a person. MySQL keeps one more for root."""
     client_image: pulumi.Input[str]
     """Image with the database's own programs: the server's."""
+
+    holds = (HeldData(storage="storage", image="image", versions=VERSIONS),)
 
     def __init__(
         self,

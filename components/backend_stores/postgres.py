@@ -1,5 +1,6 @@
 """Backend store: a single PostgreSQL server whose passwords never leave the stack in clear."""
 
+import re
 from dataclasses import replace
 from functools import partial
 from typing import NotRequired, TypedDict
@@ -22,6 +23,7 @@ from ..backend_stores._server import (
     database_server,
     server_volumes,
 )
+from ..held_data import HeldData, VersionRule
 
 PORT = 5432
 POSTGRES_USER = 999
@@ -70,6 +72,13 @@ for file; do
 done
 """
 """Fails where the image would make an empty database beside one that is there."""
+VERSIONS = VersionRule(
+    re.compile(r"(?:.*pg-?|\D*)(\d+)"),
+    lambda held, new: held == new,
+    "a release of PostgreSQL {0}, whose data is on the volume, or a newer major version with "
+    "{former_image}",
+)
+"""Each major version has a data format of its own."""
 
 
 class PostgresArgs(TypedDict):
@@ -108,6 +117,10 @@ class Postgres(pulumi.ComponentResource):
     PostgreSQL's default), the probes, the migration, and a person."""
     client_image: pulumi.Input[str]
     """Image with the database's own programs: the server's."""
+
+    holds = (
+        HeldData(storage="storage", image="image", versions=VERSIONS, former_image="former_image"),
+    )
 
     def __init__(
         self,
