@@ -1,6 +1,5 @@
 """The ``pods`` input of every component: what a platform demands of the pods that run on it."""
 
-import copy
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 import pulumi
 import pulumi_kubernetes as k8s
 
-from .._kubernetes.arguments import applied, known_keys
+from .._kubernetes.arguments import applied, changed, known_keys
 from .._kubernetes.labels import labels as common_labels
 from .._kubernetes.labels import metadata
 from .._kubernetes.own_variables import OWN_VARIABLES
@@ -141,7 +140,7 @@ class PodOptions:
         spec = cast("k8s.core.v1.PodSpecArgs", template.spec)
         own_labels = cast("pulumi.Input[dict[str, str]]", described.labels)
         return k8s.core.v1.PodTemplateSpecArgs(
-            metadata=_changed(
+            metadata=changed(
                 described,
                 labels=applied(own_labels, lambda own: {**given.get("labels", {}), **own}),
                 annotations={
@@ -149,7 +148,7 @@ class PodOptions:
                     **cast("dict[str, str]", described.annotations),
                 },
             ),
-            spec=_changed(
+            spec=changed(
                 spec,
                 image_pull_secrets=given.get("image_pull_secrets"),
                 node_selector=given.get("node_selector"),
@@ -301,15 +300,6 @@ def _merged_objects(first: object, second: object) -> object:
     return {**one, **other, **both}
 
 
-def _changed(one: Any, **changes: object) -> Any:
-    """Return a copy of an input object with the changes that are not None."""
-    result = copy.copy(one)
-    for name, value in changes.items():
-        if value is not None:
-            setattr(result, name, value)
-    return result
-
-
 def _list(containers: object) -> list[k8s.core.v1.ContainerArgs]:
     return [*cast("Sequence[k8s.core.v1.ContainerArgs]", containers or [])]
 
@@ -318,13 +308,10 @@ def _container(
     container: k8s.core.v1.ContainerArgs, given: PodArgs, wanted: PodResources
 ) -> k8s.core.v1.ContainerArgs:
     env = given.get("env", [])
-    return cast(
-        "k8s.core.v1.ContainerArgs",
-        _changed(
-            container,
-            env=[*cast("Sequence[Any]", container.env or []), *env] if env else None,
-            resources=_resources(container.resources, wanted) if wanted else None,
-        ),
+    return changed(
+        container,
+        env=[*cast("Sequence[Any]", container.env or []), *env] if env else None,
+        resources=_resources(container.resources, wanted) if wanted else None,
     )
 
 
@@ -350,7 +337,7 @@ def _resources(own: Any, wanted: PodResources) -> k8s.core.v1.ResourceRequiremen
 def _affinity(own: Any, given: AffinityArgsDict | None) -> Any:
     if not given or not own:
         return given
-    return _changed(own, **cast("Mapping[str, object]", given))
+    return changed(own, **cast("Mapping[str, object]", given))
 
 
 def _spread(given: object, own_labels: Mapping[str, str]) -> list[dict[str, Any]] | None:
@@ -377,4 +364,4 @@ def _ids(own: Any, given: PodArgs) -> k8s.core.v1.PodSecurityContextArgs | None:
     if given.get("user_from_platform"):
         kept = ("run_as_non_root", "fs_group_change_policy", "seccomp_profile")
         return k8s.core.v1.PodSecurityContextArgs(**{key: getattr(own, key) for key in kept})
-    return cast("k8s.core.v1.PodSecurityContextArgs", _changed(own, **ids))
+    return cast("k8s.core.v1.PodSecurityContextArgs", changed(own, **ids))
