@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pulumi
 import pulumi_kubernetes as k8s
 
+from ._component import Component
 from ._defaults import BACKUP_STORAGE, NAMESPACE, RCLONE_IMAGE, SERVER_IMAGE
 from ._kubernetes import database_tools
 from ._kubernetes.arguments import known_keys, recorded
@@ -94,7 +95,7 @@ class BackupsArgs(TypedDict):
     """What the platform demands of the pods. Defaults to nothing."""
 
 
-class Backups(pulumi.ComponentResource):
+class Backups(Component):
     """Both databases, the artifacts and the keys, saved where the passphrase alone opens them."""
 
     target: BackupTarget
@@ -115,7 +116,7 @@ class Backups(pulumi.ComponentResource):
         self, name: str, args: BackupsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         backups = _Backups.of(name, args)
-        super().__init__("mlflow-k8s:index:Backups", name, _recorded(args), opts)
+        super().__init__("Backups", name, _recorded(args), opts)
         child = pulumi.ResourceOptions(parent=self)
         pods = pod_options(
             name,

@@ -5,6 +5,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from ._component import Component
 from ._defaults import NAMESPACE, WORKSPACE_IMAGE, WORKSPACE_STORAGE
 from ._kubernetes.arguments import applied, known_keys
 from ._kubernetes.data_server import DATA_VOLUME, data_server
@@ -59,7 +60,7 @@ class ClientWorkspaceArgs(TypedDict):
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
-class ClientWorkspace(pulumi.ComponentResource):
+class ClientWorkspace(Component):
     """JupyterLab behind a generated token, with a home that outlives its pod."""
 
     url: pulumi.Output[str]
@@ -80,7 +81,7 @@ class ClientWorkspace(pulumi.ComponentResource):
         }
         if store := args.get("artifact_store"):
             kept["artifact_store"] = output_of(store, "credentials")
-        super().__init__("mlflow-k8s:index:ClientWorkspace", name, kept, opts)
+        super().__init__("ClientWorkspace", name, kept, opts)
         child = pulumi.ResourceOptions(parent=self)
         namespace, retention = args.get("namespace", NAMESPACE), args.get("retention", {})
         host, ingress = args.get("host", HOST), args.get("ingress", {})

@@ -6,6 +6,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from ._component import Component
 from ._kubernetes.arguments import known_keys
 from ._kubernetes.labels import NAMESPACE_LABELS, PART_OF_THE_STACK, metadata
 from ._kubernetes.network_policies import default_deny
@@ -38,7 +39,7 @@ class StackNamespaceArgs(TypedDict):
     Defaults to ``False``."""
 
 
-class StackNamespace(pulumi.ComponentResource):
+class StackNamespace(Component):
     """A namespace in which a network policy denies what no other policy allows.
 
     In a namespace that it makes, Pod Security's restricted profile is enforced, and the policy is
@@ -84,7 +85,7 @@ class StackNamespace(pulumi.ComponentResource):
         Raises:
             pulumi.RunError: if ``args`` has a key that is no input.
         """
-        super().__init__("mlflow-k8s:index:StackNamespace", name, {**args}, opts)
+        super().__init__("StackNamespace", name, args, opts)
         known_keys(name, args, StackNamespaceArgs)
         child = pulumi.ResourceOptions(parent=self)
         inside = pulumi.ResourceOptions.merge(contents, child)

@@ -6,6 +6,7 @@ from typing import NotRequired, Self, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from ._component import Component
 from ._defaults import NAMESPACE, SERVER_IMAGE
 from ._egress import (
     INTERNET_NAME,
@@ -115,7 +116,7 @@ class TrackingServerArgs(TypedDict):
     service account runs under that account, and not under one of ``pods``. Defaults to nothing."""
 
 
-class TrackingServer(pulumi.ComponentResource):
+class TrackingServer(Component):
     """MLflow's server, with artifacts proxied, so that a client needs one URI and no store key."""
 
     tracking_uri: pulumi.Output[str]
@@ -145,7 +146,7 @@ class TrackingServer(pulumi.ComponentResource):
         self, name: str, args: TrackingServerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         server = _Server.of(name, args)
-        super().__init__("mlflow-k8s:index:TrackingServer", name, _recorded(args), opts)
+        super().__init__("TrackingServer", name, _recorded(args), opts)
         child = pulumi.ResourceOptions(parent=self)
         pods = pod_options(
             name,

@@ -6,6 +6,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from .._component import Component
 from .._defaults import ARTIFACT_STORAGE, HDFS_IMAGE, NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import DATA_VOLUME, data_server
@@ -92,7 +93,7 @@ class HdfsArgs(TypedDict):
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
-class Hdfs(pulumi.ComponentResource):
+class Hdfs(Component):
     """An HDFS on volumes of its own: one NameNode, formatted once, and DataNodes.
 
     Who says to be a user is believed (Hadoop's simple authentication), so what keeps others out is
@@ -122,7 +123,7 @@ class Hdfs(pulumi.ComponentResource):
     ) -> None:
         known_keys(name, args, HdfsArgs)
         replication = _replication(name, args)
-        super().__init__("mlflow-k8s:index:Hdfs", name, {**args}, opts)
+        super().__init__("Hdfs", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         namespace = args.get("namespace", NAMESPACE)
         common = labels(name, "hdfs", "artifact-store")

@@ -6,6 +6,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from .._component import Component
 from .._defaults import ARTIFACT_STORAGE, MINIO_IMAGE, NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import DATA_VOLUME, data_server
@@ -81,7 +82,7 @@ class MinioArgs(TypedDict):
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
-class Minio(pulumi.ComponentResource):
+class Minio(Component):
     """A single MinIO server on a volume of its own, with one bucket for MLflow."""
 
     artifact_root: pulumi.Output[str]
@@ -103,7 +104,7 @@ class Minio(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         known_keys(name, args, MinioArgs)
-        super().__init__("mlflow-k8s:index:Minio", name, {**args}, opts)
+        super().__init__("Minio", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         namespace, retention = args.get("namespace", NAMESPACE), args.get("retention", {})
         common = labels(name, "minio", "artifact-store")

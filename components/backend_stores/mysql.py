@@ -6,6 +6,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from .._component import Component
 from .._defaults import MYSQL_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import volume_check
@@ -85,7 +86,7 @@ class MysqlArgs(TypedDict):
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
-class Mysql(pulumi.ComponentResource):
+class Mysql(Component):
     """A single MySQL server on a volume of its own, with two databases for MLflow."""
 
     host: pulumi.Output[str]
@@ -108,7 +109,7 @@ class Mysql(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         known_keys(name, args, MysqlArgs)
-        super().__init__("mlflow-k8s:index:Mysql", name, {**args}, opts)
+        super().__init__("Mysql", name, args, opts)
         server = database_server(name, args, _KIND, pulumi.ResourceOptions(parent=self))
         self.host, self.credentials = server
         self.client_image = args.get("image", MYSQL_IMAGE)

@@ -8,6 +8,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from .._component import Component
 from .._defaults import POSTGRES_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import volume_check
@@ -104,7 +105,7 @@ class PostgresArgs(TypedDict):
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
-class Postgres(pulumi.ComponentResource):
+class Postgres(Component):
     """A single PostgreSQL server on a volume of its own, with two databases for MLflow."""
 
     host: pulumi.Output[str]
@@ -129,7 +130,7 @@ class Postgres(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         known_keys(name, args, PostgresArgs)
-        super().__init__("mlflow-k8s:index:Postgres", name, {**args}, opts)
+        super().__init__("Postgres", name, args, opts)
         former = args.get("former_image")
         kind = replace(_KIND, pod=partial(_pod, former), minutes=MINUTES) if former else _KIND
         server = database_server(name, args, kind, pulumi.ResourceOptions(parent=self))
