@@ -13,6 +13,7 @@ from pulumi.provider.experimental.host import components_from_module
 
 import components
 from commands.support.console import CLONE, main
+from components._component import PACKAGE
 
 FILE = CLONE / "docs" / "reference.md"
 _HEADER = """\
@@ -42,7 +43,7 @@ def command() -> int:
 
 def rendered() -> str:
     """Return the text of the file."""
-    found = Analyzer("mlflow-k8s").analyze(components_from_module(components))
+    found = Analyzer(PACKAGE).analyze(components_from_module(components))
     parts = [_HEADER]
     for name, component in sorted(found["component_definitions"].items()):
         parts += [f"## {name}\n", _text(component.description), "\n", *_component(component)]

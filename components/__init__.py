@@ -15,6 +15,7 @@ from .backend_stores.postgres import Postgres, PostgresArgs
 from .backups import Backups, BackupsArgs
 from .client_workspace import ClientWorkspace, ClientWorkspaceArgs
 from .contracts import ArtifactStore, BackendStore, BackupTarget, Tracking
+from .held_data import HeldData, Loss, VersionRule
 from .local_certificate import LocalCertificate, LocalCertificateArgs
 from .stack_namespace import StackNamespace, StackNamespaceArgs
 from .tracking_server import TrackingServer, TrackingServerArgs
@@ -36,9 +37,11 @@ __all__ = [
     "ExternalDatabaseArgs",
     "Hdfs",
     "HdfsArgs",
+    "HeldData",
     "IngressArgs",
     "LocalCertificate",
     "LocalCertificateArgs",
+    "Loss",
     "Minio",
     "MinioArgs",
     "Mysql",
@@ -54,6 +57,7 @@ __all__ = [
     "Tracking",
     "TrackingServer",
     "TrackingServerArgs",
+    "VersionRule",
     "VolumeOwner",
     "let_solvers_in",
 ]

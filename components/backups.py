@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pulumi
 import pulumi_kubernetes as k8s
 
+from ._component import Component
 from ._defaults import BACKUP_STORAGE, NAMESPACE, RCLONE_IMAGE, SERVER_IMAGE
 from ._kubernetes import database_tools
 from ._kubernetes.arguments import known_keys, recorded
@@ -17,6 +18,7 @@ from ._kubernetes.pods import FILES, Credentials, python_template
 from ._kubernetes.retention import RetentionArgs, generated_password, owner_references
 from ._kubernetes.uris import fingerprint
 from .contracts import ArtifactStoreInput, BackendStoreInput, BackupTarget, output_of
+from .held_data import HeldData
 
 REGION = "us-east-1"
 STORES = ("volume", "s3", "artifacts")
@@ -93,7 +95,7 @@ class BackupsArgs(TypedDict):
     """What the platform demands of the pods. Defaults to nothing."""
 
 
-class Backups(pulumi.ComponentResource):
+class Backups(Component):
     """Both databases, the artifacts and the keys, saved where the passphrase alone opens them."""
 
     target: BackupTarget
@@ -101,11 +103,20 @@ class Backups(pulumi.ComponentResource):
     passphrase: pulumi.Output[str]
     """Passphrase with which backups are encrypted: secret."""
 
+    holds = (
+        HeldData(
+            kind="PersistentVolumeClaim",
+            suffix="-volume",
+            storage="storage",
+            only_with=("store", "volume"),
+        ),
+    )
+
     def __init__(
         self, name: str, args: BackupsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         backups = _Backups.of(name, args)
-        super().__init__("mlflow-k8s:index:Backups", name, _recorded(args), opts)
+        super().__init__("Backups", name, _recorded(args), opts)
         child = pulumi.ResourceOptions(parent=self)
         pods = pod_options(
             name,

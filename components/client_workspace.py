@@ -5,6 +5,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from ._component import Component
 from ._defaults import NAMESPACE, WORKSPACE_IMAGE, WORKSPACE_STORAGE
 from ._kubernetes.arguments import applied, known_keys
 from ._kubernetes.data_server import DATA_VOLUME, data_server
@@ -16,6 +17,7 @@ from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publi
 from ._kubernetes.retention import RetentionArgs, generated_password
 from ._kubernetes.uris import fingerprint, service_host
 from .contracts import ArtifactStoreInput, TrackingInput, output_of
+from .held_data import HeldData
 
 PORT = 8888
 HOST = "mlflow-workspace.local"
@@ -58,13 +60,15 @@ class ClientWorkspaceArgs(TypedDict):
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
-class ClientWorkspace(pulumi.ComponentResource):
+class ClientWorkspace(Component):
     """JupyterLab behind a generated token, with a home that outlives its pod."""
 
     url: pulumi.Output[str]
     """Where a browser finds it."""
     token: pulumi.Output[str]
     """What its login page asks for: secret."""
+
+    holds = (HeldData(storage="storage"),)
 
     def __init__(
         self, name: str, args: ClientWorkspaceArgs, opts: pulumi.ResourceOptions | None = None
@@ -77,7 +81,7 @@ class ClientWorkspace(pulumi.ComponentResource):
         }
         if store := args.get("artifact_store"):
             kept["artifact_store"] = output_of(store, "credentials")
-        super().__init__("mlflow-k8s:index:ClientWorkspace", name, kept, opts)
+        super().__init__("ClientWorkspace", name, kept, opts)
         child = pulumi.ResourceOptions(parent=self)
         namespace, retention = args.get("namespace", NAMESPACE), args.get("retention", {})
         host, ingress = args.get("host", HOST), args.get("ingress", {})

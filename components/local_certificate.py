@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ._component import Component
 from ._defaults import NAMESPACE
 from ._kubernetes.arguments import known_keys
 from ._kubernetes.labels import labels, metadata
@@ -51,7 +52,7 @@ class LocalCertificateArgs(TypedDict):
     delete them."""
 
 
-class LocalCertificate(pulumi.ComponentResource):
+class LocalCertificate(Component):
     """An authority that can speak for the stack's host names alone, and its one certificate.
 
     Nothing of it is kept but a seed, encrypted in the state: keys and certificates follow from it,
@@ -68,7 +69,7 @@ class LocalCertificate(pulumi.ComponentResource):
         self, name: str, args: LocalCertificateArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         known_keys(name, args, LocalCertificateArgs)
-        super().__init__("mlflow-k8s:index:LocalCertificate", name, {**args}, opts)
+        super().__init__("LocalCertificate", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         hosts = args["hosts"]
         scope, year = args.get("scope", hosts), args.get("year", datetime.now(UTC).year)

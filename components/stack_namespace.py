@@ -1,22 +1,26 @@
 """A namespace for the other components: made, or one that exists; closed by a network policy."""
 
+from collections.abc import Container
 from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from ._component import Component
 from ._kubernetes.arguments import known_keys
 from ._kubernetes.labels import NAMESPACE_LABELS, PART_OF_THE_STACK, metadata
 from ._kubernetes.network_policies import default_deny
 from ._kubernetes.pods import once_done
 from ._kubernetes.retention import RetentionArgs, VolumeOwner
 
-# Release 0.1.0 made these objects as children of the stack, the namespace as "namespace". And
+_NAMESPACE_OF_0_1_0 = "namespace"
+"""Logical name of the namespace in release 0.1.0."""
+# Release 0.1.0 made these objects as children of the stack. And
 # `pulumi import` of a namespace that a killed `up` had made adds a child of the stack.
 _OF_THE_STACK = pulumi.ResourceOptions(aliases=[pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE)])
 _NAMESPACE_OF_THE_STACK = pulumi.ResourceOptions(
     aliases=[
-        pulumi.Alias(name="namespace", parent=pulumi.ROOT_STACK_RESOURCE),
+        pulumi.Alias(name=_NAMESPACE_OF_0_1_0, parent=pulumi.ROOT_STACK_RESOURCE),
         pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE),
     ]
 )
@@ -35,7 +39,7 @@ class StackNamespaceArgs(TypedDict):
     Defaults to ``False``."""
 
 
-class StackNamespace(pulumi.ComponentResource):
+class StackNamespace(Component):
     """A namespace in which a network policy denies what no other policy allows.
 
     In a namespace that it makes, Pod Security's restricted profile is enforced, and the policy is
@@ -48,6 +52,21 @@ class StackNamespace(pulumi.ComponentResource):
     """Input ``retention`` of the components in the namespace: it protects the passwords where the
     namespace is protected, and deletes the volumes with this component where the namespace
     stays."""
+
+    @staticmethod
+    def made_by_0_1_0(name: str, resources: Container[str]) -> bool:
+        """Return whether release 0.1.0 made the namespace of the component ``name``.
+
+        The engine moves the namespace to its present logical name when the component makes it. So
+        the first ``up`` after that release needs the input ``create``. Without it the engine would
+        delete the namespace.
+
+        Args:
+            name: logical name of the component.
+            resources: ``"<kind> <logical name>"`` of every resource in the state of the stack.
+        """
+        owner = f"ConfigMap {_owner_of(name)}"
+        return f"Namespace {_NAMESPACE_OF_0_1_0}" in resources and owner not in resources
 
     def __init__(
         self,
@@ -66,7 +85,7 @@ class StackNamespace(pulumi.ComponentResource):
         Raises:
             pulumi.RunError: if ``args`` has a key that is no input.
         """
-        super().__init__("mlflow-k8s:index:StackNamespace", name, {**args}, opts)
+        super().__init__("StackNamespace", name, args, opts)
         known_keys(name, args, StackNamespaceArgs)
         child = pulumi.ResourceOptions(parent=self)
         inside = pulumi.ResourceOptions.merge(contents, child)
@@ -120,13 +139,18 @@ def _existing(name: str, kubernetes_name: str, opts: pulumi.ResourceOptions) -> 
     return once_done(namespace, kubernetes_name)
 
 
+def _owner_of(name: str) -> str:
+    """Return the name of the ConfigMap that owns the volumes."""
+    return f"{name}-volumes"
+
+
 def _volume_owner(
     name: str, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
 ) -> VolumeOwner:
     """Make the ConfigMap with which the volumes are deleted: no namespace takes them along."""
     owner = k8s.core.v1.ConfigMap(
-        f"{name}-volumes",
-        metadata=metadata(f"{name}-volumes", namespace, PART_OF_THE_STACK),
+        _owner_of(name),
+        metadata=metadata(_owner_of(name), namespace, PART_OF_THE_STACK),
         data={"warning": "The volumes of this MLflow are deleted with this object."},
         opts=pulumi.ResourceOptions.merge(opts, _OF_THE_STACK),
     )

@@ -6,6 +6,7 @@ from typing import NotRequired, Self, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from ._component import Component
 from ._defaults import NAMESPACE, SERVER_IMAGE
 from ._egress import (
     INTERNET_NAME,
@@ -115,7 +116,7 @@ class TrackingServerArgs(TypedDict):
     service account runs under that account, and not under one of ``pods``. Defaults to nothing."""
 
 
-class TrackingServer(pulumi.ComponentResource):
+class TrackingServer(Component):
     """MLflow's server, with artifacts proxied, so that a client needs one URI and no store key."""
 
     tracking_uri: pulumi.Output[str]
@@ -145,7 +146,7 @@ class TrackingServer(pulumi.ComponentResource):
         self, name: str, args: TrackingServerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         server = _Server.of(name, args)
-        super().__init__("mlflow-k8s:index:TrackingServer", name, _recorded(args), opts)
+        super().__init__("TrackingServer", name, _recorded(args), opts)
         child = pulumi.ResourceOptions(parent=self)
         pods = pod_options(
             name,
@@ -216,6 +217,15 @@ class TrackingServer(pulumi.ComponentResource):
                 "last_upgrade": self.last_upgrade,
             }
         )
+
+    @staticmethod
+    def deployment(name: str) -> str:
+        """Return the logical name of the Deployment of the component ``name``.
+
+        The Deployment is made after the stores. So a stack has data in its stores only where its
+        state has the Deployment.
+        """
+        return f"{name}-server"
 
 
 @dataclass(frozen=True)
@@ -422,7 +432,7 @@ def _deployment(
 ) -> k8s.apps.v1.Deployment:
     """Make the Deployment of the server's pods, which reach ``backends``."""
     return k8s.apps.v1.Deployment(
-        f"{server.name}-server",
+        TrackingServer.deployment(server.name),
         metadata=metadata(server.name, server.namespace, server.labels),
         spec=k8s.apps.v1.DeploymentSpecArgs(
             replicas=server.replicas,

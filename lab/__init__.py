@@ -9,8 +9,8 @@ from pathlib import Path
 
 from lab import paths, tools
 
-# The resource plugins are put where `pulumi plugin install` puts the official ones: from PATH they
-# would work as well, with a warning at every step.
+# The folder of `pulumi plugin install`. The engine finds plugins on PATH too, but then prints a
+# warning at every step.
 _PULUMI_HOME = paths.BIN.parent / "pulumi"
 _PROVIDER = "pulumi-resource-kubernetes"
 _PROGRAMS = ("pulumi", "pulumi-language-python-exec", _PROVIDER, "kubectl")
@@ -24,7 +24,7 @@ def environment(around: Mapping[str, str] = os.environ) -> dict[str, str]:
     """
     search = [str(paths.BIN), *around.get("PATH", os.defpath).split(os.pathsep)]
     return {
-        # Tells which KUBECONFIG is the lab's, to whoever sees these variables later.
+        # By this variable, a process that inherits all of these knows that KUBECONFIG is the lab's.
         "MLFLOW_LAB_HOME": str(paths.CACHE),
         "PATH": os.pathsep.join(dict.fromkeys(search)),
         "KUBECONFIG": str(paths.KUBECONFIG),
@@ -55,7 +55,10 @@ def _plugin(name: str) -> Path:
 
 
 def _place(target: Path, *, program: Path | None = None, module: str = "") -> None:
-    """Put a program, or a launcher of a module of ours, where a run beside this finds it whole."""
+    """Put a program, or the launcher of a module of the lab, at ``target``.
+
+    The file is renamed into place, so that another run at the same time never finds a part of it.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     unfinished.unlink(missing_ok=True)
@@ -75,6 +78,7 @@ def _place(target: Path, *, program: Path | None = None, module: str = "") -> No
 
 def _launcher(module: str) -> str:
     python = paths.CLONE / ".venv" / "bin" / "python"
-    # -P: Pulumi starts plugins in the program's folder, whose modules must not be taken for ours.
+    # Pulumi starts plugins in the folder of the user's program. With -P, Python does not import
+    # modules from that folder.
     command = shlex.join([str(python), "-P", "-m", module])
     return f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(paths.CLONE))} exec {command} "$@"\n'

@@ -36,7 +36,7 @@ def make() -> None:
 
 
 def kubeconfig(client: str) -> Path:
-    """Return the kubeconfig of a client; the admin's is the user's."""
+    """Return the path of a client's kubeconfig. The user has the admin's kubeconfig."""
     return paths.KUBECONFIG if client == "admin" else PKI / f"{client}.kubeconfig"
 
 

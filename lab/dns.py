@@ -8,8 +8,12 @@ _COREFILE = paths.NODE_DIR / "Corefile"
 
 
 def configure() -> None:
-    """Write CoreDNS's settings: the cluster's names, and no others, for nothing leaves the node."""
-    # Two blocks: CoreDNS asks `template` before `kubernetes`, whatever their order in one.
+    """Write CoreDNS's settings.
+
+    CoreDNS knows the cluster's names alone, because no query leaves the node.
+    """
+    # Two blocks, because CoreDNS asks the plugin `template` before the plugin `kubernetes` of the
+    # same block, in whatever order the block names them.
     content = f"""\
 cluster.local in-addr.arpa ip6.arpa {{
     bind {paths.NODE_ADDRESS}

@@ -1,4 +1,4 @@
-"""Images for the node: built from images/, or stood in for when only a registry has them."""
+"""Images for the node: built from images/, or stand-ins for images that only a registry has."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from lab.progress import LabError, say, step
 
 _CACHE = paths.CACHE / "images"
 _STAND_INS = Path(__file__).parent / "standins"
-# The official images that we can stand in for, by folder, and what the programs in it are.
+# By folder: the official image that the stand-in replaces, and the origin of the programs in it.
 _SERVED = {
     "debian": ("debian:trixie", "Debian 13 by mmdebstrap"),
     "golang": ("golang:1.26", "the Go that builds the lab's programs"),
@@ -41,10 +41,10 @@ _USUAL = {
     "python": "20 s",
 }
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-# What debian:<suite>-slim leaves out too, now and in packages that are installed later.
+# The folders that debian:<suite>-slim leaves out. The rule holds for later packages too.
 _UNWANTED = ("doc", "info", "locale", "man")
 _SLIM = "".join(f"path-exclude /usr/share/{name}/*\n" for name in _UNWANTED)
-# What buildah adds after the words of the command that failed.
+# Lines that buildah adds after the output of the command that failed.
 _NOISE = re.compile(r"Error: (building at STEP|exit status)|subprocess exited|time=")
 
 
@@ -55,24 +55,24 @@ class Source:
     folder: Path
     """Holds the Dockerfile."""
     context: Path
-    """What the Dockerfile copies from: the folder itself, or one around it."""
+    """The folder that the Dockerfile copies from: ``folder`` itself, or a folder above it."""
 
 
 @dataclass(frozen=True)
 class _Build:
-    """A folder with a Dockerfile, the images it starts from, and what decides its outcome."""
+    """The sources of an image, and the builds of the images that its Dockerfile starts from."""
 
     source: Source
     bases: Mapping[str, "_Build"]
 
     @property
     def name(self) -> str:
-        """What it is called when it is told of."""
+        """Name of the image in messages."""
         return self.source.folder.name
 
     @cached_property
     def key(self) -> str:
-        """A name for the outcome: same key, same image."""
+        """Digest of all that decides the image: the same key means the same image."""
         digest = hashlib.sha256(_SLIM.encode())
         context = self.source.context
         for file in sorted(_sources(self.source)):
@@ -84,12 +84,15 @@ class _Build:
 
     @property
     def tag(self) -> str:
-        """The name in the build store, which no registry answers to."""
+        """Name of the image in the build store; no registry has this name."""
         return f"localhost/{self.name}:{self.key}"
 
 
 def _sources(source: Source) -> set[Path]:
-    """Return the files that decide what a build makes: of a wider context, those it lets in."""
+    """Return the files that decide the image.
+
+    Of a context above the folder, these are the files that its .dockerignore lets in.
+    """
     found = set(source.folder.rglob("*"))
     if source.context != source.folder:
         ignored = (source.context / ".dockerignore").read_text()
@@ -99,10 +102,13 @@ def _sources(source: Source) -> set[Path]:
 
 
 def provide(references: Sequence[str], builds: Mapping[str, Source], mirror: str = "") -> None:
-    """Return when the node holds every image under the name that Kubernetes looks for.
+    """Make every image, and load it into the node under the name that Kubernetes looks for.
 
-    `builds` says which of them are built, and from what; a stand-in serves any other. Those in the
-    registry `mirror` are what is called the same without it.
+    Args:
+        references: names of the images.
+        builds: sources of those that are built, by name. All others get a stand-in.
+        mirror: registry at the front of some names. Such a name means the same image as the rest of
+            the name.
     """
     with held(_CACHE / ".lock", "makes images"):
         present = _present()
@@ -198,7 +204,7 @@ def _archive(name: str, build: _Build) -> Path:
         _make(build)
         unfinished = _CACHE / f"{stem}.unfinished"
         unfinished.unlink(missing_ok=True)
-        # A third of gzip's time to write, and two thirds to load.
+        # zstd takes a third of gzip's time to write an archive, and two thirds to load it.
         zstd = ("--compression-format", "zstd", "--compression-level", "1")
         with step(f"packing the image {build.name}", usual="10 s"):
             _buildah("push", *zstd, build.tag, f"oci-archive:{unfinished}:{name}")
@@ -228,7 +234,7 @@ def _digest(archive: Path) -> str:
 
 
 def _make(build: _Build) -> None:
-    """Build an image, and before it those that it starts from, unless the store has them."""
+    """Build an image after the images that it starts from, unless the store has them."""
     if _buildah("images", "--quiet", "--filter", f"reference={build.tag}"):
         return
     arguments: dict[str, str] = {}
@@ -267,7 +273,7 @@ def _toolbox(base: str) -> tuple[dict[str, str], dict[Path, Path]]:
     if base == "golang":
         wanted = ("GOROOT", "GOMODCACHE", "GOCACHE", "GOPROXY")
         found = json.loads(run(tools.go(), "env", "-json", *wanted))
-        # What this Go compiled outside is valid in here, and is not compiled again.
+        # With the machine's caches, Go compiles no package again that it has compiled here.
         mounts = {
             Path("/usr/local/go"): Path(found["GOROOT"]),
             Path("/go/pkg/mod"): Path(found["GOMODCACHE"]),
@@ -294,9 +300,9 @@ def _debian(folder: Path) -> Path:
     _logged(
         "mmdebstrap",
         *("mmdebstrap", "--mode=root", "--variant=minbase", f"--aptopt={_apt_settings()}"),
-        # It leaves out by itself only what is asked for with an equals sign.
+        # mmdebstrap itself obeys such an option only where it has an equals sign.
         *(f"--dpkgopt={line.replace(' ', '=')}" for line in _SLIM.splitlines()),
-        # This machine's settings of apt are no part of the image.
+        # The image must not have this machine's settings of apt.
         '--customize-hook=rm "$1"/etc/apt/apt.conf.d/99mmdebstrap',
         _SERVED["debian"][0].partition(":")[2],
         context / "root.tar",
@@ -334,10 +340,14 @@ def _buildah(*arguments: str) -> str:
 
 
 def _logged(name: str, *command: str | Path) -> None:
-    """Run a command that tells a lot: a file takes all of it, and a failure shows the last."""
+    """Run a command with much output, which goes to a file.
+
+    Raises:
+        LabError: if the command fails; the message has the last line of its output.
+    """
     log = _CACHE / f"{name}.log"
     with log.open("w") as output:
-        # close_fds: the lock goes along, and stays locked while an orphan still builds.
+        # With close_fds=False the command holds the lock too, even when the lab is killed.
         done = subprocess.run(
             command,
             stdout=output,

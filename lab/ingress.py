@@ -1,7 +1,8 @@
 """The ingress controller: Traefik in a pod, with the class and namespace of minikube's addon.
 
-Traefik heeds the class and the annotations of ingress-nginx. Its pod takes ports 80 and 443 of the
-node, and is in the namespace ``ingress-nginx``, as the addon's pod is. `manifests.yaml` has it all.
+Traefik obeys the class and the annotations of ingress-nginx. Like the addon's pod, Traefik's pod
+listens at ports 80 and 443 of the node, and is in the namespace ``ingress-nginx``. All objects of
+Traefik are in `manifests.yaml`.
 """
 
 import socket

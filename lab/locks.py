@@ -17,9 +17,9 @@ def held(file: Path, other: str = "") -> Iterator[None]:
     ``close_fds=False`` keeps the lock until that program ends.
 
     Args:
-        file: Made when it is missing; its folder must exist, or be one that may be made.
-        other: What a run that holds the lock does; told to the user who waits. Nothing is told
-            when empty.
+        file: Made, with its folder, if it is missing.
+        other: What the run that holds the lock does, for a line to the user who waits. If empty,
+            there is no line.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as lock:

@@ -24,7 +24,7 @@ _HIDDEN = [Path(path) for path in ("/var/lib/kubelet", "/var/lib/cni", "/var/log
 
 def enter() -> list[str]:
     """Return the words that make a command run inside; put them before it."""
-    # Not `ip netns exec`: it mounts a /sys of its own over the control groups.
+    # Not `ip netns exec`, which mounts another /sys over the control groups.
     return ["nsenter", f"--net={paths.NETNS_FILE}", f"--mount={_MOUNTS}"]
 
 
@@ -49,20 +49,21 @@ def owner() -> str:
 
 
 def make() -> None:
-    """Make both namespaces; what a killed run left of them must have been removed."""
+    """Make both namespaces. The caller has removed what a killed run left of them."""
     run("ip", "netns", "add", paths.NETNS)
     inside = ("ip", "-n", paths.NETNS)
     run("ip", "link", "add", _LINK, "type", "veth", "peer", "name", "eth0", "netns", paths.NETNS)
     run(*inside, "link", "set", "lo", "up")
     run(*inside, "link", "set", "eth0", "up")
-    # By default a second refusal of what a policy denies would be told a second later.
+    # With the kernel's default limit of ICMP messages, the client of a second denied connection
+    # would hear of the refusal a second later.
     for setting, value in (("ip_forward", 1), ("icmp_ratelimit", 0)):
         run(
             *("nsenter", f"--net={paths.NETNS_FILE}"),
             *("sh", "-c", f"echo {value} > /proc/sys/net/ipv4/{setting}"),
         )
     _make_mounts()
-    # The last step: its address marks a complete network.
+    # The last step, because `whole` takes this address as the mark of a complete network.
     run(*inside, "addr", "add", f"{paths.NODE_ADDRESS}/30", "dev", "eth0")
     route()
 
@@ -75,27 +76,32 @@ def route() -> None:
 
 
 def condemn() -> None:
-    """Mark that the end began: a start after a killed stop must not count on what still runs."""
+    """Mark that a stop has begun.
+
+    A start after a killed stop must not use the processes that the stop left.
+    """
     if _RUN.exists():
         _CONDEMNED.touch()
 
 
 def remove() -> None:
     """Remove both namespaces, complete or not; no process may live in them any more."""
-    run("ip", "link", "delete", _LINK, check=False)  # its address and route go with it
+    run(
+        "ip", "link", "delete", _LINK, check=False
+    )  # the kernel removes the address and the route too
     if paths.NETNS_FILE.exists():
         run("ip", "netns", "delete", paths.NETNS)
     for mount in (_MOUNTS, _RUN):
         while f" {mount} " in Path("/proc/self/mounts").read_text():
             run("umount", mount)
     for path in _MADE.read_text().splitlines() if _MADE.exists() else []:
-        with suppress(OSError):  # never made, or someone's by now
+        with suppress(OSError):  # the folder was never made, or is in use
             Path(path).rmdir()
     forget()
 
 
 def forget() -> None:
-    """Remove what is noted of the namespaces, when they are gone."""
+    """Remove the notes about the namespaces, which are gone."""
     shutil.rmtree(_RUN, ignore_errors=True)
 
 

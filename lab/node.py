@@ -37,7 +37,7 @@ _PACKAGES = (
     *("iproute2", "util-linux", "mount", "openssl", "catatonit"),
     "busybox-static",
 )
-# Beside the network that it guards: labs with different homes may want the same one.
+# Named after the network, because labs with different homes may want the same network.
 _LOCK = Path(f"/run/{paths.NETNS}.lock")
 _NODE_IMAGE = "localhost/mlflow-lab/node:1"
 _CONTAINERD_CONFIG = paths.NODE_DIR / "containerd.toml"
@@ -84,7 +84,7 @@ def stop() -> None:
             with step("stopping Kubernetes", usual="5 s"):
                 _end()
         elif not owner:
-            # Of a stop that was killed at its very end.
+            # A stop that was killed at its very end has left its notes.
             namespaces.forget()
 
 
@@ -153,7 +153,8 @@ def _start(dead: list[str]) -> None:
 
 
 def _start_process(name: str, command: list[str]) -> None:
-    if name != "containerd":  # whose shims keep the pods running, and are found by the next one
+    # The shims of containerd keep the pods running, and the next containerd finds the shims.
+    if name != "containerd":
         processes.end(name)
     environment = {"PATH": _SEARCH_PATH, "HOME": "/root"}
     processes.start(name, [*namespaces.enter(), *command], environment)
@@ -163,7 +164,7 @@ def _wait_until_ready() -> None:
     names = tuple(_components())
     _wait("the node", _node_ready, 90, names)
     _wait("the cluster's DNS", dns.answers, 30, names)
-    # The pod of before, with other arguments, has 30 s to end.
+    # A former Traefik pod with other arguments has 30 s to end.
     _wait("the ingress controller", _ingress_serves, 60, names)
 
 
@@ -196,14 +197,14 @@ def _node_ready() -> bool:
     conditions = json.loads(shown)["status"].get("conditions", []) if shown else []
     for condition in conditions:
         if condition["type"] == "Ready" and condition["status"] == "True":
-            # A node that was stopped stays "Ready" on paper for a while.
+            # For a while, the API server shows a node as Ready that was stopped.
             seen = datetime.fromisoformat(condition["lastHeartbeatTime"])
             return seen.timestamp() >= int(time.time() - processes.age("kubelet"))
     return False
 
 
 def _ingress_serves() -> bool:
-    # After a start with other arguments, the pod of before listens until it is replaced.
+    # After a start with other arguments, the former Traefik pod listens until it is replaced.
     target = (f"--namespace={ingress.NAMESPACE}", "deployment/traefik")
     state = kubectl("rollout", "status", "--watch=false", *target, check=False)
     return "successfully rolled out" in state and ingress.listens()
@@ -211,7 +212,8 @@ def _ingress_serves() -> bool:
 
 def _end() -> None:
     namespaces.condemn()
-    # The kubelet first, or it restarts what is ended; etcd after the API server, which else hangs.
+    # The kubelet ends before the pods, because it restarts them. etcd ends after the API server,
+    # which hangs without etcd.
     last = ("kube-apiserver", "etcd", "containerd")
     processes.end(*(name for name in _components() if name not in last))
     processes.end_pods()
@@ -232,7 +234,7 @@ def _components() -> dict[str, list[str]]:
         "containerd": ["containerd", f"--config={_CONTAINERD_CONFIG}"],
         "kube-apiserver": [
             str(program("kube-apiserver")),
-            # Pods reach the API server at the address that it advertises: it cannot be loopback.
+            # Pods use the address that the API server advertises, which cannot be loopback.
             f"--advertise-address={paths.NODE_ADDRESS}",
             f"--bind-address={paths.NODE_ADDRESS}",
             "--etcd-servers=http://localhost:2379",
@@ -247,7 +249,7 @@ def _components() -> dict[str, list[str]]:
             f"--kubelet-certificate-authority={PKI / 'ca.crt'}",
             f"--kubelet-client-certificate={PKI / 'admin.crt'}",
             f"--kubelet-client-key={PKI / 'admin.key'}",
-            # Or `kubectl logs` looks for the node's name in the machine's DNS.
+            # By default, `kubectl logs` makes the API server ask the machine's DNS for the node.
             "--kubelet-preferred-address-types=InternalIP",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             f"--service-account-key-file={PKI / 'service-accounts.pub'}",
@@ -310,12 +312,12 @@ def _configure() -> None:
 
 
 def _outdated() -> bool:
-    """Tell whether what runs was started by a version that set the pods' network up otherwise."""
+    """Tell whether a version of the lab with other settings of containerd started the node."""
     return _CONTAINERD_CONFIG.exists() and _CONTAINERD_CONFIG.read_text() != _containerd()
 
 
 def _install_plugins() -> None:
-    """Put the network's plugins, Debian's and ours, into the one folder that containerd takes."""
+    """Put Debian's network plugins and the lab's into one folder: containerd takes one alone."""
     _PLUGINS.mkdir(exist_ok=True)
     for plugin in Path("/usr/lib/cni").iterdir():
         if not (_PLUGINS / plugin.name).is_symlink():
@@ -324,14 +326,14 @@ def _install_plugins() -> None:
 
 
 def _network() -> dict[str, object]:
-    """Return the pods' network: cables routed by the node.
+    """Return the pods' network: a virtual cable for each pod, and the node as their router.
 
-    With a bridge, pods on it would answer each other around the node's address translation, unless
-    the kernel has br_netfilter.
+    There is no bridge, because answers between pods on a bridge bypass the node's address
+    translation where the kernel lacks br_netfilter.
     """
     addresses = {
         "type": "host-local",
-        "dataDir": "/run/cni",  # hidden by the mount namespace: the pods' addresses end with them
+        "dataDir": "/run/cni",  # in the mount namespace, so that addresses end with the pods
         "ranges": [[{"subnet": paths.POD_RANGE}]],
         "routes": [{"dst": "0.0.0.0/0"}],
     }
@@ -386,9 +388,9 @@ def _kubelet(resolver: Path) -> dict[str, object]:
         "podLogsDir": str(paths.NODE_DIR / "pod-logs"),
         "volumePluginDir": str(paths.NODE_DIR / "volume-plugins"),
         "failSwapOn": False,
-        "oomScoreAdj": 0,  # a lower one takes CAP_SYS_RESOURCE
+        "oomScoreAdj": 0,  # a lower value takes CAP_SYS_RESOURCE
         "enforceNodeAllocatable": [],
-        # No registry has the images back once they are collected: 100 turns it off.
+        # 100: the kubelet collects no images, because no registry has them.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {
             "memory.available": "50Mi",
@@ -407,7 +409,7 @@ def _proxy() -> dict[str, object]:
         "clientConnection": {"kubeconfig": str(credentials.kubeconfig("proxy"))},
         "clusterCIDR": paths.POD_RANGE,
         "hostnameOverride": paths.NODE_NAME,
-        "conntrack": keep,  # the kernel's limits are the whole machine's, not the namespace's
+        "conntrack": keep,  # the kernel's limits hold for the machine, and not for the namespace
         # The enforcer of policies rewrites a table of iptables, and may remove a chain that
         # kube-proxy has just made. kube-proxy tries again after this period (by default 30 s).
         "iptables": {"syncPeriod": "5s"},
@@ -415,9 +417,10 @@ def _proxy() -> dict[str, object]:
 
 
 def _provide_node_image() -> None:
-    """Import the one image that the node itself needs, made of static programs.
+    """Import the image that the node itself needs, made of static programs.
 
-    It holds a pod's namespaces open (catatonit's pause mode), and makes and removes volumes.
+    A container of this image holds a pod's namespaces open (catatonit's pause mode). Another makes
+    and removes the folders of volumes.
     """
     if ctr("images", "list", "--quiet", f"name=={_NODE_IMAGE}"):
         return

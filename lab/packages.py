@@ -25,7 +25,7 @@ def need(*packages: str) -> None:
         raise LabError(f"the lab needs Debian's packages: {' '.join(missing)} (no apt-get here)")
     if os.geteuid() != 0:
         raise LabError(f"installing {' '.join(missing)} takes root: run this as root")
-    # apt-get waits for another apt's installation, but not for another one's update of its lists.
+    # apt-get waits for another apt-get that installs packages, but not for one that updates lists.
     with locks.held(_LOCK, "installs packages"):
         missing = _missing(packages)
         if not missing:
@@ -56,7 +56,7 @@ def _apt(*arguments: str) -> None:
 
 @contextmanager
 def _no_services() -> Iterator[None]:
-    if _POLICY.exists():  # the machine's own policy, which is not ours to change
+    if _POLICY.exists():  # the machine has a policy of its own, which stays
         yield
         return
     _POLICY.write_text("#!/bin/sh\nexit 101\n")

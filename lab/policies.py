@@ -10,11 +10,11 @@ from lab.tools import program
 
 PACKAGES = ("ipset",)
 _PLUGIN = "mlflow-lab-policies"
-_SOCKET = Path("/run") / f"{_PLUGIN}.socket"  # the node's mount namespace hides it
+_SOCKET = Path("/run") / f"{_PLUGIN}.socket"  # in the node's mount namespace alone
 
 
 def command() -> list[str]:
-    """Return the command that enforces policies; the rules stay in force without it."""
+    """Return the command that enforces policies. Its rules of iptables outlive the process."""
     return [
         str(program("policies")),
         f"--kubeconfig={credentials.kubeconfig('admin')}",
@@ -26,12 +26,12 @@ def command() -> list[str]:
 
 
 def plugin_configuration() -> dict[str, object]:
-    """Return the plugin's part of the pods' network, which must come last."""
+    """Return the plugin's entry in the list of network plugins. The entry must be the last."""
     return {"type": _PLUGIN, "socket": str(_SOCKET)}
 
 
 def install_plugin(folder: Path) -> None:
-    """Put the plugin among the others."""
+    """Put the plugin into the folder of the network plugins."""
     plugin = folder / _PLUGIN
     plugin.unlink(missing_ok=True)
     plugin.symlink_to(program("policies").resolve())

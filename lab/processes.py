@@ -1,7 +1,8 @@
 """The lab's long-running processes, each in a control group of its own.
 
-The kernel keeps the list of a group's processes, through crashes and killed runs of the lab, so a
-process is only ever ended while it is known to be the lab's: a recycled number cannot mislead.
+The kernel keeps the list of a group's processes, also when the lab crashes or is killed. The lab
+ends a process only while that list has it. So a number that the kernel has given to another process
+does no harm.
 """
 
 import functools
@@ -30,10 +31,13 @@ def run(
     cwd: Path | None = None,
     more: Mapping[str, str] | None = None,
 ) -> str:
-    """Run a command in `cwd` and return what it printed; its last line tells why it failed.
+    """Run a command in `cwd`, and return what it printed.
 
-    The program reads `stdin`, and has the variables in `more` beside those of this process. Raises
-    LabError if the program is missing, or fails and `check` is true.
+    The program reads `stdin`, and has the variables in `more` beside those of this process.
+
+    Raises:
+        LabError: if the program is missing, or if it fails and `check` is true. The message has the
+            last line that the program printed.
     """
     words = [str(word) for word in command]
     variables = {**os.environ, **(more or {})}
@@ -52,7 +56,7 @@ def run(
 def write(path: Path, content: str) -> None:
     """Write a file that only root may read, whole or not at all, and only when it changes."""
     if path.exists() and path.read_text() == content:
-        return  # kube-proxy ends when its settings are written, even with the same
+        return  # kube-proxy ends when its settings are written, even when they are the same
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.touch(mode=0o600)
     unfinished.write_text(content)
@@ -65,7 +69,8 @@ def prepare() -> None:
         raise LabError(f"no control groups under {_CGROUPS}: pods cannot run here")
     for hierarchy in _hierarchies():
         (hierarchy / GROUP).mkdir(exist_ok=True)
-        for setting in ("cpuset.cpus", "cpuset.mems"):  # empty in a new v1 group: nothing may run
+        # In a new group of cgroup v1 both are empty, and no process may run in the group.
+        for setting in ("cpuset.cpus", "cpuset.mems"):
             if (hierarchy / setting).exists() and not _unified():
                 (hierarchy / GROUP / setting).write_text((hierarchy / setting).read_text())
     if _unified():
@@ -84,7 +89,8 @@ def start(name: str, command: list[str], environment: Mapping[str, str]) -> None
         folder.mkdir(parents=True, exist_ok=True)
 
     def enter() -> None:
-        # In the child, before the program: a run killed right here leaves nothing unlisted.
+        # Runs in the child before the program. If the lab is killed here, the kernel's list has
+        # the process already.
         (group / "cgroup.procs").write_text("0")
         (_PIDS / name).write_text(str(os.getpid()))
 
@@ -119,7 +125,7 @@ def why_ended(name: str) -> str:
 
 
 def end(*names: str, seconds: float = 5) -> None:
-    """Ask processes to end, insist after some seconds, and end what they left behind."""
+    """Ask processes to end. After some seconds, kill them and the processes that they started."""
     mains = {name: pid for name in names if (pid := _main(name))}
     for name, pid in mains.items():
         _signal(_tracking() / GROUP / name, {pid}, signal.SIGTERM)
@@ -129,7 +135,7 @@ def end(*names: str, seconds: float = 5) -> None:
 
 
 def end_pods(seconds: float = 5) -> None:
-    """Ask the processes of all pods to end, and insist after some seconds."""
+    """Ask the processes of all pods to end, and kill them after some seconds."""
     pods = _tracking() / GROUP / "kubepods"
     for folder in _folders(pods):
         _signal(folder, _pids(folder), signal.SIGTERM)
@@ -138,7 +144,7 @@ def end_pods(seconds: float = 5) -> None:
 
 
 def end_all() -> None:
-    """End every process of the lab, the pods' and the shims' too, and remove its groups."""
+    """Kill every process of the lab, the pods' and the shims' too, and remove its groups."""
     _kill(_tracking() / GROUP)
     for hierarchy in _hierarchies():
         for folder in _folders(hierarchy / GROUP):
@@ -222,7 +228,10 @@ def _hierarchies() -> list[Path]:
 
 
 def _tracking() -> Path:
-    """Return the hierarchy that lists the processes: on cgroup v1 any that the pods are in too."""
+    """Return the hierarchy in which the lab looks for its processes.
+
+    On cgroup v1, the pods' processes have to be in the hierarchy too.
+    """
     return _CGROUPS if _unified() else _CGROUPS / "memory"
 
 

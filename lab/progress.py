@@ -17,7 +17,7 @@ def say(line: str) -> None:
 
 @contextmanager
 def step(what: str, usual: str = "") -> Iterator[None]:
-    """Tell that a step starts, how long it usually takes, and how long it took."""
+    """Print that a step starts and how long it usually takes, and at its end how long it took."""
     say(f"{what}, usually {usual} ..." if usual else f"{what} ...")
     started = time.monotonic()
     yield

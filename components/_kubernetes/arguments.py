@@ -1,5 +1,6 @@
-"""Component inputs: checks that no type checker can make, and what of them Pulumi keeps."""
+"""Component inputs: checks that no type checker can make, what of them Pulumi keeps, and copies."""
 
+import copy
 import difflib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar, cast
@@ -36,6 +37,15 @@ def recorded(args: Mapping[str, object], *secrets: str) -> dict[str, object]:
         key: pulumi.Output.secret(value) if key in secrets and value is not None else value
         for key, value in args.items()
     }
+
+
+def changed(one: T, **changes: object) -> T:
+    """Return a copy of an input object, such as a container, with the changes that are not None."""
+    result = copy.copy(one)
+    for name, value in changes.items():
+        if value is not None:
+            setattr(result, name, value)
+    return result
 
 
 def applied(value: pulumi.Input[T], function: Callable[[T], U]) -> pulumi.Input[U]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_kubernetes as k8s
 
+from .._kubernetes.arguments import changed
 from .._kubernetes.availability import apart, one_away_at_most
 from .._kubernetes.labels import metadata, selector
 from .._kubernetes.pod_options import PodOptions
@@ -101,7 +102,6 @@ def data_server(
         )
     )
     one_away_at_most(name, replicas, namespace=namespace, labels=labels, picked=picked, opts=opts)
-    pod.affinity = apart(picked)
     claim = k8s.core.v1.PersistentVolumeClaimArgs(
         metadata=k8s.meta.v1.ObjectMetaArgs(
             name=DATA_VOLUME, labels=picked, owner_references=owner_references(retention)
@@ -128,7 +128,7 @@ def data_server(
                         labels=pod_labels(labels, backends),
                         annotations={"mlflow-kubernetes/secrets": restarts_with},
                     ),
-                    spec=pod,
+                    spec=changed(pod, affinity=apart(picked)),
                 )
             ),
             volume_claim_templates=[claim],

@@ -1,19 +1,18 @@
 """The ``pods`` input of every component: what a platform demands of the pods that run on it."""
 
-import copy
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 import pulumi
 import pulumi_kubernetes as k8s
 
-from .._kubernetes.arguments import applied, known_keys
+from .._kubernetes.arguments import applied, changed, known_keys
 from .._kubernetes.labels import labels as common_labels
 from .._kubernetes.labels import metadata
 from .._kubernetes.own_variables import OWN_VARIABLES
+from .._kubernetes.quantities import amount
 
 if TYPE_CHECKING:
     from pulumi_kubernetes.core.v1 import (
@@ -90,12 +89,6 @@ _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 # XML has no place for some characters, and YAML, in which objects are sent, for others. Half of a
 # surrogate pair cannot be sent at all.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
-_QUANTITY = re.compile(r"(?P<number>[0-9]{1,18}(\.[0-9]{1,9})?)(?P<unit>m|[kMGTPE]|[KMGTPE]i)?")
-_UNITS = {
-    "m": Decimal("0.001"),
-    **{unit: Decimal(1000) ** power for power, unit in enumerate(["", *"kMGTPE"])},
-    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", 1)},
-}
 _HIGHEST_ID = 2**31 - 1
 
 _COMPONENTS_OWN = "mlflow-kubernetes/"
@@ -147,7 +140,7 @@ class PodOptions:
         spec = cast("k8s.core.v1.PodSpecArgs", template.spec)
         own_labels = cast("pulumi.Input[dict[str, str]]", described.labels)
         return k8s.core.v1.PodTemplateSpecArgs(
-            metadata=_changed(
+            metadata=changed(
                 described,
                 labels=applied(own_labels, lambda own: {**given.get("labels", {}), **own}),
                 annotations={
@@ -155,7 +148,7 @@ class PodOptions:
                     **cast("dict[str, str]", described.annotations),
                 },
             ),
-            spec=_changed(
+            spec=changed(
                 spec,
                 image_pull_secrets=given.get("image_pull_secrets"),
                 node_selector=given.get("node_selector"),
@@ -278,11 +271,11 @@ def _wrong_resources(given: PodResources) -> Iterator[Unacceptable]:
             where = f"resources.{kind}.{shown(resource)}"
             if not _KEY.fullmatch(resource):
                 yield Unacceptable(where, "the name of a resource, such as cpu or nvidia.com/gpu")
-            if _amount(value) is None:
+            if amount(value) is None:
                 yield Unacceptable(where, "a quantity such as 500m, 2 or 1Gi")
     for resource, request in tables["requests"].items():
         limit = tables["limits"].get(resource)
-        least, most = _amount(request), _amount(limit)
+        least, most = amount(request), amount(limit)
         if least is not None and most is not None and least > most:
             yield Unacceptable(f"resources.requests.{resource}", f"{limit}, its limit, or less")
 
@@ -299,27 +292,12 @@ def _wrong_ids(given: PodArgs, spelled: Callable[[str], str]) -> Iterator[Unacce
             yield Unacceptable(spelled(key), accepted)
 
 
-def _amount(quantity: object) -> Decimal | None:
-    """Return a quantity of Kubernetes as a number; none if it is no such text."""
-    match = _QUANTITY.fullmatch(quantity) if isinstance(quantity, str) else None
-    return Decimal(match["number"]) * _UNITS[match["unit"] or ""] if match else None
-
-
 def _merged_objects(first: object, second: object) -> object:
     if not isinstance(first, Mapping) or not isinstance(second, Mapping):
         return second
     one, other = cast("Mapping[str, object]", first), cast("Mapping[str, object]", second)
     both = {key: _merged_objects(one[key], other[key]) for key in one if key in other}
     return {**one, **other, **both}
-
-
-def _changed(one: Any, **changes: object) -> Any:
-    """Return a copy of an input object with the changes that are not None."""
-    result = copy.copy(one)
-    for name, value in changes.items():
-        if value is not None:
-            setattr(result, name, value)
-    return result
 
 
 def _list(containers: object) -> list[k8s.core.v1.ContainerArgs]:
@@ -330,13 +308,10 @@ def _container(
     container: k8s.core.v1.ContainerArgs, given: PodArgs, wanted: PodResources
 ) -> k8s.core.v1.ContainerArgs:
     env = given.get("env", [])
-    return cast(
-        "k8s.core.v1.ContainerArgs",
-        _changed(
-            container,
-            env=[*cast("Sequence[Any]", container.env or []), *env] if env else None,
-            resources=_resources(container.resources, wanted) if wanted else None,
-        ),
+    return changed(
+        container,
+        env=[*cast("Sequence[Any]", container.env or []), *env] if env else None,
+        resources=_resources(container.resources, wanted) if wanted else None,
     )
 
 
@@ -350,7 +325,7 @@ def _resources(own: Any, wanted: PodResources) -> k8s.core.v1.ResourceRequiremen
     requests: dict[str, Any] = {**own.requests, **asked}
     limits: dict[str, Any] = {**own.limits, **most}
     for resource in requests.keys() & limits.keys():
-        least, highest = _amount(requests[resource]), _amount(limits[resource])
+        least, highest = amount(requests[resource]), amount(limits[resource])
         if least is not None and highest is not None and least > highest:
             if resource in most:
                 requests[resource] = limits[resource]
@@ -362,7 +337,7 @@ def _resources(own: Any, wanted: PodResources) -> k8s.core.v1.ResourceRequiremen
 def _affinity(own: Any, given: AffinityArgsDict | None) -> Any:
     if not given or not own:
         return given
-    return _changed(own, **cast("Mapping[str, object]", given))
+    return changed(own, **cast("Mapping[str, object]", given))
 
 
 def _spread(given: object, own_labels: Mapping[str, str]) -> list[dict[str, Any]] | None:
@@ -389,4 +364,4 @@ def _ids(own: Any, given: PodArgs) -> k8s.core.v1.PodSecurityContextArgs | None:
     if given.get("user_from_platform"):
         kept = ("run_as_non_root", "fs_group_change_policy", "seccomp_profile")
         return k8s.core.v1.PodSecurityContextArgs(**{key: getattr(own, key) for key in kept})
-    return cast("k8s.core.v1.PodSecurityContextArgs", _changed(own, **ids))
+    return cast("k8s.core.v1.PodSecurityContextArgs", changed(own, **ids))

@@ -6,6 +6,7 @@ from typing import NotRequired, TypedDict, TypeVar
 import pulumi
 import pulumi_kubernetes as k8s
 
+from .._kubernetes.arguments import changed
 from .._kubernetes.labels import metadata
 from .._kubernetes.pod_options import PodOptions
 from .._kubernetes.uris import fingerprint
@@ -84,15 +85,19 @@ def restricted_pod(
     ``backends`` are those that it reaches: it gets their environment, files and host names. It runs
     as the service account that one of them lets in, unless ``service_account_name`` says otherwise.
     """
-    if backends and not container.env_from:
-        container.env_from = secrets_env(backends)
-    for each in (*first, container):
-        each.security_context = k8s.core.v1.SecurityContextArgs(
-            allow_privilege_escalation=False,
-            read_only_root_filesystem=True,
-            capabilities=k8s.core.v1.CapabilitiesArgs(drop=["ALL"]),
+    *before, last = (
+        changed(
+            each,
+            security_context=k8s.core.v1.SecurityContextArgs(
+                allow_privilege_escalation=False,
+                read_only_root_filesystem=True,
+                capabilities=k8s.core.v1.CapabilitiesArgs(drop=["ALL"]),
+            ),
+            volume_mounts=of_backends(backends, lambda known: _mounts(known, mounts or [])),
         )
-        each.volume_mounts = of_backends(backends, lambda known: _mounts(known, mounts or []))
+        for each in (*first, container)
+    )
+    environment = secrets_env(backends) if backends and not container.env_from else None
     return k8s.core.v1.PodSpecArgs(
         # A cloud that knows pods by it gives them a token of its own, on a volume of its own.
         service_account_name=service_account_name or service_account(backends),
@@ -111,8 +116,8 @@ def restricted_pod(
         ),
         termination_grace_period_seconds=grace_seconds,
         restart_policy=restart_policy,
-        init_containers=[*first] or None,
-        containers=[container],
+        init_containers=before or None,
+        containers=[changed(last, env_from=environment)],
         volumes=of_backends(backends, lambda known: _volumes(known, volumes or [])),
         host_aliases=of_backends(backends, _host_aliases),
     )

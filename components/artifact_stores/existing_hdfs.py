@@ -5,6 +5,7 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
+from .._component import Component
 from .._defaults import NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.labels import labels
@@ -48,7 +49,7 @@ class ExistingHdfsArgs(TypedDict):
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
-class ExistingHdfs(pulumi.ComponentResource):
+class ExistingHdfs(Component):
     """A folder of an HDFS outside the stack."""
 
     artifact_root: pulumi.Output[str]
@@ -65,7 +66,7 @@ class ExistingHdfs(pulumi.ComponentResource):
         self, name: str, args: ExistingHdfsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         known_keys(name, args, ExistingHdfsArgs)
-        super().__init__("mlflow-k8s:index:ExistingHdfs", name, {**args}, opts)
+        super().__init__("ExistingHdfs", name, args, opts)
         kerberos = args.get("kerberos_secret")
 
         user = {"HADOOP_USER_NAME": args.get("user", USER)}

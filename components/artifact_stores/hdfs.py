@@ -1,10 +1,12 @@
 """Artifact store: HDFS in the cluster, a NameNode and DataNodes, with a folder that MLflow owns."""
 
+import re
 from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from .._component import Component
 from .._defaults import ARTIFACT_STORAGE, HDFS_IMAGE, NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import DATA_VOLUME, data_server
@@ -31,6 +33,7 @@ from .._kubernetes.pods import (
 from .._kubernetes.retention import RetentionArgs
 from .._kubernetes.uris import fingerprint, service_host
 from ..artifact_stores._hadoop import configuration_xml
+from ..held_data import HeldData, VersionRule
 
 RPC_PORT = 8020
 DATA_PORT = 9866
@@ -46,6 +49,11 @@ HADOOP_USER = 1000
 """User id of the official image (apache/hadoop), where it is called hadoop."""
 NAMES_STORAGE = "1Gi"
 """Size of the NameNode's volume, which holds names and no content: enough for millions of them."""
+VERSIONS = VersionRule(
+    re.compile(r"\D*(\d+)\.(\d+)"),
+    lambda held, new: held <= new and held[0] == new[0],
+    "Hadoop {0}.{1} or a newer one of {0}, for its data is on the volumes",
+)
 
 # The image's own settings are left out with its folder, and without this file the daemons say
 # nothing, not even what they die of.
@@ -85,7 +93,7 @@ class HdfsArgs(TypedDict):
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
-class Hdfs(pulumi.ComponentResource):
+class Hdfs(Component):
     """An HDFS on volumes of its own: one NameNode, formatted once, and DataNodes.
 
     Who says to be a user is believed (Hadoop's simple authentication), so what keeps others out is
@@ -101,6 +109,12 @@ class Hdfs(pulumi.ComponentResource):
     client_env: pulumi.Output[dict[str, str]]
     """What a client inside the cluster needs to reach the folder itself."""
 
+    holds = (
+        # The NameNode alone reads data that depends on the version.
+        HeldData(suffix="-namenode-server", image="image", versions=VERSIONS),
+        HeldData(suffix="-datanode-server", storage="storage", count="data_nodes"),
+    )
+
     def __init__(
         self,
         name: str,
@@ -109,7 +123,7 @@ class Hdfs(pulumi.ComponentResource):
     ) -> None:
         known_keys(name, args, HdfsArgs)
         replication = _replication(name, args)
-        super().__init__("mlflow-k8s:index:Hdfs", name, {**args}, opts)
+        super().__init__("Hdfs", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         namespace = args.get("namespace", NAMESPACE)
         common = labels(name, "hdfs", "artifact-store")

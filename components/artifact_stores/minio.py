@@ -1,10 +1,12 @@
 """Artifact store: a single MinIO server, its bucket, and a key that reaches that bucket only."""
 
+import re
 from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from .._component import Component
 from .._defaults import ARTIFACT_STORAGE, MINIO_IMAGE, NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import DATA_VOLUME, data_server
@@ -23,6 +25,7 @@ from .._kubernetes.pods import (
 from .._kubernetes.publishing import IngressArgs, from_ingress, public_url, publish
 from .._kubernetes.retention import RetentionArgs, generated_password
 from .._kubernetes.uris import fingerprint, service_host
+from ..held_data import HeldData, VersionRule
 
 API_PORT = 9000
 CONSOLE_PORT = 9001
@@ -40,6 +43,13 @@ S3_CLIENT = {
 }
 MINIO_USER = 1000
 """User id in images/minio/Dockerfile; the volume is given to it, so other images work as well."""
+VERSIONS = VersionRule(
+    re.compile(r".*?(20\d\d)[-.]?(\d\d?)[-.]?(\d\d?)|\D*(\d+)\.?(\d+)?\.?(\d+)?"),
+    lambda held, new: held <= new,
+    "a release of {all} or newer, whose data is on the volume",
+    same_name=True,
+)
+"""MinIO's versions are dates."""
 
 
 class MinioArgs(TypedDict):
@@ -72,7 +82,7 @@ class MinioArgs(TypedDict):
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
-class Minio(pulumi.ComponentResource):
+class Minio(Component):
     """A single MinIO server on a volume of its own, with one bucket for MLflow."""
 
     artifact_root: pulumi.Output[str]
@@ -85,6 +95,8 @@ class Minio(pulumi.ComponentResource):
     client_env: pulumi.Output[dict[str, str]]
     """What a client outside the cluster needs to reach the bucket itself: secret."""
 
+    holds = (HeldData(storage="storage", image="image", versions=VERSIONS),)
+
     def __init__(
         self,
         name: str,
@@ -92,7 +104,7 @@ class Minio(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         known_keys(name, args, MinioArgs)
-        super().__init__("mlflow-k8s:index:Minio", name, {**args}, opts)
+        super().__init__("Minio", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         namespace, retention = args.get("namespace", NAMESPACE), args.get("retention", {})
         common = labels(name, "minio", "artifact-store")

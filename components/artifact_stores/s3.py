@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pulumi
 
+from .._component import Component
 from .._defaults import NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys, recorded
 from .._kubernetes.labels import labels
@@ -57,7 +58,7 @@ class S3Args(TypedDict):
     nothing."""
 
 
-class S3(pulumi.ComponentResource):
+class S3(Component):
     """A bucket outside the stack, on Amazon S3 or any server that speaks its protocol."""
 
     artifact_root: pulumi.Output[str]
@@ -73,7 +74,7 @@ class S3(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: S3Args, opts: pulumi.ResourceOptions | None = None) -> None:
         known_keys(name, args, S3Args)
-        super().__init__("mlflow-k8s:index:S3", name, recorded(args, "secret_access_key"), opts)
+        super().__init__("S3", name, recorded(args, "secret_access_key"), opts)
         endpoint, ca = args.get("endpoint"), args.get("ca")
         key = {
             "AWS_ACCESS_KEY_ID": args.get("access_key_id"),

@@ -4,6 +4,7 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
+from .._component import Component
 from .._defaults import MYSQL_IMAGE, NAMESPACE, POSTGRES_IMAGE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys, recorded
 from .._kubernetes.labels import labels
@@ -62,7 +63,7 @@ class ExternalDatabaseArgs(TypedDict):
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
-class ExternalDatabase(pulumi.ComponentResource):
+class ExternalDatabase(Component):
     """A PostgreSQL or MySQL database outside the stack."""
 
     credentials: Credentials
@@ -78,7 +79,7 @@ class ExternalDatabase(pulumi.ComponentResource):
     ) -> None:
         known_keys(name, args, ExternalDatabaseArgs)
         kept = recorded(args, "uri", "auth_uri")
-        super().__init__("mlflow-k8s:index:ExternalDatabase", name, kept, opts)
+        super().__init__("ExternalDatabase", name, kept, opts)
         uri, secret = args.get("uri"), args.get("secret")
         if (uri is None) == (secret is None):
             raise pulumi.RunError(f"{name}: expected either uri or secret, and not both")

@@ -1,10 +1,12 @@
 """Backend store: a single MySQL server whose passwords never leave the stack in clear."""
 
+import re
 from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from .._component import Component
 from .._defaults import MYSQL_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import volume_check
@@ -19,6 +21,7 @@ from ..backend_stores._server import (
     database_server,
     server_volumes,
 )
+from ..held_data import HeldData, VersionRule
 
 PORT = 3306
 MYSQL_USER = 999
@@ -55,6 +58,13 @@ if [ "$older" ] || [ "${has%.*}" -lt "${held%.*}" ] ||
 fi
 """
 """Fails where the image is older than the data. MySQL refuses that too, in the midst of its log."""
+VERSIONS = VersionRule(
+    re.compile(r"\D*(\d+)\.(\d+)"),
+    lambda held, new: held <= new and new[0] <= held[0] + 1,
+    "MySQL {0}.{1} or newer, one major more at most, for its data is on the volume",
+)
+"""MySQL downgrades within a series alone, and upgrades by one major version at most
+(https://dev.mysql.com/doc/refman/9.7/en/downgrading.html, .../upgrade-paths.html)."""
 
 
 class MysqlArgs(TypedDict):
@@ -76,7 +86,7 @@ class MysqlArgs(TypedDict):
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
-class Mysql(pulumi.ComponentResource):
+class Mysql(Component):
     """A single MySQL server on a volume of its own, with two databases for MLflow."""
 
     host: pulumi.Output[str]
@@ -90,6 +100,8 @@ class Mysql(pulumi.ComponentResource):
     client_image: pulumi.Input[str]
     """Image with the database's own programs: the server's."""
 
+    holds = (HeldData(storage="storage", image="image", versions=VERSIONS),)
+
     def __init__(
         self,
         name: str,
@@ -97,7 +109,7 @@ class Mysql(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         known_keys(name, args, MysqlArgs)
-        super().__init__("mlflow-k8s:index:Mysql", name, {**args}, opts)
+        super().__init__("Mysql", name, args, opts)
         server = database_server(name, args, _KIND, pulumi.ResourceOptions(parent=self))
         self.host, self.credentials = server
         self.client_image = args.get("image", MYSQL_IMAGE)

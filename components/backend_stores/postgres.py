@@ -1,5 +1,6 @@
 """Backend store: a single PostgreSQL server whose passwords never leave the stack in clear."""
 
+import re
 from dataclasses import replace
 from functools import partial
 from typing import NotRequired, TypedDict
@@ -7,6 +8,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from .._component import Component
 from .._defaults import POSTGRES_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import volume_check
@@ -22,6 +24,7 @@ from ..backend_stores._server import (
     database_server,
     server_volumes,
 )
+from ..held_data import HeldData, VersionRule
 
 PORT = 5432
 POSTGRES_USER = 999
@@ -70,6 +73,13 @@ for file; do
 done
 """
 """Fails where the image would make an empty database beside one that is there."""
+VERSIONS = VersionRule(
+    re.compile(r"(?:.*pg-?|\D*)(\d+)"),
+    lambda held, new: held == new,
+    "a release of PostgreSQL {0}, whose data is on the volume, or a newer major version with "
+    "{former_image}",
+)
+"""Each major version has a data format of its own."""
 
 
 class PostgresArgs(TypedDict):
@@ -95,7 +105,7 @@ class PostgresArgs(TypedDict):
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
 
-class Postgres(pulumi.ComponentResource):
+class Postgres(Component):
     """A single PostgreSQL server on a volume of its own, with two databases for MLflow."""
 
     host: pulumi.Output[str]
@@ -109,6 +119,10 @@ class Postgres(pulumi.ComponentResource):
     client_image: pulumi.Input[str]
     """Image with the database's own programs: the server's."""
 
+    holds = (
+        HeldData(storage="storage", image="image", versions=VERSIONS, former_image="former_image"),
+    )
+
     def __init__(
         self,
         name: str,
@@ -116,7 +130,7 @@ class Postgres(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         known_keys(name, args, PostgresArgs)
-        super().__init__("mlflow-k8s:index:Postgres", name, {**args}, opts)
+        super().__init__("Postgres", name, args, opts)
         former = args.get("former_image")
         kind = replace(_KIND, pod=partial(_pod, former), minutes=MINUTES) if former else _KIND
         server = database_server(name, args, kind, pulumi.ResourceOptions(parent=self))

@@ -1,6 +1,6 @@
 """Pulumi plugins that package registries do not have: the Python language host, and random.
 
-They match what the official plugins show for what this repository's program uses, and no more.
+They have the functions of the official plugins that this repository's program uses, and no others.
 """
 
 import os
@@ -10,7 +10,7 @@ import time
 
 
 def interrupt_when_orphaned() -> None:
-    """Interrupt this plugin when its engine is gone: a killed engine interrupts nobody."""
+    """Interrupt this plugin when its engine is gone. A killed engine does not do so itself."""
     engine = os.getppid()
 
     def watch() -> None:

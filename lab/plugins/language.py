@@ -52,7 +52,7 @@ class _Python:
 
     def variables(self) -> dict[str, str]:
         """Return the environment that activating the virtual environment would give."""
-        ours = ("PYTHONHOME", "PYTHONPATH")  # by which the launcher of this host finds the lab
+        ours = ("PYTHONHOME", "PYTHONPATH")  # with them, the launcher of this host finds the lab
         return {name: value for name, value in os.environ.items() if name not in ours} | {
             "VIRTUAL_ENV": str(self.folder),
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
@@ -99,14 +99,14 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             "parallel": request.parallel,
             "dry_run": str(request.dryRun).lower(),
         }
-        # -P: the script's folder holds programs, and no modules.
+        # With -P, Python does not look for modules beside the script.
         command = [python.program, "-P", program("pulumi-language-python-exec")]
         command += [f"--{name}={value}" for name, value in arguments.items()]
         variables = {
             "PULUMI_CONFIG": json.dumps(dict(request.config)),
             "PULUMI_CONFIG_SECRET_KEYS": json.dumps(list(request.configSecretKeys)),
         }
-        # What the program prints goes to our own output, which the engine shows to the user.
+        # The program prints to the output of this host, which the engine shows to the user.
         process = subprocess.Popen(
             [*command, "--", request.info.entry_point, *request.args],
             cwd=request.pwd or None,
@@ -145,7 +145,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         yield language_pb2.RunPluginResponse(exitcode=process.wait())
 
     def end(self) -> None:
-        """End the programs that still run: the engine has given them up, and says why."""
+        """End the programs that still run. The engine tells the user why."""
         for process in list(self._running):
             self._end(process)
 
@@ -215,7 +215,7 @@ def main() -> None:
     ended.wait()
     host.end()
     server.stop(grace=1).wait()
-    os._exit(0)  # threads that still wait for a program would hold a normal exit back
+    os._exit(0)  # a normal exit waits for threads, and a thread may wait for a program
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The random provider: RandomPassword with the inputs that the program sets.
 
-Follows pulumi-random 4.21 (a bridge to hashicorp/random): its defaults in the state, its secret,
-and that every changed input replaces.
+Follows pulumi-random 4.21 (a bridge to hashicorp/random). The state has the same defaults, the
+password is a secret, and every changed input replaces the password.
 """
 
 import os
@@ -87,7 +87,7 @@ def _password(state: dict[str, PropertyValue]) -> str:
 
 
 if __name__ == "__main__":
-    # The SDK's own end prints a traceback of its server.
+    # When the SDK is interrupted, it prints a traceback of its server.
     signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     interrupt_when_orphaned()
     main(sys.argv[1:], version("pulumi-random"), RandomProvider())

@@ -94,11 +94,16 @@ def repository(pinned: Environment, tmp_path_factory: pytest.TempPathFactory) ->
     The provider's virtual environment is there already, which saves the download of its packages.
     """
     folder = tmp_path_factory.mktemp("repository")
+    copy_repository(folder)
+    (folder / "provider" / "venv").symlink_to(pinned.folder)
+    return folder
+
+
+def copy_repository(folder: Path) -> None:
+    """Copy what a commit of the working tree would have."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=CLONE, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.splitlines()):
         if (CLONE / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(CLONE / name, folder / name)
-    (folder / "provider" / "venv").symlink_to(pinned.folder)
-    return folder

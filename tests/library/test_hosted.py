@@ -10,10 +10,10 @@ from pulumi.provider.experimental.host import components_from_module
 
 import components
 from commands import reference
+from components._component import PACKAGE
 from harness.programs import run
 from tests.library.conftest import PROJECT
 
-PACKAGE = "mlflow-k8s"
 SCHEMA: dict[str, Any] = json.loads(
     ComponentProvider(components_from_module(components), PACKAGE).schema or ""
 )

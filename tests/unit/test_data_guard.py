@@ -10,9 +10,10 @@ from typing import Any
 import pulumi
 import pytest
 
-from data_guard import SERVERS
-from tests.unit.recorder import Recorded, run_stack
-from tests.variants import AXES, VARIANTS
+from data_guard import SETTINGS_OF
+from settings.load import as_text
+from tests.unit.recorder import Recorded, run_stack, settings
+from tests.variants import AXES, VARIANTS, plain
 
 GUIDE = "; see docs/moving-data.md"
 MYSQL = {"backendStore": "mysql"}
@@ -168,19 +169,60 @@ def test_the_namespace_of_release_0_1_0_is_not_left_out_of_the_program() -> None
         up(released, createNamespace=False)
 
 
-def test_every_volume_of_every_store_and_the_workspace_is_guarded() -> None:
-    choices = {
-        choice for axis in ("backend store", "artifact store", "workspace") for choice in AXES[axis]
-    }
+def test_every_volume_of_every_component_is_declared_and_guarded() -> None:
+    axes = ("backend store", "artifact store", "workspace")
+    choices = {choice for axis in axes for choice in AXES[axis]}
     # Six of the 27 variants have every choice.
     chosen = {next(one for one in VARIANTS if choice in one.choices) for choice in choices}
-    held = {
+    made = [variant.render() for variant in chosen]
+    with_volumes = {
         name
-        for variant in chosen
-        for name, inputs in variant.render().kubernetes().items()
-        if inputs.get("spec", {}).get("volumeClaimTemplates")
+        for recorded in made
+        for name, inputs in recorded.kubernetes().items()
+        if name.startswith("PersistentVolumeClaim ")
+        or inputs.get("spec", {}).get("volumeClaimTemplates")
     }
-    assert held == {f"StatefulSet {name}" for name in SERVERS}
+    declared = {
+        data.resource(name.partition(" ")[2])
+        for component in SETTINGS_OF
+        for data in component.holds
+        for recorded in made
+        for name in recorded.resources
+        if name.startswith(f"{component.__name__} ")
+    }
+    assert with_volumes == declared
+    assert len(declared) == 7
+
+
+def test_each_input_by_which_data_can_be_lost_has_its_setting() -> None:
+    """The settings are those that wiring.py passes on as these inputs."""
+    sizes = {"backupStorage": "9Gi", "workspaceStorage": "6Gi", "clientWorkspace": True}
+    stacks: list[dict[str, Any]] = [
+        {**sizes, "postgresFormerImage": "postgres:17.6"},
+        {**sizes, **MYSQL, **HDFS},
+    ]
+    made = [(settings(**chosen), run_stack(**chosen)) for chosen in stacks]
+    for component, names in SETTINGS_OF.items():
+        named = {
+            name
+            for data in component.holds
+            for name in (
+                *(data.storage, data.count, data.image, data.former_image),
+                *(data.only_with or ())[:1],
+            )
+            if name
+        }
+        assert {*names} == named
+        given = [
+            (config, inputs)
+            for config, recorded in made
+            for name, (_, inputs) in recorded.resources.items()
+            if name.startswith(f"{component.__name__} ")
+        ]
+        assert given
+        for config, inputs in given:
+            for name, setting in names.items():
+                assert as_text(plain(inputs[name])) == config[f"mlflow:{setting}"]
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from pulumi.provider.experimental.host import components_from_module
 
 import components
 from components import Minio, Postgres, TrackingServer
+from components._component import PACKAGE
 from components._hosting import Provider
 from tests.unit.recorder import record
 
-PROVIDER = Provider(components_from_module(components), "mlflow-k8s")
+PROVIDER = Provider(components_from_module(components), PACKAGE)
 LATER = ["credentials", "the whole"]
 
 
@@ -20,7 +21,7 @@ def hosted(later: str, provider: ComponentProvider = PROVIDER) -> None:
     """Make a server of two stores, whose outputs are Outputs one by one, or ``the whole``."""
 
     def made(kind: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
-        state = provider.construct(name, f"mlflow-k8s:index:{kind}", inputs).state
+        state = provider.construct(name, f"{PACKAGE}:index:{kind}", inputs).state
         return {key: pulumi.Output.from_input(value) for key, value in state.items()}
 
     def outputs(state: dict[str, Any], *names: str) -> Any:
@@ -66,6 +67,6 @@ def test_outputs_of_hosted_components_are_inputs_of_others(later: str) -> None:
 @pytest.mark.parametrize("later", LATER)
 def test_pulumis_own_provider_still_refuses_them(later: str) -> None:
     """When this fails, the project needs no provider of its own any longer."""
-    own = ComponentProvider(components_from_module(components), "mlflow-k8s")
+    own = ComponentProvider(components_from_module(components), PACKAGE)
     with pytest.raises(Exception, match="Missing required input 'backendStore"):
         record(lambda: hosted(later, own))

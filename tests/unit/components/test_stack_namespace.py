@@ -53,7 +53,7 @@ def test_what_release_0_1_0_made_is_found_again(
 ) -> None:
     with registered() as found:
         run_stack(**settings)
-    request = found[f"mlflow-k8s:index:StackNamespace$kubernetes:{kind}::{name}"]
+    request = found[f"mlflow-kubernetes:index:StackNamespace$kubernetes:{kind}::{name}"]
     assert (former, True) in aliases(request)
 
 
