@@ -15,7 +15,8 @@ def volume_folders(kubectl: Kubectl, namespace: str) -> list[Path]:
         for volume in kubectl.json("get", "persistentvolumes")["items"]
         if volume["spec"]["claimRef"]["namespace"] == namespace
     ]
-    assert len(specs) == 2
+    # Of the database, of the artifact store, and of the backups.
+    assert len(specs) == 3
     paths = [Path((spec.get("hostPath") or spec.get("local"))["path"]) for spec in specs]
     return [path for path in paths if path.exists()]
 
