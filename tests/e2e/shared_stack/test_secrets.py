@@ -17,8 +17,8 @@ from tests.e2e.support.secret_search import found_in
 ADDRESS = re.compile(
     r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.])"
 )
-# Every machine's own addresses, and the begins of networks that are private or link-local: they name
-# no machine.
+# Every machine's own addresses, and the begins of networks that are private or link-local: none of
+# these names a machine.
 OWN = {
     *("127.0.0.1", "0.0.0.0", "127.0.0.0"),  # noqa: S104 (searched for)
     *("10.0.0.0", "169.254.0.0", "172.16.0.0", "192.168.0.0"),
