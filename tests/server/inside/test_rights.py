@@ -10,10 +10,13 @@ from typing import Any, NamedTuple
 import pytest
 import sqlalchemy
 from conftest import Server
+from flask import Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
+from mlflow.protos.service_pb2 import SearchRuns
+from mlflow.utils.proto_json_utils import message_to_json
 from mlflow_kubernetes import contract
 from mlflow_kubernetes.login import basic_auth
 from mlflow_kubernetes.patches import rights
@@ -73,7 +76,7 @@ class Sides:
         return self.tracking.get_experiment(self.tracking.create_experiment(name))
 
     def _parts(self) -> dict[str, Any]:
-        names = ("store", "resolve_permissions", "_fetch_or_none")
+        names = ("store", "resolve_permissions", "_fetch_or_none", "_redact_run_response")
         return {name: getattr(self.server, name) for name in names}
 
     @contextmanager
@@ -231,6 +234,33 @@ def test_what_is_no_name_is_answered_as_by_mlflow_itself(sides: Sides) -> None:
     for grants in ([], [Grant(1, "experiment", "*", "EDIT")]):
         sides.set(grants)
         assert decisions(sides, sides.ours, requests) == decisions(sides, sides.mlflow, requests)
+
+
+def test_links_to_models_are_left_out_as_by_mlflow_itself(sides: Sides) -> None:
+    def linked(name: str) -> SearchRuns.Response:
+        message = SearchRuns.Response()
+        run = message.runs.add()
+        run.info.run_id = run.info.run_name = name
+        if name == "inputs":
+            run.inputs.model_inputs.add().model_id = "m"
+        elif name == "outputs":
+            run.outputs.model_outputs.add().model_id = "m"
+        elif name == "metrics":
+            run.data.metrics.add().model_id = "m"
+        return message
+
+    def answer(parts: Mapping[str, Any], name: str) -> bytes:
+        said = Response(message_to_json(linked(name)), mimetype="application/json")
+        with sides.side(parts) as server, server.app.test_request_context():
+            server.redact_search_runs_model_links(said)
+        return said.get_data()
+
+    for grants in ([], [Grant(1, "logged_model", "*", "DENY")]):
+        sides.set(grants)
+        for name in ("none", "inputs", "outputs", "metrics"):
+            left = b'"m"' in answer(sides.ours, name)
+            assert left == (not grants and name != "none")
+            assert answer(sides.ours, name) == answer(sides.mlflow, name)
 
 
 def test_an_unknown_user_is_refused_as_by_mlflow_itself(sides: Sides) -> None:

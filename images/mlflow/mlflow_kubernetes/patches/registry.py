@@ -240,11 +240,13 @@ PATCHES = {
         test="test_a_check_of_permissions_takes_few_statements",
         replaces={
             "mlflow.server.auth:_fetch_or_none": "b4656fc1",
+            "mlflow.server.auth:_redact_run_response": "6111afc4",
             "mlflow.server.auth:resolve_permissions": "65a2245e",
             "mlflow.server.auth:store": "cd42404d",
         },
         uses={
             "mlflow.server.auth:_run_requirement": "21e97fff",
+            "mlflow.server.auth:_withhold_denied_run_model_links": "4cf27632",
         },
     ),
     "patches.traces": Patch(
