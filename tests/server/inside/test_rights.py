@@ -174,7 +174,7 @@ def answers(sides: Sides, parts: Mapping[str, Any]) -> list[object]:
             found.append(server._denied_sibling_tiers("user", ("run", "logged_model")))
             found.append(server.resolve_permissions("user", WORKSPACE, keys))
         # As from a native route, which has no request of Flask's.
-        found.append(server.resolve_permissions("user", WORKSPACE, keys))
+        found += [server.resolve_permissions("user", WORKSPACE, [key]) for key in keys]
     return found
 
 
