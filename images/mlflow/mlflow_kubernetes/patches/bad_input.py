@@ -110,7 +110,7 @@ def _refuse_unfit(
         for value in row.values() if isinstance(row, Mapping) else row or ():
             # stores/batches.py sends lists.
             for text in value if isinstance(value, list) else (value,):
-                if isinstance(text, str) and (found := _unfit(text)):
+                if isinstance(text, str) and (found := unfit(text)):
                     name = _name(context, text)
                     place = f" of '{name}'" if name else ""
                     raise MlflowException.invalid_parameter_value(
@@ -119,7 +119,8 @@ def _refuse_unfit(
                     )
 
 
-def _unfit(text: str) -> str | None:
+def unfit(text: str) -> str | None:
+    """Return the first letter of a text that no database keeps, or None."""
     if text.isascii():
         return "\0" if "\0" in text else None
     found = _UNFIT.search(text)

@@ -11,6 +11,7 @@ from mlflow_kubernetes.patches import (
     login,
     memory,
     model_files,
+    rights,
     traces,
     uploads,
     webhooks,
@@ -39,5 +40,5 @@ def install() -> None:
 
 def install_with_login() -> None:
     """Install what replaces parts of MLflow's basic-auth, which has to be imported before."""
-    for patch in (login, traces, model_files):
+    for patch in (login, rights, traces, model_files):
         patch.install_with_login()

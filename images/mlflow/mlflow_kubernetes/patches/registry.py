@@ -78,6 +78,25 @@ PATCHES = {
             "mlflow.server.handlers:_add_static_prefix": "6c32b1d3",
         },
     ),
+    "login.user_store": Patch(
+        why="MLflow's store asks for a user at each check, and then for the grants of the user.",
+        test="test_a_check_of_permissions_takes_few_statements",
+        replaces={
+            "mlflow.server.auth.sqlalchemy_store:SqlAlchemyStore.get_user": "60f14b40",
+            "mlflow.server.auth.sqlalchemy_store:SqlAlchemyStore.list_grants": "3087ea37",
+        },
+        uses={
+            "mlflow.server.auth.db.models:SqlRole": "69471531",
+            "mlflow.server.auth.db.models:SqlRolePermission": "15a98b57",
+            "mlflow.server.auth.db.models:SqlUser": "781e0f22",
+            "mlflow.server.auth.db.models:SqlUserRoleAssignment": "d9be50cf",
+            "mlflow.server.auth.entities:User": "48e15a62",
+            "mlflow.server.auth.permissions:_validate_resource_type": "98504117",
+            "mlflow.server.auth.permissions:matches": "a440f452",
+            "mlflow.server.auth.sqlalchemy_store:RoleGrantRow": "852f9205",
+            "mlflow.server.auth.sqlalchemy_store:SqlAlchemyStore.init_db": "5756c3d6",
+        },
+    ),
     "patches.artifact_names": Patch(
         why="MLflow decodes names until nothing is left to decode: `a%41` is stored as `aA`.",
         test="test_no_artifact_is_stored_under_another_name",
@@ -214,6 +233,20 @@ PATCHES = {
             "mlflow.server.auth:authorize": "99bbb671",
             "mlflow.server.handlers:_get_model_registry_store": "e39d87c0",
             "mlflow.server.handlers:_get_tracking_store": "fcce1841",
+        },
+    ),
+    "patches.rights": Patch(
+        why="MLflow's checks of permissions read the user twice, all grants and all of a run.",
+        test="test_a_check_of_permissions_takes_few_statements",
+        replaces={
+            "mlflow.server.auth:_fetch_or_none": "b4656fc1",
+            "mlflow.server.auth:_redact_run_response": "6111afc4",
+            "mlflow.server.auth:resolve_permissions": "65a2245e",
+            "mlflow.server.auth:store": "cd42404d",
+        },
+        uses={
+            "mlflow.server.auth:_run_requirement": "21e97fff",
+            "mlflow.server.auth:_withhold_denied_run_model_links": "4cf27632",
         },
     ),
     "patches.traces": Patch(

@@ -15,7 +15,6 @@ from mlflow_kubernetes.server.corrected import Corrected
 from mlflow_kubernetes.server.hosts import Hosts
 from mlflow_kubernetes.server.probes import Probes
 from mlflow_kubernetes.server.refusals import Explained
-from mlflow_kubernetes.stores import pools
 
 
 def create() -> ASGIApp:
@@ -29,8 +28,5 @@ def create() -> ASGIApp:
     mlflow.add_middleware(BadInput)
     app: ASGIApp = Aside(mlflow, mlflow.routes)
     if basic_auth.configured():
-        # MLflow has no plugin point for the store of users, which it has opened now.
-        users: Any = importlib.import_module("mlflow.server.auth")
-        pools.install(users.store.engine)
         app = Gate(Explained(app))
     return Below(Probes(Hosts(Corrected(app))))

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from cachetools import LRUCache
 from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,6 +19,9 @@ _THREADS = 64
 # Artifacts stay: what they wait for is in threads already, and their bytes would have to change
 # threads.
 _STAYS = "/mlflow-artifacts/artifacts/"
+# Routes are many, and most requests are for few paths. A client can send many paths, and long ones.
+_MOST_PATHS = 1000
+_MOST_LETTERS = 200
 
 
 class Aside:
@@ -28,6 +32,7 @@ class Aside:
         # Flask, which is mounted, has threads.
         self._native = [route for route in routes if not isinstance(route, Mount)]
         self._threads = ThreadPoolExecutor(_THREADS, "aside")
+        self._known: LRUCache[str, bool] = LRUCache(_MOST_PATHS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, and return when it is answered."""
@@ -39,11 +44,17 @@ class Aside:
         await loop.run_in_executor(self._threads, asyncio.run, answer)
 
     def _belongs_aside(self, scope: Scope) -> bool:
-        return (
-            scope["type"] == "http"
-            and _STAYS not in scope["path"]
-            and any(route.matches(scope)[0] is not Match.NONE for route in self._native)
-        )
+        if scope["type"] != "http":
+            return False
+        path = scope["path"]
+        found = self._known.get(path)
+        if found is None:
+            found = _STAYS not in path and any(
+                route.matches(scope)[0] is not Match.NONE for route in self._native
+            )
+            if len(path) <= _MOST_LETTERS:
+                self._known[path] = found
+        return found
 
 
 def _called_in(

@@ -136,6 +136,15 @@ def read_experiment(
     return row and Experiment(*row)
 
 
+def read_experiment_of(connection: Connection, run_id: str, workspace: str | None) -> int | None:
+    """Return the id of a run's experiment; None if there is no such run."""
+    values = {"run": run_id, **({} if workspace is None else {"workspace": workspace})}
+    found: int | None = connection.execute(
+        _experiment_of(workspace is not None), values
+    ).scalar_one_or_none()
+    return found
+
+
 def _row(run: RunInfo) -> dict[str, Any]:
     """Return the columns of a new run, but for its experiment, as MLflow fills them."""
     return {
@@ -163,6 +172,12 @@ def _experiment(workspace: bool) -> Select[Any]:
     if not workspace:
         return experiment
     return experiment.where(_EXPERIMENTS.c.workspace == bindparam("workspace", type_=String()))
+
+
+@cache
+def _experiment_of(workspace: bool) -> Select[Any]:
+    run = select(_RUNS.c.experiment_id).where(_RUNS.c.run_uuid == bindparam("run", type_=String()))
+    return _in_workspace(run) if workspace else run
 
 
 @cache
@@ -263,9 +278,7 @@ def _whole(workspace: bool) -> CompoundSelect[Any]:
         [_RUNS.c.experiment_id, _RUNS.c.start_time, _RUNS.c.end_time],
     ).where(_RUNS.c.run_uuid == run_id)
     if workspace:
-        run = run.join(_EXPERIMENTS, _EXPERIMENTS.c.experiment_id == _RUNS.c.experiment_id).where(
-            _EXPERIMENTS.c.workspace == bindparam("workspace", type_=String())
-        )
+        run = _in_workspace(run)
     metrics = _part(
         "metric", [_LATEST.c.key], [_LATEST.c.timestamp, _LATEST.c.step], _LATEST
     ).where(_LATEST.c.run_uuid == run_id)
@@ -295,6 +308,13 @@ def _whole(workspace: bool) -> CompoundSelect[Any]:
         for part in ("input", "output")
     )
     return union_all(run, metrics, params, tags, datasets, *models)
+
+
+def _in_workspace(run: Select[Any]) -> Select[Any]:
+    """Return the statement for a run, restricted to a workspace."""
+    return run.join(_EXPERIMENTS, _EXPERIMENTS.c.experiment_id == _RUNS.c.experiment_id).where(
+        _EXPERIMENTS.c.workspace == bindparam("workspace", type_=String())
+    )
 
 
 def _part(name: str, texts: list[Any], numbers: list[Any], point: Any = None) -> Select[Any]:

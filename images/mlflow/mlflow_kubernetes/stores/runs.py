@@ -8,8 +8,7 @@ for params, where one of them met an error of the database.
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mlflow.entities import (
@@ -44,11 +43,11 @@ from mlflow.utils.validation import (
 )
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from mlflow_kubernetes.stores import batches, pools, run_rows
 from mlflow_kubernetes.stores.batches import Batch, Found
 from mlflow_kubernetes.stores.run_rows import Experiment
+from mlflow_kubernetes.stores.statements import committing
 
 _MOST_EXPERIMENTS = 1000
 _MOST_RACES = 5
@@ -117,7 +116,7 @@ class Store(SqlAlchemyStore):
             if self._at_once:
                 # MLflow looks at the experiment before it looks at the names.
                 known = None if differ else self._experiments.get(number)
-                with _committing(session) as connection:
+                with committing(session) as connection:
                     info = self._create_at_once(connection, number, known, planned, tags)
             else:
                 connection = session.connection()
@@ -184,11 +183,23 @@ class Store(SqlAlchemyStore):
         """
         if not self._at_once:
             return super().get_run(run_id)
-        with self.ManagedSessionMaker() as session, _committing(session) as connection:
+        with self.ManagedSessionMaker() as session, committing(session) as connection:
             run = run_rows.read_at_once(connection, run_id, self._workspace())
             if run is None:
                 raise _no_run(run_id)
             return run
+
+    def experiment_of(self, run_id: str) -> str:
+        """Return the id of a run's experiment, without the rest of the run.
+
+        Raises:
+            MlflowException: as :meth:`get_run` does.
+        """
+        with self.ManagedSessionMaker() as session, committing(session) as connection:
+            experiment = run_rows.read_experiment_of(connection, run_id, self._workspace())
+            if experiment is None:
+                raise _no_run(run_id)
+            return str(experiment)
 
     def log_batch(
         self, run_id: str, metrics: list[Metric], params: list[Param], tags: list[RunTag]
@@ -277,7 +288,7 @@ class Store(SqlAlchemyStore):
         workspace = self._workspace()
         with self.ManagedSessionMaker(read_only=False) as session:
             if self._at_once:
-                with _committing(session) as connection:
+                with committing(session) as connection:
                     found = batches.write_at_once(connection, run_id, workspace, batch)
                 return self._checked(run_id, found, params)
             connection = session.connection()
@@ -334,19 +345,3 @@ class Store(SqlAlchemyStore):
 
 def _no_run(run_id: str) -> MlflowException:
     return MlflowException(f"Run with id={run_id} not found", RESOURCE_DOES_NOT_EXIST)
-
-
-@contextmanager
-def _committing(session: Session) -> Iterator[Connection]:
-    """Give the session's connection, which PostgreSQL commits after each statement by itself.
-
-    By SQLAlchemy's `isolation_level`, psycopg2 would send a statement before the next use.
-    """
-    connection = session.connection()
-    driver: Any = connection.connection.dbapi_connection
-    driver.autocommit = True
-    try:
-        yield connection
-    finally:
-        if not driver.closed:
-            driver.autocommit = False

@@ -1,0 +1,28 @@
+"""A statement that is a transaction by itself, and so one round trip to PostgreSQL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
+
+
+@contextmanager
+def committing(session: Session) -> Iterator[Connection]:
+    """Give the session's connection, on which PostgreSQL commits each statement by itself.
+
+    By SQLAlchemy's `isolation_level`, psycopg2 would send a statement before the next use. Other
+    databases keep the transaction of the session.
+    """
+    connection = session.connection()
+    if connection.dialect.driver != "psycopg2":
+        yield connection
+        return
+    driver: Any = connection.connection.dbapi_connection
+    driver.autocommit = True
+    try:
+        yield connection
+    finally:
+        if not driver.closed:
+            driver.autocommit = False
