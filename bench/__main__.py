@@ -4,7 +4,6 @@ import argparse
 import datetime
 import os
 import platform
-import shutil
 import statistics
 import tempfile
 import time
@@ -13,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import load, transfers
+from bench import beside_plain, transfers
 from commands.support import cluster_for_tests, images
 from commands.support import stack as stacks
 from commands.support.console import CommandError, main, say
 from harness import clients, crowd, pod_processes
+from harness.backend_stores import MYSQL, POSTGRES
 from harness.kubectl import inventory, wait_for_nothing_more_than
 from harness.pod_memory import Memory
 from harness.programs import ProgramError
@@ -25,6 +25,7 @@ from harness.stack import Stack
 
 NAMESPACE = "mlflow-bench"
 APPS = ("mlflow", "postgres", "minio")
+DATABASES = {each.name: each for each in (POSTGRES, MYSQL)}
 # Start-up work is over by then: connections are made, and Python's allocator has settled.
 REST_SECONDS = 20
 
@@ -85,12 +86,27 @@ AFTERWARDS = {
     store: Figure(f"{store}: ... and {REST_SECONDS} s after them", "MiB", 400) for store in STORES
 }
 SLOW_SECONDS = 20
-LOGIN = Figure("requests with a login / without one, 8 clients that log runs", "", 0.8)
-WITH_LOGIN = Figure("... with a login", "requests/s")
-WITHOUT_LOGIN = Figure("... without one", "requests/s")
-LOGIN_PAIRS = 5
-"""How often both are measured, in turn."""
-LOGIN_SECONDS = 6
+# Each server is measured in turn with the others: 10 params and 10 batches of 10 metrics a run.
+RUNS = {
+    (server, clients): Figure(f"{clients} clients: runs, {what}", "runs/s")
+    for clients in beside_plain.CLIENTS
+    for server, what in (
+        ("plain", "plain `mlflow server`, which has no login"),
+        ("open", "ours without a login"),
+        ("login", "ours with a login"),
+    )
+}
+FASTER = {
+    (server, clients): Figure(f"{clients} clients: runs, ours {what} / plain", "", goal)
+    for clients in beside_plain.CLIENTS
+    for server, what, goal in (("open", "without a login", 2.0), ("login", "with a login", 1.5))
+}
+SOONER = {
+    clients: Figure(f"{clients} clients: 95th percentile of requests, plain / ours", "", 2.0)
+    for clients in beside_plain.CLIENTS
+}
+LOGIN = Figure("8 clients: runs with a login / without one", "", 0.8)
+CLIENT_CORES = Figure("cores that the clients of these figures use", "cores")
 FIGURES = (
     *(REFUSAL, UP, FIRST_RUN, NO_OP, DESTROY, SERVER, WHOLE, UPLOAD, DOWNLOAD),
     *THROUGH.values(),
@@ -98,7 +114,10 @@ FIGURES = (
     *GROWTH.values(),
     *CROWD.values(),
     *AFTERWARDS.values(),
-    *(LOGIN, WITH_LOGIN, WITHOUT_LOGIN),
+    *RUNS.values(),
+    *FASTER.values(),
+    *SOONER.values(),
+    *(LOGIN, CLIENT_CORES),
 )
 
 
@@ -145,7 +164,7 @@ def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
 
     note_transfers(stack, "minio", found)
     note_crowd(stack, "minio", found)
-    note_login(stack, home, found)
+    note_load(stack, home, found)
 
     def destroy() -> None:
         stack.change("destroy")
@@ -190,26 +209,18 @@ def note_crowd(stack: Stack, store: str, found: dict[Figure, list[float]]) -> No
     found[AFTERWARDS[store]].append(rest.last)
 
 
-def note_login(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> None:
-    """Note what a login costs, beside a second stack that has none."""
-    folder = home / "open"
-    folder.mkdir(exist_ok=True)
-    without = Stack.create(folder, stack.environment, f"{NAMESPACE}-open")
-    # A run that was killed may have left its namespace.
-    without.kubectl("delete", "namespace", without.namespace, "--ignore-not-found", seconds=180)
-    without.set(auth="none")
-    try:
-        without.change("up")
-        for one in (stack, without):  # what only a first request costs
-            load.throughput(one, 2)
-        for _ in range(LOGIN_PAIRS):
-            closed, opened = (load.throughput(one, LOGIN_SECONDS) for one in (stack, without))
-            found[WITH_LOGIN].append(closed)
-            found[WITHOUT_LOGIN].append(opened)
-            found[LOGIN].append(closed / opened)
-    finally:
-        without.remove()
-        shutil.rmtree(folder)
+def note_load(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> None:
+    """Note how fast runs are logged, beside a plain `mlflow server` and beside no login."""
+    measured = beside_plain.measure(home, NAMESPACE, stack)
+    for number, turns in measured.items():
+        for turn in turns:
+            for server, of in (("plain", turn.plain), ("open", turn.open), ("login", turn.login)):
+                found[RUNS[server, number]].append(of.runs)
+                found[CLIENT_CORES].append(of.cores)
+            found[FASTER["open", number]].append(turn.open.runs / turn.plain.runs)
+            found[FASTER["login", number]].append(turn.login.runs / turn.plain.runs)
+            found[SOONER[number]].append(turn.plain.slow / turn.open.slow)
+    found[LOGIN] += [turn.login.runs / turn.open.runs for turn in measured[8]]
 
 
 def hdfs_round(stack: Stack, found: dict[Figure, list[float]]) -> None:
@@ -249,28 +260,39 @@ def row(figure: Figure, values: list[float]) -> str:
 
 
 def command() -> None:
-    """Measure some rounds and print the table."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=2, help="times from nothing to nothing")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--load", choices=DATABASES, help="measure logged runs alone, on this one")
+    given = parser.parse_args()
     clients.make_virtual_environment()
     found: dict[Figure, list[float]] = defaultdict(list)
+    database = DATABASES[given.load or POSTGRES.name]
     with cluster_for_tests.ready() as cluster, tempfile.TemporaryDirectory() as scratch:
-        images.provide(cluster, stacks.settings("minikube", artifactStore="hdfs"))
-        stack = Stack.create(Path(scratch), cluster.environment, NAMESPACE)
+        home = Path(scratch)
+        # Each store's images, and those of the database.
+        for store in ("minio", "hdfs"):
+            chosen = stacks.settings("minikube", artifactStore=store, backendStore=database.name)
+            images.provide(cluster, chosen)
+        stack = Stack.create(home, cluster.environment, NAMESPACE, database)
         try:
-            for number in range(rounds):
-                say(f"measuring, round {number + 1} of {rounds}, usually 5 min ...")
-                one_round(stack, Path(scratch), found)
-                hdfs_round(stack, found)
+            if given.load:
+                say("measuring, usually 8 min ...")
+                stack.change("up")
+                note_load(stack, home, found)
+            else:
+                for number in range(given.rounds):
+                    say(f"measuring, round {number + 1} of {given.rounds}, usually 14 min ...")
+                    one_round(stack, home, found)
+                    hdfs_round(stack, found)
         except ProgramError as error:
             raise CommandError(str(error)) from None
         finally:
             stack.change("destroy", check=False)
         lines = about(stack)
     print("\n".join(lines))
-    print(f"\n| what | median of {rounds} | goal | each |\n|---|---|---|---|")
-    print("\n".join(row(figure, found[figure]) for figure in FIGURES))
+    print("\n| what | median | goal | each |\n|---|---|---|---|")
+    print("\n".join(row(each, found[each]) for each in FIGURES if found[each] or not given.load))
 
 
 if __name__ == "__main__":

@@ -1,24 +1,33 @@
-"""How many requests a second a server answers to clients that log runs, one after the other."""
+"""What a server does for clients that log runs, as many at a time as it is told."""
 
 import http.client
 import json
+import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from harness.stack import Stack, basic_login
 
-CLIENTS = 8
-_BATCH = {
-    "params": [{"key": f"p{number}", "value": str(number)} for number in range(10)],
-    "metrics": [
-        {"key": f"m{number}", "value": number, "timestamp": 1_700_000_000_000, "step": 0}
-        for number in range(10)
-    ],
-}
+BATCHES = 10
+"""How many batches of metrics a run has."""
+_PARAMS = [{"key": f"p{number}", "value": str(number)} for number in range(10)]
 
 
-class Client:
+@dataclass(frozen=True)
+class Load:
+    """What clients got of a server."""
+
+    runs: float
+    """Complete runs a second: made, given 10 params and 10 batches of 10 metrics, and ended."""
+    slow: float
+    """The 95th percentile of the requests' times, in milliseconds."""
+    cores: float
+    """How many cores the clients themselves used."""
+
+
+class _Client:
     """One connection to a stack's server, through the ingress."""
 
     def __init__(self, address: str, client_env: Mapping[str, str]) -> None:
@@ -29,41 +38,58 @@ class Client:
         }
         if "MLFLOW_TRACKING_USERNAME" in client_env:
             self._headers["Authorization"] = basic_login(client_env)
-        self.requests = 0
+        self.seconds: list[float] = []
 
-    def log_runs(self, seconds: float) -> int:
-        """Log runs until time is up, and return the number of requests."""
+    def log_runs(self, seconds: float) -> None:
+        """Log runs until time is up."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             made = self._post("runs/create", {"experiment_id": "0", "start_time": 1})
             run = {"run_id": made["run"]["info"]["run_id"]}
-            self._post("runs/log-batch", {**run, **_BATCH})
+            self._post("runs/log-batch", {**run, "params": _PARAMS})
+            for step in range(BATCHES):
+                self._post("runs/log-batch", {**run, "metrics": _metrics(step)})
             self._post("runs/update", {**run, "status": "FINISHED", "end_time": 2})
-        return self.requests
 
     def _post(self, call: str, body: Mapping[str, object]) -> dict[str, dict[str, dict[str, str]]]:
         path = f"/api/2.0/mlflow/{call}"
+        begun = time.monotonic()
         try:
             self._connection.request("POST", path, json.dumps(body), self._headers)
             answer = self._connection.getresponse()
         except http.client.RemoteDisconnected:
-            # The ingress takes in the second stack's rules, and ends connections that wait.
+            # The ingress takes in another stack's rules, and ends connections that wait.
             self._connection.close()
             return self._post(call, body)
         content = answer.read()
+        self.seconds.append(time.monotonic() - begun)
         if answer.status != http.client.OK:
             raise RuntimeError(f"{call}: {answer.status} {content[:200]!r}")
-        self.requests += 1
         found: dict[str, dict[str, dict[str, str]]] = json.loads(content)
         return found
 
 
-def throughput(stack: Stack, seconds: float) -> float:
-    """Return the requests in a second, of all clients together."""
+def measure(stack: Stack, clients: int, seconds: float) -> Load:
+    """Have clients log runs to a stack's server for some seconds."""
     address = stack.outputs()["hosts_line"].split()[0]
     client_env = stack.client_env()
-    clients = [Client(address, client_env) for _ in range(CLIENTS)]
-    begun = time.monotonic()
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        done: int = sum(pool.map(lambda client: client.log_runs(seconds), clients))
-    return done / (time.monotonic() - begun)
+    all_clients = [_Client(address, client_env) for _ in range(clients)]
+    begun, before = time.monotonic(), os.times()
+    with ThreadPoolExecutor(clients) as pool:
+        for ended in [pool.submit(one.log_runs, seconds) for one in all_clients]:
+            ended.result()
+    taken, after = time.monotonic() - begun, os.times()
+    times = sorted(each for one in all_clients for each in one.seconds)
+    return Load(
+        # A run is 12 requests and the one that ends it.
+        runs=len(times) / (BATCHES + 3) / taken,
+        slow=1000 * times[int(0.95 * len(times))],
+        cores=(after.user + after.system - before.user - before.system) / taken,
+    )
+
+
+def _metrics(step: int) -> list[dict[str, object]]:
+    return [
+        {"key": f"m{number}", "value": number, "timestamp": 1_700_000_000_000 + step, "step": step}
+        for number in range(10)
+    ]

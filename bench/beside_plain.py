@@ -1,0 +1,88 @@
+"""Our server with its login and without one, beside a plain `mlflow server` of the same release."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import load
+from bench.load import Load
+from harness.stack import Stack
+
+PAIRS = 8
+"""How often all are measured, in turn."""
+SECONDS = 6.0
+CLIENTS = (8, 32)
+# What a plain server needs of the container's variables: the others tune ours.
+_KEPT = ("HOME", "MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_DISABLE_TELEMETRY")
+_ROLLOUT_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What each server did in one turn."""
+
+    login: Load
+    open: Load
+    plain: Load
+
+
+def measure(home: Path, namespace: str, own: Stack) -> dict[int, list[Turn]]:
+    """Measure the three servers in turn, by the number of clients.
+
+    Args:
+        home: a folder for the stacks that are made.
+        namespace: what their namespaces begin with.
+        own: a stack with a login, which is up. The others have the same kind of database.
+    """
+    with ExitStack() as made:
+        opened = made.enter_context(_without_login(home, f"{namespace}-open", own))
+        plain = made.enter_context(_without_login(home, f"{namespace}-plain", own))
+        serve_plainly(plain)
+        servers = (own, opened, plain)
+        for each in servers:  # what only a first request costs
+            load.measure(each, CLIENTS[0], 2)
+        return {
+            clients: [
+                Turn(*(load.measure(each, clients, SECONDS) for each in servers))
+                for _ in range(PAIRS)
+            ]
+            for clients in CLIENTS
+        }
+
+
+@contextmanager
+def _without_login(home: Path, namespace: str, own: Stack) -> Iterator[Stack]:
+    """Bring a stack without a login up, and remove it at the end."""
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        stack = Stack.create(Path(folder), own.environment, namespace, own.database)
+        # A run that was killed may have left its namespace.
+        stack.kubectl("delete", "namespace", namespace, "--ignore-not-found", seconds=180)
+        stack.set(auth="none")
+        try:
+            stack.change("up")
+            yield stack
+        finally:
+            stack.remove()
+
+
+def serve_plainly(stack: Stack) -> None:
+    """Replace a stack's server by `mlflow server` with its defaults, in the same image and pod.
+
+    The stores stay those of the stack: MLflow reads their addresses from the environment too.
+    """
+    deployment = stack.kubectl.json("get", "deployment", "mlflow")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    container["command"] = ["mlflow", "server"]
+    container["args"] = ["--host=0.0.0.0", "--port=5000"]
+    # Without our package on the path, MLflow finds no plugin of ours.
+    container["env"] = [{"name": "PYTHONPATH", "value": ""}] + [
+        each for each in container["env"] if each["name"] in _KEPT
+    ]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        container[probe]["httpGet"]["path"] = "/health"
+    stack.kubectl("replace", "--filename=-", stdin=json.dumps(deployment))
+    rollout = ("rollout", "status", "deployment/mlflow", f"--timeout={_ROLLOUT_SECONDS}s")
+    stack.kubectl(*rollout, seconds=_ROLLOUT_SECONDS + 10)
