@@ -151,19 +151,24 @@ def stopped(target: Target, app: str, seconds: float) -> None:
 
 def cut_off(target: Target, app: str, seconds: float) -> None:
     """Drop every packet of a pod; nobody is told, as when a node is lost."""
-    enter = ["nsenter", f"--target={_processes(target, app)[0]}", "--net", "iptables"]
     rules = [
         ["INPUT", "!", "-i", "lo", "-j", "DROP"],
         ["OUTPUT", "!", "-o", "lo", "-j", "DROP"],
     ]
-    for rule in rules:
-        subprocess.run([*enter, "-I", *rule], check=True)
-    try:
-        time.sleep(seconds)
-    finally:
+    # The open file keeps the network: the process may end meanwhile, and the pod may be replaced.
+    with open(f"/proc/{_processes(target, app)[0]}/ns/net") as network:
+
+        def change(option: str, rule: list[str]) -> None:
+            enter = ["nsenter", f"--net=/proc/self/fd/{network.fileno()}", "iptables", option]
+            subprocess.run([*enter, *rule], check=True, pass_fds=[network.fileno()])
+
         for rule in rules:
-            # The pod may have been replaced, and its network with it.
-            subprocess.run([*enter, "-D", *rule], check=False, stderr=subprocess.DEVNULL)
+            change("-I", rule)
+        try:
+            time.sleep(seconds)
+        finally:
+            for rule in rules:
+                change("-D", rule)
 
 
 def scratch_full(target: Target, seconds: float) -> None:
