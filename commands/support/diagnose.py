@@ -82,10 +82,12 @@ def findings(objects: Iterable[Object], images: Mapping[str, str]) -> list[Findi
         for volume in pod["spec"].get("volumes", [])
         if "persistentVolumeClaim" in volume
     }
+    # The claim of backups is there before a pod mounts it. A claim of a StatefulSet has no label.
     claims = [
         claim
         for claim in _of_kind(listed, "PersistentVolumeClaim")
-        if claim["metadata"]["name"] in mounted and claim["status"].get("phase") == "Pending"
+        if (claim["metadata"]["name"] in mounted or _is_ours(claim))
+        and claim["status"].get("phase") == "Pending"
     ]
     done = {job["metadata"]["uid"] for job in _of_kind(listed, "Job") if _is(job, "Complete")}
     found: list[Finding] = []

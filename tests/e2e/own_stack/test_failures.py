@@ -92,15 +92,15 @@ def test_a_volume_that_nobody_makes_is_told_in_time_with_the_way_out(stack: Stac
     stack.set(storageClass="not-there")
     took, said = up()
     assert took < LATEST_SECONDS
-    for name in ("postgres", "minio"):
+    for name in ("data-postgres-0", "data-minio-0", "backup"):
         assert (
-            f'volume claim data-{name}-0: gets no volume: storageclass.storage.k8s.io "not-there" '
+            f'volume claim {name}: gets no volume: storageclass.storage.k8s.io "not-there" '
             "not found" in said
         )
     assert "was stopped, for it would have waited in vain" in said.splitlines()[-1]
     # The way out is taken as it is told.
     told = re.findall(r"which never held anything: (kubectl .*)", said)
-    assert len(told) == 2
+    assert len(told) == 3
     for command in " && ".join(told).split(" && "):
         stack.kubectl(*shlex.split(command)[1:])
     stack.set(storageClass="")

@@ -81,7 +81,8 @@ def in_state(stack: Stack) -> set[tuple[str, str]]:
         place(resource)
         for resource in stack.resources()
         if resource["type"].startswith("kubernetes:")
-        and "namespace" in resource["inputs"]["metadata"]
+        # Objects that the program reads, such as the record of the last upgrade, have no inputs.
+        and "namespace" in resource.get("inputs", {}).get("metadata", {})
     }
 
 

@@ -63,8 +63,12 @@ def assert_nothing_is_lost(
     }
     assert wrong == {}, found["examples"]
     # What finds no room is not repeated.
-    given_up = {trial.fault: trial.says for trial in trials if trial.gave_up}
-    assert {fault: says for fault, says in given_up.items() if not fault.endswith(" full")} == {}
+    given_up = {
+        trial.fault: trial.says
+        for trial in trials
+        if trial.gave_up and not trial.fault.endswith(" full")
+    }
+    assert given_up == {}, given_up
     for trial in trials:
         _assert_recovered(target, trial)
     return trials

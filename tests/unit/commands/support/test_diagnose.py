@@ -68,6 +68,16 @@ def test_what_is_somebody_elses_or_on_its_way_out_is_not_ours_to_tell() -> None:
     assert "StatefulSet quota" not in found(changed("quota", labels={}))
 
 
+def test_a_claim_of_the_stack_that_no_pod_mounts_yet_is_told() -> None:
+    objects = json.loads(json.dumps(OBJECTS))
+    claimed = [one for one in objects if one["metadata"].get("name") == "unbound"]
+    (claim,) = (one for one in claimed if one["kind"] == "PersistentVolumeClaim")
+    alone = [one for one in objects if one not in claimed] + [claim]
+    assert "volume claim unbound" not in found(alone)
+    claim["metadata"]["labels"] = {"app.kubernetes.io/part-of": "mlflow"}
+    assert found(alone)["volume claim unbound"].to_do.endswith("delete pvc unbound")
+
+
 def test_the_setting_of_an_image_is_named() -> None:
     assert found()["pod image-missing-ours"].to_do.startswith("correct mlflow:serverImage, push")
 
