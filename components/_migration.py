@@ -321,6 +321,7 @@ def _way_back(
             # Kubernetes demands a schedule, also where it is suspended.
             schedule="0 0 1 1 *",
             suspend=True,
+            starting_deadline_seconds=3600,
             concurrency_policy="Forbid",
             job_template=k8s.batch.v1.JobTemplateSpecArgs(spec=_job(template)),
         ),

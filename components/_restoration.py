@@ -83,6 +83,7 @@ def restoration(
             # Kubernetes demands a schedule, also where it is suspended.
             schedule="0 0 1 1 *",
             suspend=True,
+            starting_deadline_seconds=3600,
             time_zone="Etc/UTC",
             concurrency_policy="Forbid",
             job_template=k8s.batch.v1.JobTemplateSpecArgs(
