@@ -1,5 +1,8 @@
 """The objects in a namespace that users or Pulumi made, without the cluster's own."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from harness.kubectl import Kubectl
 
 # Made in every namespace, or for an object of ours, by the cluster itself.
@@ -16,6 +19,11 @@ def in_cluster(kubectl: Kubectl) -> set[tuple[str, str]]:
         if not item["metadata"].get("ownerReferences")
         and item["kind"] not in CLUSTERS_KINDS
         and (item["kind"], item["metadata"]["name"]) not in CLUSTERS_OWN
-        # A claim made from a template belongs to its StatefulSet by name.
-        and item["kind"] != "PersistentVolumeClaim"
+        and not _is_from_a_template(item)
     }
+
+
+def _is_from_a_template(item: Mapping[str, Any]) -> bool:
+    """Say whether it is a claim that a StatefulSet made, which belongs to that by name alone."""
+    made_by = item["metadata"].get("labels", {}).get("app.kubernetes.io/managed-by")
+    return item["kind"] == "PersistentVolumeClaim" and made_by != "pulumi"
