@@ -26,4 +26,4 @@ def in_cluster(kubectl: Kubectl) -> set[tuple[str, str]]:
 def _is_from_a_template(item: Mapping[str, Any]) -> bool:
     """Say whether it is a claim that a StatefulSet made, which belongs to that by name alone."""
     made_by = item["metadata"].get("labels", {}).get("app.kubernetes.io/managed-by")
-    return item["kind"] == "PersistentVolumeClaim" and made_by != "pulumi"
+    return bool(item["kind"] == "PersistentVolumeClaim" and made_by != "pulumi")
