@@ -48,7 +48,7 @@ class Trial:
     gave_up: int
     """Calls for which a client with MLflow's own retries gave up."""
     says: dict[str, str]
-    """For each answer the words of one."""
+    """For each answer that these clients got in the end, the words of one."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the trial as it is kept in a file."""
@@ -213,5 +213,5 @@ def _trial(fault: str, writers: Writers, began: float, ended: float, healed: flo
         answers=dict(entries_.answers(impatient)),
         slowest={sort: round(entries_.slowest(found), 1) for sort, found in sorts.items()},
         gave_up=sum(one.refused not in ("", _STORED) for one in patient),
-        says={f"{one.sort} {one.refused}": one.said for one in impatient + patient if one.refused},
+        says={f"{one.sort} {one.refused}": one.said for one in patient if one.refused},
     )

@@ -1,25 +1,31 @@
 """Patches that no request of a single client shows, each by the function that it replaces."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from threading import Event
+from typing import Any
 
 import psycopg2
 import pymysql
 import pytest
 import sqlalchemy
 from cryptography.fernet import Fernet, InvalidToken
+from fastapi import FastAPI
 from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
+from mlflow.server import otel_api
 from mlflow.store.model_registry.dbmodels.models import EncryptedString
 from mlflow.utils import validation
 from mlflow.webhooks import delivery
 from mlflow_kubernetes import contract
 from mlflow_kubernetes.artifacts import hdfs, patience
-from mlflow_kubernetes.patches import bad_input, egress, memory, webhooks
+from mlflow_kubernetes.patches import bad_input, egress, memory, traces, webhooks
 from mlflow_kubernetes.server import migrated
 from mlflow_kubernetes.support import no_room
+from sqlalchemy import exc
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import StaticPool
 from uvicorn.protocols.http import h11_impl
@@ -128,6 +134,47 @@ def test_clients_do_not_repeat_what_finds_no_room() -> None:
     assert no_room.NAME not in ERROR_CODE_TO_HTTP_STATUS, "MLflow has a status of its own"
     failure = no_room.failure("the database", "could not extend file")
     assert str(failure) == "No room is left in the database: could not extend file"
+
+
+@pytest.mark.parametrize("error", [exc.OperationalError, exc.InterfaceError])
+def test_spans_are_sent_again_where_the_database_is_away(
+    error: type[exc.DBAPIError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away:
+        async def log_spans_async(self, *_: object) -> None:
+            raise error(None, None, Exception("Lost connection"), connection_invalidated=True)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": json.dumps(spans).encode()}
+
+    def status(endpoint: Any) -> int:
+        app = FastAPI()
+        app.add_api_route("/", endpoint, methods=["POST"])
+        app.add_middleware(bad_input.BadInput)
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = {"content-type": "application/json", "x-mlflow-experiment-id": "1"}
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "method": "POST", "path": "/", "query_string": b""}
+        asyncio.run(app({**scope, "headers": raw}, receive, send))
+        return int(sent[0]["status"])
+
+    monkeypatch.setattr(otel_api, "_get_tracking_store", Away)
+    times = {"startTimeUnixNano": "1", "endTimeUnixNano": "2"}
+    span = {"traceId": "1" * 32, "spanId": "1" * 16, "name": "a", **times}
+    spans = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    assert status(otel_api.export_traces) == 422
+    assert status(traces._export) == 503
+
+
+def test_a_lost_connection_is_no_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MlflowException, "__init__", bad_input._make_as_input)
+    for lost, status in ((True, 503), (False, 400)):
+        error = exc.InterfaceError(None, None, Exception(), connection_invalidated=lost)
+        assert MlflowException(error, error_code=BAD_REQUEST).get_http_status_code() == status
 
 
 @pytest.mark.parametrize(

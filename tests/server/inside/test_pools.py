@@ -5,6 +5,7 @@ from typing import Any
 import pymysql
 import pytest
 import sqlalchemy
+from mlflow_kubernetes.patches import bad_input
 from mlflow_kubernetes.stores import pools
 from sqlalchemy.engine import Engine
 
@@ -14,6 +15,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.fails: Exception = pymysql.err.IntegrityError(1062, "Duplicate entry")
 
     def ping(self, *_: object) -> None:
         self.asked.append("ping")
@@ -28,7 +30,7 @@ class Connection:
         pass
 
     def cursor(self, *_: object) -> Any:
-        raise pymysql.err.IntegrityError(1062, "Duplicate entry")
+        raise self.fails
 
 
 @pytest.fixture
@@ -77,3 +79,14 @@ def test_what_a_failed_statement_locks_is_let_go(engine: Engine, connection: Con
         with pytest.raises(sqlalchemy.exc.IntegrityError), engine.begin() as used:
             used.exec_driver_sql("INSERT INTO a VALUES (1)")
     assert connection.asked == ["rollback", "rollback"]
+
+
+def test_a_database_that_shuts_down_is_asked_for_no_rollback(
+    engine: Engine, connection: Connection
+) -> None:
+    sqlalchemy.event.listen(engine, "handle_error", bad_input._tell)
+    connection.fails = pymysql.err.OperationalError(1053, "Server shutdown in progress")
+    with pytest.raises(sqlalchemy.exc.OperationalError) as raised, engine.begin() as used:
+        used.exec_driver_sql("SELECT 1")
+    assert raised.value.connection_invalidated
+    assert connection.asked == []

@@ -20,6 +20,7 @@ from graphql import GraphQLError
 from mlflow import exceptions, server
 from mlflow.exceptions import MlflowException, MlflowTracingException
 from mlflow.protos.databricks_pb2 import (
+    BAD_REQUEST,
     FEATURE_DISABLED,
     INTERNAL_ERROR,
     INVALID_PARAMETER_VALUE,
@@ -44,6 +45,9 @@ _POSTGRESQL = ("22", "54")
 # pymysql knows some as DataError; these it takes for failures of the server.
 # https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html
 _MYSQL = frozenset({1071, 1118, 1153, 1267, 1292, 1300, 1366, 1411, 1525, 1690, 3140, 3141, 3988})
+# MySQL's "Server shutdown in progress": it closes the connection next, and SQLAlchemy does not know.
+# The end of the session would then fail too, and MLflow expects that of no session.
+_MYSQL_ENDS = 1053
 # What Python raises where MLflow's code meets a value that it did not expect. The same request
 # would raise it again, so no client should repeat it; the log has the traceback.
 _UNEXPECTED = (
@@ -148,6 +152,8 @@ def _tell(context: ExceptionContext) -> None:
     error, told = context.original_exception, context.sqlalchemy_exception
     if told is None or not isinstance(error, Exception):
         return
+    if isinstance(error, pymysql.err.Error) and error.args[:1] == (_MYSQL_ENDS,):
+        context.is_disconnect = True
     if _is_bad_data(error):
         message = f"The database does not take a value: {_reason(error)}"
         raise MlflowException.invalid_parameter_value(message) from error
@@ -192,6 +198,8 @@ def _make_as_input(
         message, error_code = _text(message), INVALID_PARAMETER_VALUE
     elif error_code == INTERNAL_ERROR and "is not enabled" in str(message):
         error_code = FEATURE_DISABLED
+    elif error_code == BAD_REQUEST and isinstance(message, Exception) and _is_passing(message):
+        error_code = TEMPORARILY_UNAVAILABLE
     if isinstance(error, MlflowTracingException):
         error_code = RESOURCE_DOES_NOT_EXIST
     _make(error, message, error_code, *rest, **more)
@@ -202,8 +210,15 @@ def _text(error: Exception) -> str:
     return f"Bad input: {type(error).__name__}: {one_line(said)[:500]}"
 
 
+def _is_passing(error: Exception) -> bool:
+    """Say whether the database did not answer: the same request may succeed later."""
+    # A connection that is lost may be an InterfaceError too.
+    lost = isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    return lost or isinstance(error, exc.OperationalError)
+
+
 def _told(error: Exception) -> MlflowException:
-    if isinstance(error, exc.OperationalError):
+    if _is_passing(error):
         _logger.error("The database does not answer", exc_info=error)
         return MlflowException(str(error), TEMPORARILY_UNAVAILABLE)
     _logger.error("Bad input", exc_info=error)

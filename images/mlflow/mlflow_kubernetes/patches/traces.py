@@ -1,4 +1,7 @@
-"""Spans that arrive by OpenTelemetry: no user adds spans to a run of another user.
+"""Spans that arrive by OpenTelemetry: checked for their sender's rights, and not lost on the way.
+
+MLflow answers 422 where the database does not answer. Exporters send such spans never again. The
+answer here is 503, on which they do.
 
 Spans may name a run, and MLflow does not check the sender's permission for that run. MLflow answers
 "Permission denied" when a client sends the name of an experiment in the place of its id. The answer
@@ -6,6 +9,7 @@ here says what is wrong, and what is accepted.
 """
 
 import asyncio
+import functools
 import importlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,6 +18,7 @@ from fastapi import Depends, HTTPException
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from mlflow.server import otel_api
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 
 _RUN = "x-mlflow-run-id"
@@ -21,12 +26,12 @@ _EXPERIMENT = "x-mlflow-experiment-id"
 
 
 def install() -> None:
-    """Refuse spans that do not name their experiment by its id."""
+    """Refuse spans that do not name their experiment by its id; tell when to send them again."""
     # FastAPI reads the router when MLflow makes its application, which is later.
     router = otel_api.otel_router
     router.routes.clear()
     router.add_api_route(
-        "", otel_api.export_traces, methods=["POST"], dependencies=[Depends(_ask_for_an_id)]
+        "", _export, methods=["POST"], dependencies=[Depends(_ask_for_an_id)]
     )
 
 
@@ -55,6 +60,17 @@ def install_with_login() -> None:
         return validator
 
     server._get_otel_validator = find
+
+
+@functools.wraps(otel_api.export_traces)
+async def _export(*arguments: Any, **named: Any) -> Any:
+    try:
+        return await otel_api.export_traces(*arguments, **named)
+    except HTTPException as error:
+        if isinstance(error.__cause__, SQLAlchemyError):
+            # patches/bad_input.py answers.
+            raise error.__cause__ from error
+        raise
 
 
 def _ask_for_an_id(request: Request) -> None:
