@@ -42,7 +42,7 @@ verify-backup: $(VENV) ## Restore the newest backup into a database of its own, 
 	@$(RUN) commands.backup verify
 
 .PHONY: restore
-restore: $(VENV) ## List the backups, or bring one back: FROM=latest or a time, OVERWRITE=yes
+restore: $(VENV) ## List the backups, or bring one back: FROM=latest or a time, or AT=a moment; OVERWRITE=yes
 	@$(RUN) commands.restore
 
 .PHONY: rollback

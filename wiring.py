@@ -161,6 +161,7 @@ def postgres(settings: Settings, place: StackNamespace) -> PostgresArgs:
         "pods": _pods(settings),
         "image": settings.postgres_image,
         "former_image": settings.postgres_former_image,
+        "replication": settings.backup_point_in_time,
         "storage": settings.database_storage,
         "storage_class": settings.storage_class,
     }
@@ -310,6 +311,7 @@ def tracking_server(
     """Return the inputs of the tracking server."""
     return {
         "backups": kept_in,
+        "point_in_time": settings.backup_point_in_time,
         "namespace": place.namespace,
         "retention": place.retention,
         "pods": _server_pods(settings),
@@ -351,6 +353,7 @@ def backups(
         "verify_schedule": settings.backup_verify_schedule,
         "keep": settings.backup_retention,
         "artifacts": settings.backup_artifacts,
+        "point_in_time": settings.backup_point_in_time,
         "store": settings.backup_store,
         "storage": settings.backup_storage,
         "storage_class": settings.storage_class,

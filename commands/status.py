@@ -27,7 +27,13 @@ def command() -> None:
     for kinds in ("pods", "persistentvolumeclaims"):
         shown = capture(["kubectl", "get", kinds, f"--namespace={namespace}"], found.environment)
         print(f"\n{shown.stdout or shown.stderr}", end="")
-    asked = ["kubectl", "get", "cronjobs,jobs", f"--namespace={namespace}", "--output=json"]
+    asked = [
+        "kubectl",
+        "get",
+        "cronjobs,jobs,deployments",
+        f"--namespace={namespace}",
+        "--output=json",
+    ]
     listed = capture(asked, found.environment)
     objects: list[dict[str, Any]] = []
     if listed.returncode == 0:

@@ -17,6 +17,8 @@ WAIT_SECONDS = 120
 _MODULE = "mlflow_kubernetes.backup.restore"
 _VARIABLES: Mapping[str, str] = {"RESTORE_FROM": "", "RESTORE_OVERWRITE": ""}
 """What a person gives a Job: the backup's name, and `yes` where the stack's data may be lost."""
+_MOMENT: Mapping[str, str] = {"RESTORE_AT": ""}
+"""The moment after the backup that a person wants back, where there are such moments."""
 
 
 def restoration(
@@ -30,6 +32,7 @@ def restoration(
     artifacts: pulumi.Input[Credentials],
     login: Sequence[pulumi.Input[Credentials]],
     target: pulumi.Input[BackupTarget],
+    recovers: bool,
     environment: Mapping[str, pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
 ) -> None:
@@ -48,6 +51,7 @@ def restoration(
         artifacts: the artifact store.
         login: the keys of this stack, and the passwords of the stack's own users.
         target: where backups are kept.
+        recovers: whether moments between two backups can be brought back.
         environment: variables of the server that the migration needs too.
         opts: options of the object.
     """
@@ -55,10 +59,11 @@ def restoration(
     worn = labels(name, "mlflow", "restore")
     backends = [database, artifacts, *login, target]
     rclone = pulumi.Output.all(target).apply(lambda known: str(known[0]["rclone_image"]))
+    of_people = {**_VARIABLES, **(_MOMENT if recovers else {})}
     variables = {
         "HOME": "/tmp",  # noqa: S108 (in the pod)
         "TIMEOUT_SECONDS": str(WAIT_SECONDS),
-        **_VARIABLES,
+        **of_people,
     }
     # It copies artifacts: rclone holds pieces of several files at once.
     fetch = k8s.core.v1.ContainerArgs(
@@ -99,11 +104,12 @@ def restoration(
                         pods=pods,
                         backends=backends,
                         seconds=WAIT_SECONDS,
-                        environment={**_VARIABLES, **environment},
+                        environment={**of_people, **environment},
                         first=[
                             database_tools.prepare(image, [database]),
                             database_tools.tools(rclone),
                             fetch,
+                            *([database_tools.recover(client_image)] if recovers else []),
                             database_tools.restore(client_image),
                         ],
                         mounts=database_tools.mounts(),

@@ -1,6 +1,7 @@
 """Backups of a tracking server: made on a schedule, encrypted, and tried by restoring them."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NotRequired, Self, TypedDict
 from urllib.parse import urlsplit
 
@@ -10,13 +11,14 @@ import pulumi_kubernetes as k8s
 from ._component import Component
 from ._defaults import BACKUP_STORAGE, NAMESPACE, RCLONE_IMAGE, SERVER_IMAGE
 from ._kubernetes import database_tools
-from ._kubernetes.arguments import known_keys, recorded
+from ._kubernetes.arguments import applied, known_keys, recorded
 from ._kubernetes.labels import labels, metadata
 from ._kubernetes.network_policies import Path, after, client_labels, client_policy, outside
 from ._kubernetes.pod_options import PodArgs, PodOptions, pod_options
 from ._kubernetes.pods import FILES, Credentials, python_template
 from ._kubernetes.retention import RetentionArgs, generated_password, owner_references
 from ._kubernetes.uris import fingerprint
+from ._wal_archive import wal_archive
 from .contracts import ArtifactStoreInput, BackendStoreInput, BackupTarget, output_of
 from .held_data import HeldData
 
@@ -59,6 +61,12 @@ class BackupsArgs(TypedDict):
     Defaults to ``30d``."""
     artifacts: NotRequired[bool]
     """Whether artifacts are copied, beside the databases. Defaults to ``True``."""
+    point_in_time: NotRequired[bool]
+    """Whether any moment since a backup can be brought back: backups have a base backup, and the
+    server's write-ahead log (WAL) is copied to the target as it comes. The backend store must be a
+    ``Postgres`` with ``replication``, and ``store`` no volume, because a volume is there for one
+    node at a time. A :class:`TrackingServer` that restores has an input of the same name. Defaults
+    to ``False``."""
     store: NotRequired[str]
     """Where backups are kept: ``volume``, ``s3`` (a bucket that exists), or ``artifacts`` (a folder
     of the artifact store: it is lost with that store). Defaults to ``volume``."""
@@ -138,6 +146,18 @@ class Backups(Component):
         reached = after(child, _way(backups, args, child)) if backups.store == "s3" else child
         _saving(backups, args, pods, self.target, reached)
         _verification(backups, args, pods, self.target, reached)
+        if backups.point_in_time:
+            wal_archive(
+                f"{name}-wal",
+                namespace=backups.namespace,
+                image=backups.image,
+                client_image=backups.client_image,
+                rclone_image=backups.rclone_image,
+                pods=pods,
+                replication=backups.replication,
+                target=_reached(backups, self.target),
+                opts=reached,
+            )
         self.register_outputs({"target": self.target, "passphrase": self.passphrase})
 
 
@@ -151,7 +171,10 @@ class _Backups:
     rclone_image: pulumi.Input[str]
     database: pulumi.Input[Credentials]
     client_image: pulumi.Input[str]
+    replication: pulumi.Input[Credentials]
+    """The login that copies the database's data: only with ``point_in_time``."""
     artifacts: pulumi.Input[Credentials]
+    point_in_time: bool
     schedule: str | None
     store: str
     retention: RetentionArgs
@@ -175,6 +198,15 @@ class _Backups:
                 f"{name}: with store s3, expected bucket, and either access_key_id with "
                 "secret_access_key or secret"
             )
+        point_in_time = args.get("point_in_time", False)
+        replication = output_of(args["backend_store"], "replication")
+        if point_in_time:
+            # The output of a component may be known later.
+            replication = applied(replication, partial(_login, name))
+        if point_in_time and store == "volume":
+            raise pulumi.RunError(
+                f"{name}.point_in_time: True; accepted: with store s3 or artifacts"
+            )
         return cls(
             name=name,
             namespace=args.get("namespace", NAMESPACE),
@@ -182,7 +214,9 @@ class _Backups:
             rclone_image=args.get("rclone_image", RCLONE_IMAGE),
             database=output_of(args["backend_store"], "credentials"),
             client_image=output_of(args["backend_store"], "client_image"),
+            replication=replication,
             artifacts=output_of(args["artifact_store"], "credentials"),
+            point_in_time=point_in_time,
             schedule=args.get("schedule"),
             store=store,
             retention=args.get("retention", {}),
@@ -192,6 +226,20 @@ class _Backups:
     def labels(self) -> dict[str, str]:
         """The labels of the objects that belong to no pod."""
         return labels(self.name, "mlflow", "backup")
+
+
+def _login(name: str, replication: Credentials | None) -> Credentials:
+    """Return the login that copies the database's data.
+
+    Raises:
+        pulumi.RunError: if the database has none.
+    """
+    if replication is None:
+        raise pulumi.RunError(
+            f"{name}.point_in_time: True; accepted: with a backend store Postgres whose input "
+            "replication is True"
+        )
+    return replication
 
 
 def _recorded(args: BackupsArgs) -> dict[str, object]:
@@ -303,6 +351,11 @@ def _way(backups: _Backups, args: BackupsArgs, opts: pulumi.ResourceOptions) -> 
     )
 
 
+def _reached(backups: _Backups, target: BackupTarget) -> list[pulumi.Input[Credentials]]:
+    """Return what a pod is given that reaches the target: the artifact store, where it is there."""
+    return [target, *([backups.artifacts] if backups.store == "artifacts" else [])]
+
+
 def _saving(
     backups: _Backups,
     args: BackupsArgs,
@@ -338,6 +391,11 @@ def _saving(
                 database_tools.prepare(backups.image, [backups.database]),
                 database_tools.tools(backups.rclone_image),
                 database_tools.dump(backups.client_image),
+                *(
+                    [database_tools.base(backups.client_image, backups.replication)]
+                    if backups.point_in_time
+                    else []
+                ),
             ],
             mounts=database_tools.mounts(),
             volumes=database_tools.volumes(target),
@@ -359,8 +417,7 @@ def _verification(
     """Make the CronJob that restores the newest backup into a database of its own pod."""
     name = f"{backups.name}-verify"
     schedule = args.get("verify_schedule", WEEKLY)
-    # The artifact store is needed where it is the target.
-    backends = [target, *([backups.artifacts] if backups.store == "artifacts" else [])]
+    backends = _reached(backups, target)
     _cron_job(
         name,
         backups,
@@ -380,6 +437,11 @@ def _verification(
                 database_tools.fetch(backups.image, backends),
                 database_tools.scratch_server(backups.client_image),
                 database_tools.restore(backups.client_image),
+                *(
+                    [database_tools.recover(backups.client_image, database_tools.RECOVERED)]
+                    if backups.point_in_time
+                    else []
+                ),
             ],
             mounts=database_tools.mounts(),
             volumes=database_tools.volumes(target),

@@ -34,6 +34,8 @@ class BackendStoreOutputs(TypedDict):
     """The store's output ``connections``. Required because pools are sized by it."""
     client_image: NotRequired[pulumi.Input[str]]
     """The store's output ``client_image``. Defaults to none: the database is not dumped."""
+    replication: NotRequired[pulumi.Input[Credentials] | None]
+    """The store's output ``replication``. Defaults to none: the database is not copied."""
 
 
 BackendStoreInput = (

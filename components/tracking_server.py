@@ -108,6 +108,9 @@ class TrackingServerArgs(TypedDict):
     backups: NotRequired[BackupsInput | None]
     """Backups, which can be restored, and into which the databases are dumped before their tables
     are upgraded. Defaults to none: an upgrade stops the servers, and dumps nothing."""
+    point_in_time: NotRequired[bool]
+    """Whether the restore brings back moments between two backups, which ``backups`` must archive:
+    the input of the same name of :class:`Backups`. Defaults to ``False``."""
     retention: NotRequired[RetentionArgs]
     """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
     delete them."""
@@ -259,6 +262,7 @@ class _Server:
     gc_schedule: str | None
     gc_older_than: str
     backup_target: pulumi.Input[BackupTarget] | None
+    point_in_time: bool
     retention: RetentionArgs
 
     @classmethod
@@ -300,6 +304,7 @@ class _Server:
             gc_schedule=args.get("gc_schedule"),
             gc_older_than=args.get("gc_older_than", "30d"),
             backup_target=output_of(backups, "target") if backups else None,
+            point_in_time=args.get("point_in_time", False),
             retention=args.get("retention", {}),
         )
 
@@ -651,6 +656,7 @@ def _restoration(
         artifacts=server.artifacts,
         login=[login.keys, *login.passwords],
         target=server.backup_target,
+        recovers=server.point_in_time,
         environment=server.root_environment,
         opts=opts,
     )

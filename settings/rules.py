@@ -188,6 +188,22 @@ def _backups(settings: Settings, refuse: Refuse) -> Iterator[str]:
             yield refuse("backupStore", "volume or s3 with hdfsKerberosSecret")
 
 
+def _point_in_time(settings: Settings, refuse: Refuse) -> Iterator[str]:
+    """Refuse an archive of the WAL where there is no WAL, or no place that takes it."""
+    if not settings.backup_point_in_time:
+        return
+    if settings.backend_store != "postgres":
+        yield refuse("backupPointInTime", "true only with backendStore: postgres")
+    if settings.backup_store == "volume":
+        yield refuse("backupPointInTime", "true only with backupStore: s3 or artifacts")
+    if not settings.backup_schedule:
+        yield refuse(
+            "backupPointInTime",
+            "true only with backupSchedule: recovery begins at a backup, and a backup removes what"
+            " is too old",
+        )
+
+
 def _backs_up_itself(settings: Settings) -> bool:
     """Return whether the folder of the backups is in the bucket's folder of artifacts."""
     artifacts = (settings.artifact_store, settings.s3_bucket, settings.s3_endpoint)
@@ -289,6 +305,7 @@ _RULES: tuple[Callable[[Settings, Refuse], Iterator[str]], ...] = (
     _existing_hdfs,
     _bucket,
     _backups,
+    _point_in_time,
     _certificate,
     _gateway,
     _annotations,

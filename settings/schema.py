@@ -353,6 +353,12 @@ class Backups(Group):
     backup_artifacts: bool = Field(
         True, description="Whether a backup has the artifacts, beside databases and keys."
     )
+    backup_point_in_time: bool = Field(
+        False,
+        description="With backupSchedule, on backendStore postgres: whether the write-ahead log "
+        "(WAL) is archived as it comes, so that `make restore AT=` brings back any moment since a "
+        "backup. backupStore is then s3 or artifacts.",
+    )
     backup_store: BackupStoreKind = Field(
         "volume",
         description="Where backups are kept: a volume of the stack, a bucket that exists (`s3`), "

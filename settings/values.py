@@ -113,7 +113,7 @@ def _object_name(text: str) -> str:
 _OWN_SECRETS = re.compile(
     r"(mlflow|backup|postgres|mysql|minio(-s3|-console)?|hdfs|s3|existing-hdfs|external-database|workspace"
     r"|ingress)"
-    r"-(server|root|credentials|check|token|keys|egress|users|user-.*|certificate|tls|target)(-files)?"
+    r"-(server|root|credentials|check|token|keys|egress|users|user-.*|certificate|tls|target|replication)(-files)?"
 )
 """Names of Secrets that the stack writes; tests/unit/test_variants.py compares them with the
 Secrets that are rendered."""

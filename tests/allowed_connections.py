@@ -78,6 +78,11 @@ DECLARED = {
         mlflow-migration, mlflow-restore, backup, backup-verify -> outside: 9001
         backup-verify -> dns: 53 53/udp
     """,
+    "point in time": """
+        postgres-replication, backup-wal -> postgres: 5432
+        backup-wal -> outside: 9001
+        postgres-replication, backup-wal -> dns: 53 53/udp
+    """,
     # Job runners ask language models.
     "jobs": "mlflow -> internet, internet6: 443",
     "ways out": """

@@ -18,6 +18,7 @@ RUN = {
     "README.md, Change a setting, 1": "tests/unit/test_documents.py",
     "docs/backup.md, Backups, 1": "tests/unit/test_documents.py",
     "docs/backup.md, Where backups are kept, 1": "tests/unit/test_documents.py",
+    "docs/backup.md, Any moment, on PostgreSQL, 1": "tests/unit/test_documents.py",
     "docs/settings.md, An autoscaler, 1": "tests/unit/test_documents.py",
     "docs/settings.md, Remove deleted data for good, 1": "tests/unit/test_documents.py",
     "docs/settings.md, An existing database, 1": "tests/unit/test_documents.py",
@@ -59,6 +60,7 @@ NOT_RUN = {
     "docs/ingress.md, Traefik in the place of ingress-nginx, 1": "arguments, which the lab's has",
     "docs/settings.md, An existing database, 2": "takes the block above it",
     "docs/restore.md, Into a stack, 1": "tests/unit/commands/test_restore.py has its forms",
+    "docs/restore.md, To a moment, 1": "tests/unit/commands/test_restore.py has its form",
     "docs/restore.md, The drill, 5": "stops the lab in which the tests run",
     "docs/moving-data.md, PostgreSQL's next major version, 2": (
         "tests/e2e/own_stack/test_postgres_upgrade.py calls the commands' own function"

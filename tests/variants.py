@@ -191,8 +191,16 @@ def _covering() -> Iterator[Variant]:
         yield Variant(choices, settings)
 
 
-VARIANTS = list(_covering())
-"""The default, and what it takes for every two choices to occur together."""
+POINT_IN_TIME = Variant(
+    (
+        *(next(iter(choices)) for choices in AXES.values() if "another" not in choices),
+        *("another", "point in time"),
+    ),
+    {**AXES["cluster"]["another"], "backupPointInTime": True},
+)
+"""The archive of the write-ahead log, which only one of the databases has, and not every target."""
+VARIANTS = [*_covering(), POINT_IN_TIME]
+"""The default, what it takes for every two choices to occur together, and the WAL archive."""
 
 
 def objects(recorded: Recorded) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from cronsim import CronSim
 from commands.backup import SAVE, VERIFY
 from commands.support.jobs import end_of
 
+ARCHIVE = f"{SAVE}-wal"
 _PERIODS = 2
 
 
@@ -16,7 +17,7 @@ def report(objects: Sequence[dict[str, Any]], now: datetime) -> tuple[list[str],
     """Return lines on the backups of a stack, and warnings.
 
     Args:
-        objects: the CronJobs and Jobs of the stack's namespace.
+        objects: the CronJobs, Jobs and Deployments of the stack's namespace.
         now: the time, in UTC.
     """
     cron_jobs = {one["metadata"]["name"]: one for one in objects if one["kind"] == "CronJob"}
@@ -34,6 +35,15 @@ def report(objects: Sequence[dict[str, Any]], now: datetime) -> tuple[list[str],
             warnings.append(
                 f"the last {what} is of {last:%Y-%m-%d %H:%M} UTC, and two were due since then"
             )
+    for one in objects:
+        if one["kind"] == "Deployment" and one["metadata"]["name"] == ARCHIVE:
+            current = bool(one.get("status", {}).get("readyReplicas"))
+            lines.append(f"WAL archive: {'up to date' if current else 'behind'}")
+            if not current:
+                warnings.append(
+                    "the WAL archive lacks what was committed last: "
+                    f"`kubectl logs deployment/{ARCHIVE} --all-containers` says why"
+                )
     return lines, warnings
 
 

@@ -30,6 +30,11 @@ WORK = "/work"
 DUMPS = f"{WORK}/dumps"
 """Folder with one dump for each database: ``runs.dump`` and ``users.dump`` of pg_dump, or
 ``runs.sql`` and ``users.sql`` of mysqldump; and what is known of a dump, as ``<name>.facts``."""
+RECOVERED = f"{WORK}/recovered"
+"""Folder with the dumps of what a verification recovers."""
+POINT = f"{WORK}/point"
+"""Folder with a base backup and what follows it in the WAL archive (images/mlflow,
+backup/point.py)."""
 TARGET = "/backup"
 """Folder of the backup target's volume; empty where the target is no volume."""
 MOST_WORK = "64Gi"
@@ -158,6 +163,93 @@ else
   mysqladmin --no-defaults --user=root --socket="$1/scratch/mysqld.sock" --silent ping
 fi
 """
+
+
+BASE = r"""need pg_basebackup
+began=$(date -u +%Y%m%dT%H%M%SZ)
+system=$(psql -wXqAtc IDENTIFY_SYSTEM replication=true | cut -d '|' -f 1)
+# In one file. The log that it takes to be consistent is in the archive.
+pg_basebackup -w --format=tar --wal-method=none --checkpoint=fast --compress=gzip:1 --pgdata=- \
+  2> base.said > base.tar.gz || fail "$(tail -n 1 base.said)"
+rm base.said
+tar -xzOf base.tar.gz backup_label > base.facts
+printf 'system\t%s\nbegan\t%s\n' "$system" "$began" >> base.facts
+echo "made a base backup of PostgreSQL"
+"""
+"""Makes a base backup in the folder that is the first argument, with the login of libpq's
+variables."""
+RECOVER = r"""need postgres
+export LC_ALL=C
+point=$2
+mkdir "$point/data"
+tar -xzf "$point/base.tar.gz" -C "$point/data"
+rm "$point/base.tar.gz"
+chmod 700 "$point/data"
+touch "$point/data/recovery.signal"
+echo 'local all all trust' > "$point/pg_hba.conf"
+# Nobody but this script reaches the server. Its settings of connections are not those of the copied
+# one, which matters to a server that answers during the recovery alone.
+start() {
+  postgres -D "$point/data" -c listen_addresses= -c "unix_socket_directories=$point" -c port=5432 \
+    -c "hba_file=$point/pg_hba.conf" -c hot_standby=off -c fsync=off -c ssl=off \
+    -c archive_mode=off -c logging_collector=off -c log_destination=stderr -c log_min_messages=log \
+    -c recovery_target_timeline=current -c recovery_target_action=promote \
+    -c "restore_command=test -f $point/wal/%f.gz && gzip -dc $point/wal/%f.gz > %p" \
+    "$@" > "$point/log" 2>&1 &
+  server=$!
+  until pg_isready -q -h "$point" -U postgres -d postgres; do
+    kill -0 $server 2> /dev/null || return 1
+    sleep 0.5
+  done
+}
+last() {
+  sed -n "s/.*$1//p" "$point/log" | tail -n 1
+}
+moment=$(cat "$point/until" 2> /dev/null || true)
+if [ -z "$moment" ]; then
+  start || fail "the WAL archive does not bring the databases back: $(last 'FATAL: *')"
+elif ! start -c "recovery_target_time=$moment"; then
+  grep -q 'recovery ended before configured recovery target' "$point/log" ||
+    fail "the WAL archive does not bring the databases back: $(last 'FATAL: *')"
+  [ -e "$point/whole" ] ||
+    fail "the WAL archive has a gap: its last transaction before is of $(last 'at log time ')"
+  # The archive reaches to the moment: nothing was committed between its end and the moment.
+  touch "$point/data/recovery.signal"
+  start || fail "the WAL archive does not bring the databases back: $(last 'FATAL: *')"
+fi
+committed=$(last 'at log time ')
+echo "recovered the databases${committed:+: the last transaction is of $committed}"
+export PGSERVICEFILE=$point/pg_service.conf
+"""
+"""Starts a server on a base backup, which goes through the log of the archive to a moment. The
+folder with both is the second argument."""
+
+
+def base(
+    client_image: pulumi.Input[str], login: pulumi.Input[Credentials]
+) -> k8s.core.v1.ContainerArgs:
+    """Return the container ``base``, which makes a base backup of PostgreSQL in ``DUMPS``.
+
+    Args:
+        client_image: the image of the server.
+        login: the login that may copy the server's data.
+    """
+    made = _shell("base", client_image, _COMMON + BASE, DUMPS)
+    made.env_from = secrets_env([login])
+    return made
+
+
+def recover(client_image: pulumi.Input[str], dumps: str = DUMPS) -> k8s.core.v1.ContainerArgs:
+    """Return the container ``recover``, which brings PostgreSQL's databases back to a moment.
+
+    It does so only where ``POINT`` has a base backup. It dumps the databases to ``dumps``.
+    """
+    script = when([f"{POINT}/base.tar.gz"]) + _COMMON + RECOVER + DUMP
+    made = _shell("recover", client_image, script, dumps, POINT)
+    made.resources = resources(
+        "100m", "256Mi", most_cpu="4", most_memory="1Gi", most_scratch=MOST_WORK
+    )
+    return made
 
 
 def prepare(

@@ -11,7 +11,7 @@ from .._defaults import DATABASE_STORAGE, NAMESPACE
 from .._kubernetes.data_server import DATA_VOLUME, data_server
 from .._kubernetes.labels import labels, metadata, selector
 from .._kubernetes.network_policies import client_labels, server_policies
-from .._kubernetes.pod_options import PodArgs, pod_options
+from .._kubernetes.pod_options import PodArgs, PodOptions, pod_options
 from .._kubernetes.pods import Credentials
 from .._kubernetes.retention import RetentionArgs, generated_password
 from .._kubernetes.uris import database_uri, fingerprint, service_host
@@ -72,6 +72,10 @@ class Server(NamedTuple):
     host: pulumi.Output[str]
     """DNS name of its Service."""
     credentials: Credentials
+    secret: pulumi.Output[str]
+    """Name of the Secret with the passwords of the superuser and of ``USER``."""
+    pods: PodOptions
+    """What the platform demands of the pods."""
 
 
 def database_server(name: str, args: _Inputs, kind: Kind, opts: pulumi.ResourceOptions) -> Server:
@@ -126,7 +130,7 @@ def database_server(name: str, args: _Inputs, kind: Kind, opts: pulumi.ResourceO
     credentials = _credentials(
         name, kind, namespace=namespace, password=password, host=host, opts=opts
     )
-    return Server(host, credentials)
+    return Server(host, credentials, secret.metadata.name, pods)
 
 
 def _credentials(

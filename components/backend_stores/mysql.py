@@ -111,7 +111,7 @@ class Mysql(Component):
         known_keys(name, args, MysqlArgs)
         super().__init__("Mysql", name, args, opts)
         server = database_server(name, args, _KIND, pulumi.ResourceOptions(parent=self))
-        self.host, self.credentials = server
+        self.host, self.credentials = server.host, server.credentials
         self.client_image = args.get("image", MYSQL_IMAGE)
         self.register_outputs(
             {

@@ -1,6 +1,7 @@
 """Backend store: a single PostgreSQL server whose passwords never leave the stack in clear."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NotRequired, TypedDict
@@ -9,13 +10,14 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from .._component import Component
-from .._defaults import POSTGRES_IMAGE
+from .._defaults import NAMESPACE, POSTGRES_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import volume_check
 from .._kubernetes.pod_options import PodArgs
 from .._kubernetes.pods import Credentials, exec_probe, resources, restricted_pod, secret_env
 from .._kubernetes.retention import RetentionArgs
 from ..backend_stores._postgres_upgrade import MINUTES, upgrade
+from ..backend_stores._replication import HBA, HBA_FILE, SETTINGS, replication
 from ..backend_stores._server import (
     AUTH_DATABASE,
     DATABASE,
@@ -97,6 +99,10 @@ class PostgresArgs(TypedDict):
     """Size of the data volume, as a Kubernetes quantity. Defaults to ``8Gi``."""
     storage_class: NotRequired[pulumi.Input[str] | None]
     """Storage class of the data volume. Defaults to the cluster's default class."""
+    replication: NotRequired[bool]
+    """Whether the server has a login that copies all its data and its write-ahead log (WAL), for
+    backups that bring back any moment. ``pg_hba.conf`` is then the component's own. Defaults to
+    ``False``."""
     retention: NotRequired[RetentionArgs]
     """What becomes of the volumes and the generated passwords: ``StackNamespace.retention``.
     Defaults to: the volumes stay until their namespace is deleted, and Pulumi may delete the
@@ -118,6 +124,9 @@ class Postgres(Component):
     PostgreSQL's default), the probes, the migration, and a person."""
     client_image: pulumi.Input[str]
     """Image with the database's own programs: the server's."""
+    replication: Credentials | None
+    """The Secret with the login that copies the server's data, as libpq's variables; None without
+    the input ``replication``."""
 
     holds = (
         HeldData(storage="storage", image="image", versions=VERSIONS, former_image="former_image"),
@@ -131,23 +140,37 @@ class Postgres(Component):
     ) -> None:
         known_keys(name, args, PostgresArgs)
         super().__init__("Postgres", name, args, opts)
-        former = args.get("former_image")
-        kind = replace(_KIND, pod=partial(_pod, former), minutes=MINUTES) if former else _KIND
-        server = database_server(name, args, kind, pulumi.ResourceOptions(parent=self))
-        self.host, self.credentials = server
+        child = pulumi.ResourceOptions(parent=self)
+        copied = args.get("replication", False)
+        server = database_server(name, args, _kind(args.get("former_image"), copied=copied), child)
+        self.host, self.credentials = server.host, server.credentials
         self.client_image = args.get("image", POSTGRES_IMAGE)
+        self.replication = (
+            replication(
+                name,
+                server,
+                self.client_image,
+                namespace=args.get("namespace", NAMESPACE),
+                retention=args.get("retention", {}),
+                opts=child,
+            )
+            if copied
+            else None
+        )
         self.register_outputs(
             {
                 "host": self.host,
                 "credentials": self.credentials,
                 "connections": self.connections,
                 "client_image": self.client_image,
+                "replication": self.replication,
             }
         )
 
 
 def _pod(
     former: pulumi.Input[str] | None,
+    settings: Sequence[str],
     image: pulumi.Input[str],
     secret: pulumi.Input[str],
     first_start: pulumi.Input[str],
@@ -156,7 +179,14 @@ def _pod(
     container = k8s.core.v1.ContainerArgs(
         name="postgres",
         image=image,
-        args=["postgres", "-c", f"max_connections={MAX_CONNECTIONS}"],
+        args=[
+            "postgres",
+            *(
+                part
+                for one in (f"max_connections={MAX_CONNECTIONS}", *settings)
+                for part in ("-c", one)
+            ),
+        ],
         env=[
             secret_env("POSTGRES_PASSWORD", secret, "POSTGRES_PASSWORD"),
             secret_env("APPLICATION_PASSWORD", secret, "APPLICATION_PASSWORD"),
@@ -193,14 +223,27 @@ def _pod(
 
 _QUERY = ["psql", "-h", "127.0.0.1", "-U", USER, "-d", DATABASE, "-qtAc", "SELECT 1"]
 
-_KIND = Kind(
-    app="postgres",
-    port=PORT,
-    image=POSTGRES_IMAGE,
-    driver="postgresql+psycopg2",
-    superuser="superuser",
-    superuser_variable="POSTGRES_PASSWORD",
-    user_variable="APPLICATION_PASSWORD",
-    first_start={"application-user.sql": CREATE_APPLICATION_USER},
-    pod=partial(_pod, None),
-)
+
+def _kind(former: pulumi.Input[str] | None, *, copied: bool) -> Kind:
+    """Return what differs from other databases.
+
+    Args:
+        former: image of the former major version, whose data is moved.
+        copied: whether there is a login that copies the server's data.
+    """
+    kind = Kind(
+        app="postgres",
+        port=PORT,
+        image=POSTGRES_IMAGE,
+        driver="postgresql+psycopg2",
+        superuser="superuser",
+        superuser_variable="POSTGRES_PASSWORD",
+        user_variable="APPLICATION_PASSWORD",
+        first_start={
+            "application-user.sql": CREATE_APPLICATION_USER,
+            # The image runs the scripts of the folder, and leaves other files alone.
+            **({HBA_FILE: HBA} if copied else {}),
+        },
+        pod=partial(_pod, former, SETTINGS if copied else ()),
+    )
+    return replace(kind, minutes=MINUTES) if former else kind

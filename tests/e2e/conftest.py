@@ -58,6 +58,7 @@ OWN_STACK = (
     "test_postgres_upgrade",
     "test_moving_data",
     "test_restore_much",
+    "test_point_in_time",
     "test_restore_drill",
     "test_restore_elsewhere",
 )

@@ -40,7 +40,11 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def client(manifests: list[dict[str, Any]]) -> dict[str, Any]:
     """Return a pod of somebody else's, for which there are policies: a client, or a solver."""
-    (server,) = [one for one in manifests if one["kind"] == "Deployment"]
+    (server,) = [
+        one
+        for one in manifests
+        if (one["kind"], one["metadata"]["name"]) == ("Deployment", "mlflow")
+    ]
     solver = {"acme.cert-manager.io/http01-solver": "true"}
     labels = {**PART_OF_THE_STACK, **client_labels("mlflow"), **solver}
     return {

@@ -59,6 +59,7 @@ WRONG = [
     ("backupVerifySchedule", "weekly", "five fields of cron"),
     ("backupRetention", "30 days", "days, hours, minutes and seconds"),
     ("backupStore", "tape", "volume or s3 or artifacts"),
+    ("backupPointInTime", "always", "true or false"),
     ("databaseKind", "oracle", "postgres or mysql"),
     ("gcSchedule", "daily", "five fields of cron"),
     ("gcSchedule", "@daily", "five fields of cron"),
@@ -474,6 +475,21 @@ CONTRADICTIONS = [
         "backupPrefix: 'ml/backups'; accepted: a folder outside of the artifact store's, s3Prefix",
     ),
     ({"backupBucket": "backups"}, "backupBucket: 'backups'; accepted: only with backupStore: s3"),
+    (
+        {"backupPointInTime": True, "backupSchedule": "0 2 * * *"},
+        "backupPointInTime: True; accepted: true only with backupStore: s3 or artifacts",
+    ),
+    (
+        {"backupPointInTime": True, "backupStore": "artifacts"},
+        "backupPointInTime: True; accepted: true only with backupSchedule",
+    ),
+    (
+        {
+            **{"backupPointInTime": True, "backupStore": "artifacts"},
+            **{"backupSchedule": "0 2 * * *", "backendStore": "mysql"},
+        },
+        "backupPointInTime: True; accepted: true only with backendStore: postgres",
+    ),
     (
         {
             **{"artifactStore": "existing-hdfs", "hdfsUri": "hdfs://nn:8020/a"},

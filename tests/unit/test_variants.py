@@ -19,7 +19,7 @@ def test_every_two_choices_occur_together() -> None:
 def test_every_switch_is_in_some_variant() -> None:
     """A new choice of a backend, or a new switch, is to be judged as well."""
     given = settings()
-    seen = {key for axis in AXES.values() for choice in axis.values() for key in choice}
+    seen = {key for one in VARIANTS for key in one.settings}
     switches = {
         key.removeprefix("mlflow:")
         for key, value in given.items()

@@ -6,6 +6,7 @@ compares both sides with this file.
 
 PROGRAMS = frozenset(
     {
+        "backup.archive",
         "backup.connections",
         "backup.restore",
         "backup.save",
@@ -114,5 +115,7 @@ WEBHOOK_KEY = "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"
 # Variables that `make restore` gives the Job that restores.
 RESTORE_FROM = "RESTORE_FROM"
 """The name of the backup to restore; empty for none."""
+RESTORE_AT = "RESTORE_AT"
+"""The moment that the databases go back to, in UTC; empty for the moment of the backup."""
 RESTORE_OVERWRITE = "RESTORE_OVERWRITE"
 """`yes` where the data of the stack may be replaced."""

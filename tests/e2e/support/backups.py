@@ -146,7 +146,8 @@ def assert_nothing_is_in_clear(stack: Stack) -> None:
 
 def reported(stack: Stack) -> tuple[list[str], list[str]]:
     """Return what `make status` says of the backups, and its warnings."""
-    return backups.report(stack.kubectl.items("cronjobs", "jobs"), datetime.now(UTC))
+    kinds = ("cronjobs", "jobs", "deployments")
+    return backups.report(stack.kubectl.items(*kinds), datetime.now(UTC))
 
 
 def assert_the_last_good_one_is_told(stack: Stack) -> None:

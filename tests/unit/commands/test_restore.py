@@ -73,7 +73,7 @@ def kubectl(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     found = stack.Stack("minikube", UsersCluster("ctx", {"PATH": str(tmp_path / "bin")}))
     monkeypatch.setattr(stack, "chosen", lambda: found)
     monkeypatch.setattr(stack.Stack, "exists", lambda _: True)
-    for name in ("FROM", "OVERWRITE"):
+    for name in ("FROM", "AT", "OVERWRITE"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
@@ -100,6 +100,43 @@ def test_a_wrong_time_is_refused_before_anything_runs(
     with pytest.raises(CommandError, match=f"FROM={source}: accepted: latest, or a time such as"):
         restore.command()
     assert not (kubectl / "jobs").exists()
+
+
+@pytest.mark.parametrize(
+    ("at", "source", "said"),
+    [
+        ("10:15", "", "AT=10:15: accepted: a moment in UTC such as 2026-11-27T10:15:00Z"),
+        ("2026-11-27T10:15:00", "", "accepted: a moment in UTC"),
+        ("2026-11-27T10:15:00Z", "latest", "accepted: nothing with FROM=latest"),
+        ("2026-11-27T10:15:00Z", "", "set mlflow:backupPointInTime to true"),
+    ],
+)
+def test_a_moment_that_cannot_come_back_is_refused_before_anything_runs(
+    at: str, source: str, said: str, kubectl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AT", at)
+    monkeypatch.setenv("FROM", source)
+    with pytest.raises(CommandError, match=said):
+        restore.command()
+    assert not (kubectl / "jobs").exists()
+
+
+def test_a_moment_is_looked_for_and_comes_back(
+    kubectl: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cron_job = json.loads((kubectl / "cronjob").read_text())
+    pod = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    pod["initContainers"].append({"name": "recover"})
+    (kubectl / "cronjob").write_text(json.dumps(cron_job))
+    moment = "2026-11-27T10:15:00.5Z"
+    monkeypatch.setenv("AT", moment)
+    restore.command()
+    look, real = jobs(kubectl)
+    assert look["spec"]["template"]["spec"]["containers"][0]["args"] == ["look", moment]
+    for job in (look, real):
+        assert {"name": "RESTORE_AT", "value": moment} in variables(job)
+    assert {"name": "RESTORE_FROM", "value": STAMP} in variables(real)
+    assert capsys.readouterr().out.startswith(f"restored the databases of {moment}; no server ran")
 
 
 def test_only_yes_lets_data_be_replaced() -> None:

@@ -137,6 +137,10 @@ def test_a_secret_of_others_is_read_beside_the_key_of_the_artifact_store() -> No
         (BUCKET, "expected bucket, and either access_key_id with secret_access_key or secret"),
         ({"store": "s3", "secret": "theirs"}, "expected bucket"),
         ({**BUCKET, "secret_access_key": "a", "secret": "theirs"}, "either access_key_id with"),
+        (
+            {"point_in_time": True, "store": "artifacts"},
+            "a backend store Postgres whose input repl",
+        ),
     ],
 )
 def test_a_target_that_is_not_described_is_refused(changed: dict[str, Any], said: str) -> None:
@@ -190,3 +194,57 @@ def test_a_database_of_others_is_dumped_by_programs_of_its_kind(
     encrypted = [key for key in settings if key.endswith("Uri")]
     found = run_stack(*encrypted, backendStore="external", **settings)
     assert found.pods()["CronJob backup"]["initContainers"][-1]["image"] == image
+
+
+def point_in_time(**changed: Any) -> Recorded:
+    """Make a stack whose write-ahead log is archived."""
+    settings: dict[str, Any] = {"backupStore": "artifacts", "backupSchedule": "0 2 * * *"}
+    return run_stack(**{**settings, "backupPointInTime": True, **changed})
+
+
+def test_the_log_is_archived_by_a_pod_with_a_login_that_copies_alone() -> None:
+    found = point_in_time()
+    deployment = found.inputs("Deployment backup-wal")
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    pod = deployment["spec"]["template"]["spec"]
+    names = [one["name"] for one in [*pod["initContainers"], *pod["containers"]]]
+    assert names == ["tools", "resume", "receive", "archive"]
+    assert secrets_of(pod, "receive") == ["postgres-replication"]
+    assert secrets_of(pod, "tools") == []
+    reached = ["backup-target", "minio-credentials", "postgres-replication"]
+    assert secrets_of(pod, "archive") == secrets_of(pod, "resume") == reached
+    assert content(found, "postgres-replication") == {
+        "PGHOST": "postgres.mlflow.svc",
+        "PGUSER": "replicator",
+        "PGPASSWORD": password("postgres-replication-password"),
+    }
+    save = found.pods()["CronJob backup"]
+    assert [one["name"] for one in save["initContainers"]] == ["prepare", "tools", "dump", "base"]
+    assert secrets_of(save, "base") == ["postgres-replication"]
+    for name in ("backup-verify", "mlflow-restore"):
+        pod = found.pods()[f"CronJob {name}"]
+        assert "recover" in [one["name"] for one in pod["initContainers"]]
+        assert secrets_of(pod, "recover") == []
+
+
+def test_the_server_lets_the_login_in_and_keeps_a_bounded_log() -> None:
+    found = point_in_time()
+    (server,) = found.pods()["StatefulSet postgres-server"]["containers"]
+    assert "wal_keep_size=512MB" in server["args"]
+    assert "hba_file=/docker-entrypoint-initdb.d/pg_hba.conf" in server["args"]
+    rules = found.inputs("ConfigMap postgres-first-start")["data"]["pg_hba.conf"].splitlines()
+    assert "host replication replicator all scram-sha-256" in rules
+    assert "host all all all scram-sha-256" in rules
+    (role,) = found.pods()["Job postgres-replication"]["containers"]
+    given = {one["name"]: one.get("valueFrom") for one in role["env"]}
+    assert given["PGPASSWORD"]["secretKeyRef"]["name"] == "postgres-server"
+    assert given["REPLICATION_PASSWORD"]["secretKeyRef"]["name"] == "postgres-replication"
+
+
+def test_without_the_setting_no_object_knows_of_it() -> None:
+    found = run_stack(backupStore="artifacts", backupSchedule="0 2 * * *")
+    assert "Deployment backup-wal" not in found.kubernetes()
+    assert "Secret postgres-replication" not in found.kubernetes()
+    for name in ("backup", "backup-verify", "mlflow-restore"):
+        containers = [one["name"] for one in found.pods()[f"CronJob {name}"]["initContainers"]]
+        assert not {"base", "recover"} & {*containers}

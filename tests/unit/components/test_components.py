@@ -206,8 +206,8 @@ def test_user_parts_of_a_uri_are_quoted() -> None:
 
 def test_backend_stores_are_interchangeable() -> None:
     """A setting picks one, so that they must take the same inputs."""
-    # MySQL's server itself upgrades the data of the former version.
-    own = {"former_image": PostgresArgs.__annotations__["former_image"]}
+    # MySQL's server itself upgrades the data of the former version, and has no base backups.
+    own = {name: PostgresArgs.__annotations__[name] for name in ("former_image", "replication")}
     assert PostgresArgs.__annotations__ == MysqlArgs.__annotations__ | own
     assert PostgresArgs.__required_keys__ == MysqlArgs.__required_keys__
 

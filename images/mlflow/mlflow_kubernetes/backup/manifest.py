@@ -8,11 +8,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
+
+from sqlalchemy import make_url
 
 from mlflow_kubernetes import contract
 from mlflow_kubernetes.backup.connections import RUNS, USERS, write
@@ -23,6 +25,8 @@ ARTIFACTS = "artifacts.jsonl"
 """A line of JSON for each artifact that the backup's copy of the store had: path and size."""
 KEYS = "keys.json"
 """The keys without which columns that MLflow encrypts cannot be read."""
+BASE = "base.tar.gz"
+"""A copy of all files of the PostgreSQL server, from which any moment after it is recovered."""
 _KEYS = (contract.CRYPTO_PASSPHRASE, contract.WEBHOOK_KEY)
 _STAMP = "%Y%m%dT%H%M%SZ"
 _BLOCK = 1024 * 1024
@@ -32,6 +36,8 @@ _INSERT = re.compile(rb"INSERT INTO `([^`]+)` VALUES ")
 _TEXT = re.compile(rb"'(?:[^'\\]|\\.|'')*'")
 _REVISION = re.compile(rb"INSERT INTO `(alembic_version\w*)` VALUES \('([0-9a-z_]+)'\)")
 _TABLE = re.compile(rb"CREATE TABLE `([^`]+)`")
+# The first line of `backup_label`: START WAL LOCATION: 0/2000028 (file 000000010000000000000002)
+_START = re.compile(r"^START WAL LOCATION: \S+ \(file ([0-9A-F]{24})\)$", re.MULTILINE)
 _SERVER = re.compile(rb"-- Server version\s+([0-9.]+)")
 
 
@@ -70,6 +76,19 @@ class Artifacts(TypedDict):
     """Why not all files of the store were copied: the backup is not complete."""
 
 
+class Base(TypedDict):
+    """What is known of a base backup."""
+
+    system: str
+    """The server's system identifier, which no other server has."""
+    start: str
+    """Name of the WAL segment with which recovery begins."""
+    began: str
+    """When it began, as the name of a backup."""
+    databases: dict[str, str]
+    """Name of the server's database, by `runs` and `users`."""
+
+
 class Manifest(TypedDict):
     """Content of `manifest.json`."""
 
@@ -86,6 +105,8 @@ class Manifest(TypedDict):
     """Every file of the backup but the manifest."""
     artifacts: NotRequired[Artifacts]
     """Missing where artifacts were not to be copied. The file `artifacts.jsonl` lists them."""
+    base: NotRequired[Base]
+    """Missing where the backup has no base backup. The file `base.tar.gz` is it."""
 
 
 def stamp(when: datetime) -> str:
@@ -127,7 +148,10 @@ def describe(folder: Path, taken: str, reason: str) -> Manifest:
             databases[name] = facts_of_mysqldump(dump)
     if RUNS not in databases:
         raise UnreadableError(f"{folder} has no dump of the database of runs")
-    return {
+    facts = folder / "base.facts"
+    base = base_of(facts.read_text()) if facts.exists() else None
+    facts.unlink(missing_ok=True)
+    written: Manifest = {
         "format": FORMAT,
         "taken": taken,
         "reason": reason,
@@ -135,6 +159,9 @@ def describe(folder: Path, taken: str, reason: str) -> Manifest:
         "databases": databases,
         "files": {file.name: described(file) for file in sorted(folder.iterdir())},
     }
+    if base is not None:
+        written["base"] = base
+    return written
 
 
 def facts_of(lines: list[str]) -> Database:
@@ -149,6 +176,31 @@ def facts_of(lines: list[str]) -> Database:
             case _:
                 found["rows"][name] = int(value)
     return found
+
+
+def base_of(facts: str) -> Base:
+    """Return what the script of `database_tools` notes of a base backup.
+
+    The facts are lines of a name, a tab and a value, and PostgreSQL's own file `backup_label`.
+
+    Raises:
+        UnreadableError: if a fact is missing.
+    """
+    known = dict(line.split("\t", 1) for line in facts.splitlines() if "\t" in line)
+    start = _START.search(facts)
+    if start is None or not {"system", "began"} <= known.keys():
+        raise UnreadableError("the base backup does not say where it begins")
+    addresses = {RUNS: contract.BACKEND_STORE_URI, USERS: contract.AUTH_DATABASE_URI}
+    return {
+        "system": known["system"],
+        "start": start[1],
+        "began": known["began"],
+        "databases": {
+            name: make_url(os.environ[variable]).database or ""
+            for name, variable in addresses.items()
+            if os.environ.get(variable)
+        },
+    }
 
 
 def facts_of_mysqldump(dump: Path) -> Database:
@@ -200,9 +252,11 @@ def read(text: str, taken: str) -> Manifest:
     return cast("Manifest", content)
 
 
-def differences(folder: Path, manifest: Manifest) -> Iterator[str]:
-    """Yield a line for each file that is not as the manifest says."""
+def differences(folder: Path, manifest: Manifest, without: Collection[str] = ()) -> Iterator[str]:
+    """Yield a line for each file that is not as the manifest says, but for some."""
     for name, expected in manifest["files"].items():
+        if name in without:
+            continue
         file = folder / name
         if not file.is_file():
             yield f"{name} is missing"

@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlflow_kubernetes import contract
-from mlflow_kubernetes.backup import manifest
+from mlflow_kubernetes.backup import manifest, point
 from mlflow_kubernetes.backup.connections import RUNS, USERS
 from mlflow_kubernetes.backup.manifest import Manifest, UnreadableError
 from mlflow_kubernetes.backup.target import ARTIFACTS, REMOVED, Target, TargetError
@@ -65,9 +66,13 @@ def _look(source: str = "") -> None:
     """List the backups; or print the name of the backup to restore, unless it is refused."""
     target = Target.from_environment()
     if not source:
-        print(table([*_manifests(target)]), end="")
+        backups = [*_manifests(target)]
+        print(table(backups) + point.span(target, backups), end="")
         return
-    chosen = wanted(source, target.backups(), target.manifest)
+    when = _moment()
+    chosen = (
+        point.chosen(target, when) if when else wanted(source, target.backups(), target.manifest)
+    )
     _refuse(chosen)
     print(chosen["taken"])
 
@@ -83,9 +88,16 @@ def _fetch() -> None:
     chosen = target.manifest(name)
     _refuse(chosen)
     DUMPS.mkdir(mode=0o700)
-    target.download(name, DUMPS)
+    when = _moment()
+    # The dumps of a moment are made of what is recovered.
+    dumps = {f"{kind}.dump" for kind in chosen["databases"]} if when else set[str]()
+    target.download(name, DUMPS, without=dumps | {manifest.BASE})
     (DUMPS / manifest.MANIFEST).write_text(json.dumps(chosen))
-    print(f"fetched the dumps of backup {name}: size and sha256 are right", flush=True)
+    if when:
+        number = point.fetch(target, chosen, when)
+        print(f"fetched base backup {name} and {number} segments of the WAL archive", flush=True)
+    else:
+        print(f"fetched the dumps of backup {name}: size and sha256 are right", flush=True)
     if "artifacts" not in chosen:
         print("the backup has no artifacts: those of the store stay as they are", flush=True)
         return
@@ -93,12 +105,15 @@ def _fetch() -> None:
         print(f"the backup does not have all artifacts: {problem}", flush=True)
     files, number = chosen["artifacts"]["files"], chosen["artifacts"]["bytes"]
     print(f"copying {files} artifacts, {size(number)}", flush=True)
-    stored = target.put_artifacts(folders(name, target.removals()))
+    places = folders(name, target.removals())
+    # A file that the store has may be of the moment, or of later: it stays as it is.
+    stored = target.put_artifacts(reversed(places) if when else places, missing=when is not None)
     for path, expected in listed():
-        if stored.get(path) != expected:
+        if path not in stored if when else stored.get(path) != expected:
             state = f"has {stored[path]} bytes" if path in stored else "is missing"
             fail(f"artifact {path} {state} in the store; expected {expected} bytes")
-    print(f"copied the artifacts: the store has all {files}, of the right sizes", flush=True)
+    sizes = "" if when else ", of the right sizes"
+    print(f"copied the artifacts: the store has all {files}{sizes}", flush=True)
 
 
 def _finish() -> None:
@@ -107,7 +122,10 @@ def _finish() -> None:
         return
     chosen = manifest.read((DUMPS / manifest.MANIFEST).read_text(), name)
     rows = 0
-    for kind, expected in chosen["databases"].items():
+    for kind, saved in chosen["databases"].items():
+        expected = saved
+        if (facts := DUMPS / f"{kind}.facts").exists():
+            expected = manifest.facts_of(facts.read_text().splitlines())
         engine = database.engine(_VARIABLES[kind])
         database.wait_for(engine)
         differences = [*manifest.row_differences(expected["rows"], rows_of(engine))]
@@ -121,14 +139,23 @@ def _finish() -> None:
 
     # The schema may be older than this MLflow, and the stack's own users have its passwords.
     migrate.main()
-    saved = (
+    old = (
         json.loads((DUMPS / manifest.KEYS).read_text()) if (DUMPS / manifest.KEYS).exists() else {}
     )
-    renewed = keys.encrypt_anew(database.engine(contract.BACKEND_STORE_URI), saved, os.environ)
+    renewed = keys.encrypt_anew(database.engine(contract.BACKEND_STORE_URI), old, os.environ)
     if renewed.renewed:
         print(f"encrypted {renewed.renewed} secrets with the keys of this stack", flush=True)
     for what in renewed.unreadable:
         print(f"{what} was not readable with the keys of the backup: set it again", flush=True)
+
+
+def _moment() -> datetime | None:
+    """Return the moment that the databases go back to; None where they go back to a backup."""
+    text = os.environ.get(contract.RESTORE_AT)
+    try:
+        return point.parsed(text) if text else None
+    except ValueError:
+        fail(f"AT={text}: expected a moment in UTC such as 2026-11-27T10:15:00Z")
 
 
 def wanted(source: str, backups: Collection[str], read: Callable[[str], Manifest]) -> Manifest:
@@ -293,7 +320,8 @@ def table(backups: Sequence[Manifest]) -> str:
         return f"{_NONE}\n"
     rows = [("FROM", "reason", "MLflow", "database", "dumps", "artifacts")]
     for one in reversed(backups):
-        dumps = sum(file["size"] for file in one["files"].values())
+        files = one["files"].items()
+        dumps = sum(file["size"] for name, file in files if name != manifest.BASE)
         artifacts = "none"
         if "artifacts" in one:
             artifacts = f"{one['artifacts']['files']} files, {size(one['artifacts']['bytes'])}"

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mlflow_kubernetes import contract
-from mlflow_kubernetes.backup import manifest
+from mlflow_kubernetes.backup import manifest, point
 from mlflow_kubernetes.backup.manifest import Artifacts, Manifest, UnreadableError
 from mlflow_kubernetes.backup.target import REMOVED, Copied, Target, TargetError
 from mlflow_kubernetes.support.environment import fail, required, seconds
@@ -98,6 +98,7 @@ def prune(target: Target, now: datetime, keep: float) -> list[str]:
     for name in target.removals():
         if kept and name <= kept[0]:
             target.run("purge", f"backup:{REMOVED}/{name}")
+    point.prune(target, kept, keep)
     return old
 
 
@@ -123,6 +124,8 @@ def summary(saved: Manifest, copied: Copied, took: float) -> str:
             f"{artifacts['files']:,} artifacts ({_size(artifacts['bytes'])}), "
             f"{copied.files:,} of them copied now"
         )
+    if manifest.BASE in saved["files"]:
+        parts.append(f"a base backup ({_size(saved['files'][manifest.BASE]['size'])})")
     if manifest.KEYS in saved["files"]:
         parts.append("the keys")
     return f"saved backup {saved['taken']} in {took:.0f} s: {_listed(parts)}"

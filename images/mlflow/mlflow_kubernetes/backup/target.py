@@ -3,6 +3,7 @@
     databases/<stamp>/   a backup: dumps, keys.json, manifest.json
     artifacts/           a copy of the artifact store, which every backup adds to
     removed/<stamp>/     what was in artifacts/ until the backup <stamp> changed or removed it
+    wal/<system>/        PostgreSQL's write-ahead log since the base backups (point.py)
 
 rclone reads its remotes from variables, and never from a file or an argument.
 """
@@ -11,7 +12,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -156,25 +157,42 @@ class Target:
         self.run("copy", f"--exclude=/{MANIFEST}", str(folder), place)
         self.run("rcat", f"{place}/{MANIFEST}", stdin=json.dumps(written, indent=1))
 
-    def download(self, name: str, folder: Path) -> Manifest:
+    def download(self, name: str, folder: Path, *, without: Collection[str] = ()) -> Manifest:
         """Write the files of a finished backup to a folder, and return its manifest.
+
+        Args:
+            name: the backup.
+            folder: receives the files.
+            without: names of files that stay in the target.
 
         Raises:
             UnreadableError: if a file is not as the manifest says.
         """
         expected = self.manifest(name)
-        self.run("copy", f"--exclude=/{MANIFEST}", f"backup:{DATABASES}/{name}", str(folder))
-        for difference in manifest.differences(folder, expected):
+        left = [f"--exclude=/{file}" for file in (MANIFEST, *without)]
+        self.run("copy", *left, f"backup:{DATABASES}/{name}", str(folder))
+        for difference in manifest.differences(folder, expected, without):
             raise UnreadableError(f"backup {name}: {difference}")
         return expected
 
-    def put_artifacts(self, places: Iterable[str]) -> dict[str, int]:
+    def files(self, place: str) -> list[str]:
+        """Return the names of the files in a folder of the target; none where there is none."""
+        return self._lines("lsf", "--files-only", f"backup:{place}")
+
+    def folders(self, place: str) -> list[str]:
+        """Return the names of the folders in a folder of the target, in order."""
+        return sorted(
+            name.rstrip("/") for name in self._lines("lsf", "--dirs-only", f"backup:{place}")
+        )
+
+    def put_artifacts(self, places: Iterable[str], *, missing: bool = False) -> dict[str, int]:
         """Copy folders of the target to the artifact store, one after the other.
 
         Other files of the store stay: no record of a restored database refers to them.
 
         Args:
             places: the folders, such as `artifacts`; one that is not there is left out.
+            missing: whether files that the store has stay as they are, too.
 
         Returns:
             The size in bytes of each file of the store, by its path.
@@ -186,7 +204,8 @@ class Target:
             raise TargetError(self.no_artifacts)
         for place in places:
             try:
-                self.run("copy", f"backup:{place}", self.artifacts)
+                only = ["--ignore-existing"] if missing else []
+                self.run("copy", *only, f"backup:{place}", self.artifacts)
             except _MissingError:
                 continue  # no artifact was ever copied
         return dict(self._files(self.artifacts, f"--exclude=/{OWN_FOLDER}/**"))
@@ -200,8 +219,7 @@ class Target:
 
     def unfinished(self) -> list[str]:
         """Return the names of backups without a manifest."""
-        found = self._lines("lsf", "--dirs-only", f"backup:{DATABASES}")
-        return sorted({name.rstrip("/") for name in found} - {*self.backups()})
+        return sorted({*self.folders(DATABASES)} - {*self.backups()})
 
     def copy_artifacts(self, name: str) -> Copied:
         """Bring the copy of the artifact store up to date.
@@ -271,7 +289,7 @@ class Target:
 
     def removals(self) -> list[str]:
         """Return the names of the backups that moved files to `removed/`."""
-        return sorted(name.rstrip("/") for name in self._lines("lsf", f"backup:{REMOVED}"))
+        return self.folders(REMOVED)
 
     def run(self, *arguments: str, stdin: str = "") -> str:
         """Run rclone, and return what it prints.

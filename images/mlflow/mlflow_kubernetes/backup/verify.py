@@ -11,6 +11,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy
@@ -18,14 +19,16 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from mlflow_kubernetes.backup import connections, manifest
+from mlflow_kubernetes.backup import connections, manifest, point
 from mlflow_kubernetes.backup.manifest import Database, Manifest, UnreadableError
 from mlflow_kubernetes.backup.target import REMOVED, Target, TargetError
 from mlflow_kubernetes.support import database
-from mlflow_kubernetes.support.environment import fail
+from mlflow_kubernetes.support.environment import fail, wait
 
 DUMPS = Path("/work/dumps")
 CONNECTIONS = Path("/connections")
+RECOVERED = Path("/work/recovered")
+"""Folder with what the WAL archive brings back, dumped by the container `recover`."""
 SOCKETS = "/work/scratch"
 """Folder of the scratch server's Unix socket."""
 MOST_READ = 1_000_000_000
@@ -54,14 +57,28 @@ def _fetch(target: Target) -> None:
     if not names:
         fail("there is no backup to verify: `make backup` makes one")
     DUMPS.mkdir(exist_ok=True)
-    found = target.download(names[-1], DUMPS)
+    found = target.download(names[-1], DUMPS, without={manifest.BASE})
     (DUMPS / manifest.MANIFEST).write_text(json.dumps(found))
     addresses = {name: address(name, one) for name, one in found["databases"].items()}
     for file, content in connections.files(addresses).items():
         connections.write(CONNECTIONS / file, content)
     print(
-        f"backup {names[-1]}: {len(found['files'])} files have the size and sha256 of the manifest"
+        f"backup {names[-1]}: {len(found['files'])} files have the size and sha256 of the manifest",
+        flush=True,
     )
+    if "base" in found:
+        system, taken = found["base"]["system"], manifest.moment(found["taken"])
+        wait("the WAL archive", lambda: _lacks(target, system, taken))
+        number = point.fetch(target, found, None)
+        print(f"fetched the base backup and {number} segments of the WAL archive", flush=True)
+
+
+def _lacks(target: Target, system: str, when: datetime) -> str | None:
+    """Return what the archive lacks for a moment; None if it lacks nothing."""
+    until = point.reached(target, system)
+    if until is None or until < when:
+        return f"it does not reach to {point.shown(when)} yet"
+    return None
 
 
 def address(name: str, dumped: Database) -> URL:
@@ -84,6 +101,15 @@ def _compare(target: Target, found: Manifest) -> None:
         for difference in manifest.row_differences(dumped["rows"], restored):
             raise UnreadableError(f"backup {found['taken']}, database of {name}: {difference}")
         rows += sum(restored.values())
+    for name in found["databases"] if "base" in found else ():
+        facts = (RECOVERED / f"{name}.facts").read_text().splitlines()
+        recovered = manifest.facts_of(facts)["rows"]
+        if absent := found["databases"][name]["rows"].keys() - recovered.keys():
+            raise UnreadableError(
+                f"backup {found['taken']}, database of {name}: the WAL archive brings back no table"
+                f" {min(absent)}"
+            )
+        print(f"recovered {sum(recovered.values()):,} rows of {name} from the WAL archive")
     if manifest.KEYS in found["files"] and not json.loads((DUMPS / manifest.KEYS).read_text()):
         raise UnreadableError(f"backup {found['taken']}: {manifest.KEYS} has no keys")
     read, of = _read_artifacts(target, found)

@@ -74,3 +74,14 @@ def test_the_newest_job_is_warned_of_if_it_failed() -> None:
     assert warnings == ["the last Job of backup failed: `kubectl logs job/backup-2` says why"]
     _, warnings = report([*found, job("backup-4", "Complete", "2026-11-27T05:00:00Z")], NOW)
     assert warnings == []
+
+
+def test_an_archive_that_is_behind_is_warned_of() -> None:
+    deployment: dict[str, Any] = {"kind": "Deployment", "metadata": {"name": "backup-wal"}}
+    lines, warnings = report([{**deployment, "status": {"readyReplicas": 1}}], NOW)
+    assert (lines, warnings) == (["WAL archive: up to date"], [])
+    lines, warnings = report([{**deployment, "status": {}}], NOW)
+    assert lines == ["WAL archive: behind"]
+    assert len(warnings) == 1
+    assert "`kubectl logs deployment/backup-wal --all-containers` says why" in warnings[0]
+    assert report([{"kind": "Deployment", "metadata": {"name": "mlflow"}}], NOW) == ([], [])

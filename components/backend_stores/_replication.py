@@ -1,0 +1,132 @@
+"""The login that copies PostgreSQL's data and its write-ahead log (WAL) for backups."""
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from .._kubernetes.labels import labels, metadata
+from .._kubernetes.network_policies import client_labels
+from .._kubernetes.pods import (
+    Credentials,
+    once_done,
+    pod_labels,
+    resources,
+    restricted_pod,
+    secret_env,
+)
+from .._kubernetes.retention import RetentionArgs, generated_password
+from .._kubernetes.uris import fingerprint
+from ..backend_stores._server import FIRST_START_FOLDER, Server
+
+USER = "replicator"
+HBA_FILE = "pg_hba.conf"
+HBA = f"""\
+# The rules of the official image, which let nobody copy the server's data from another pod.
+local all all trust
+host all all 127.0.0.1/32 trust
+host all all ::1/128 trust
+local replication all trust
+host replication all 127.0.0.1/32 trust
+host replication all ::1/128 trust
+host all all all scram-sha-256
+# The login of backups.
+host replication {USER} all scram-sha-256
+"""
+"""Who may connect to the server, and how: in the place of the file in the data folder."""
+SETTINGS = (
+    f"hba_file={FIRST_START_FOLDER}/{HBA_FILE}",
+    # A receiver that was away goes on where it was. A replication slot would keep more if need be,
+    # and would stay, and fill the volume, when nobody receives any more.
+    "wal_keep_size=512MB",
+)
+"""Settings of the server."""
+MAKE_ROLE = rf"""set -eu
+until pg_isready -q -t 5; do
+  sleep 1
+done
+psql -wXq -d postgres -v ON_ERROR_STOP=1 << 'SQL'
+-- A failed statement would be logged with the password in it.
+SET log_min_error_statement = 'panic';
+\getenv password REPLICATION_PASSWORD
+SELECT 'CREATE ROLE {USER}'
+  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{USER}') \gexec
+ALTER ROLE {USER} LOGIN REPLICATION PASSWORD :'password';
+-- It asks how far the log has been received.
+GRANT CONNECT ON DATABASE postgres TO {USER};
+GRANT pg_read_all_stats TO {USER};
+SQL
+echo "the role {USER} may copy the server's data"
+"""  # noqa: S608 (no value of a user)
+_SECONDS = 360
+
+
+def replication(
+    name: str,
+    server: Server,
+    image: pulumi.Input[str],
+    *,
+    namespace: pulumi.Input[str],
+    retention: RetentionArgs,
+    opts: pulumi.ResourceOptions,
+) -> Credentials:
+    """Make a role that may copy the server's data, and return its login: libpq's variables.
+
+    Args:
+        name: name of the server.
+        server: the server.
+        image: the server's image.
+        namespace: the namespace of the objects.
+        retention: what becomes of the generated password.
+        opts: options of the objects.
+    """
+    role = f"{name}-replication"
+    worn = labels(role, "postgres", "backend-store")
+    password = generated_password(f"{role}-password", 32, retention, opts)
+    secret = k8s.core.v1.Secret(
+        role,
+        metadata=metadata(role, namespace, labels(name, "postgres", "backend-store")),
+        string_data={"PGHOST": server.host, "PGUSER": USER, "PGPASSWORD": password},
+        opts=opts,
+    )
+    login: Credentials = {
+        "secret": secret.metadata.name,
+        "fingerprint": fingerprint(password, server.host),
+        "client_labels": client_labels(name),
+    }
+    container = k8s.core.v1.ContainerArgs(
+        name="role",
+        image=image,
+        command=["sh", "-c", MAKE_ROLE],
+        env=[
+            k8s.core.v1.EnvVarArgs(name="PGHOST", value=server.host),
+            k8s.core.v1.EnvVarArgs(name="PGUSER", value="postgres"),
+            secret_env("PGPASSWORD", server.secret, "POSTGRES_PASSWORD"),
+            secret_env("REPLICATION_PASSWORD", secret.metadata.name, "PGPASSWORD"),
+        ],
+        resources=resources("100m", "64Mi", most_cpu="1"),
+        termination_message_policy="FallbackToLogsOnError",
+    )
+    made = k8s.batch.v1.Job(
+        role,
+        # A Job that failed for good would fail every `up` from then on; this makes it anew.
+        metadata=metadata(role, namespace, worn, {"pulumi.com/replaceUnready": "true"}),
+        spec=k8s.batch.v1.JobSpecArgs(
+            backoff_limit=2,
+            active_deadline_seconds=_SECONDS,
+            template=server.pods.on_job(
+                k8s.core.v1.PodTemplateSpecArgs(
+                    metadata=k8s.meta.v1.ObjectMetaArgs(
+                        labels=pod_labels(worn, [login]),
+                        annotations={"mlflow-kubernetes/secrets": login["fingerprint"]},
+                    ),
+                    spec=restricted_pod(container, user=999, restart_policy="Never"),
+                )
+            ),
+        ),
+        opts=pulumi.ResourceOptions.merge(
+            opts,
+            pulumi.ResourceOptions(
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{_SECONDS + 30}s")
+            ),
+        ),
+    )
+    return {**login, "secret": once_done(made, secret.metadata.name)}
