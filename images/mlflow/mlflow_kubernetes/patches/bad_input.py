@@ -45,8 +45,8 @@ _POSTGRESQL = ("22", "54")
 # pymysql knows some as DataError; these it takes for failures of the server.
 # https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html
 _MYSQL = frozenset({1071, 1118, 1153, 1267, 1292, 1300, 1366, 1411, 1525, 1690, 3140, 3141, 3988})
-# MySQL's "Server shutdown in progress": it closes the connection next, and SQLAlchemy does not know.
-# The end of the session would then fail too, and MLflow expects that of no session.
+# "Server shutdown in progress": MySQL closes the connection next, which SQLAlchemy does not expect.
+# A ROLLBACK would fail, in a place where MLflow catches no error.
 _MYSQL_ENDS = 1053
 # What Python raises where MLflow's code meets a value that it did not expect. The same request
 # would raise it again, so no client should repeat it; the log has the traceback.

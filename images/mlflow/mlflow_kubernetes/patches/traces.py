@@ -30,9 +30,7 @@ def install() -> None:
     # FastAPI reads the router when MLflow makes its application, which is later.
     router = otel_api.otel_router
     router.routes.clear()
-    router.add_api_route(
-        "", _export, methods=["POST"], dependencies=[Depends(_ask_for_an_id)]
-    )
+    router.add_api_route("", _export, methods=["POST"], dependencies=[Depends(_ask_for_an_id)])
 
 
 def install_with_login() -> None:
