@@ -333,17 +333,16 @@ class _Server:
 
 
 def _recorded(args: TrackingServerArgs) -> dict[str, object]:
-    """Return the inputs as Pulumi keeps them in its state.
+    """Return the inputs as Pulumi keeps them in its state, without the stores and the backups.
 
-    Of the stores it keeps what the server reads. A reference to a whole component would make each
-    of the server's objects wait for all of the store's objects, and be replaced with them.
+    A child waits until all inputs of its parent are known. The outputs of a store are known when
+    the store is ready, and the Service, the Secrets and the policies can be there by then.
     """
+    known = {**args, "egress": recorded(args.get("egress", {}), "https_proxy", "http_proxy")}
     return {
-        **args,
-        "backend_store": output_of(args["backend_store"], "credentials"),
-        "artifact_store": output_of(args["artifact_store"], "credentials"),
-        "egress": recorded(args.get("egress", {}), "https_proxy", "http_proxy"),
-        **({"backups": output_of(backups, "target")} if (backups := args.get("backups")) else {}),
+        key: value
+        for key, value in known.items()
+        if key not in ("backend_store", "artifact_store", "backups")
     }
 
 
@@ -378,6 +377,7 @@ def _migrated(
     """Make the Job that creates or upgrades the tables, before any server starts."""
     dumps = None
     if server.backup_target is not None and server.client_image is not None:
+        # With the artifact store among them, no upgrade begins before that store is up and checked.
         more = [login.keys, server.artifacts]
         dumps = Dumps(server.backup_target, server.client_image, more)
     return migration(
