@@ -87,14 +87,20 @@ AFTERWARDS = {
 }
 SLOW_SECONDS = 20
 # Each server is measured in turn with the others: 10 params and 10 batches of 10 metrics a run.
+SERVERS = {
+    "plain": "plain `mlflow server`, which has no login",
+    "open": "ours without a login",
+    "login": "ours with a login",
+}
 RUNS = {
     (server, clients): Figure(f"{clients} clients: runs, {what}", "runs/s")
     for clients in beside_plain.CLIENTS
-    for server, what in (
-        ("plain", "plain `mlflow server`, which has no login"),
-        ("open", "ours without a login"),
-        ("login", "ours with a login"),
-    )
+    for server, what in SERVERS.items()
+}
+FAILED = {
+    (server, clients): Figure(f"{clients} clients: failed requests, {what}", "requests", goal)
+    for clients in beside_plain.CLIENTS
+    for (server, what), goal in zip(SERVERS.items(), (None, 0, 0), strict=True)
 }
 FASTER = {
     (server, clients): Figure(f"{clients} clients: runs, ours {what} / plain", "", goal)
@@ -115,6 +121,7 @@ FIGURES = (
     *CROWD.values(),
     *AFTERWARDS.values(),
     *RUNS.values(),
+    *FAILED.values(),
     *FASTER.values(),
     *SOONER.values(),
     *(LOGIN, CLIENT_CORES),
@@ -216,6 +223,7 @@ def note_load(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
         for turn in turns:
             for server, of in (("plain", turn.plain), ("open", turn.open), ("login", turn.login)):
                 found[RUNS[server, number]].append(of.runs)
+                found[FAILED[server, number]].append(of.failed)
                 found[CLIENT_CORES].append(of.cores)
             found[FASTER["open", number]].append(turn.open.runs / turn.plain.runs)
             found[FASTER["login", number]].append(turn.login.runs / turn.plain.runs)

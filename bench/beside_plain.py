@@ -55,8 +55,9 @@ def measure(home: Path, namespace: str, own: Stack) -> dict[int, list[Turn]]:
         servers = (own, opened, plain)
         for each in servers:
             # The first requests cost more. The ingress controller knows a new pod after a while.
-            first = partial(load.measure, each, CLIENTS[0], 2)
-            wait_until(first, _INGRESS_SECONDS, "the ingress controller knows the server")
+            wait_until(
+                partial(_answers, each), _INGRESS_SECONDS, "the ingress controller knows the server"
+            )
         return {
             clients: [
                 Turn(*(load.measure(each, clients, SECONDS) for each in servers))
@@ -64,6 +65,10 @@ def measure(home: Path, namespace: str, own: Stack) -> dict[int, list[Turn]]:
             ]
             for clients in CLIENTS
         }
+
+
+def _answers(server: Stack) -> bool:
+    return load.measure(server, CLIENTS[0], 2).failed == 0
 
 
 @contextmanager

@@ -25,6 +25,12 @@ class Load:
     """The 95th percentile of the requests' times, in milliseconds."""
     cores: float
     """How many cores the clients themselves used."""
+    failed: int
+    """Requests that were answered with another status than 200."""
+
+
+class _RefusedError(Exception):
+    """A request was answered with another status than 200."""
 
 
 class _Client:
@@ -39,17 +45,24 @@ class _Client:
         if "MLFLOW_TRACKING_USERNAME" in client_env:
             self._headers["Authorization"] = basic_login(client_env)
         self.seconds: list[float] = []
+        self.failed = 0
 
     def log_runs(self, seconds: float) -> None:
-        """Log runs until time is up."""
+        """Log runs until time is up; begin another run after a request that fails."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            made = self._post("runs/create", {"experiment_id": "0", "start_time": 1})
-            run = {"run_id": made["run"]["info"]["run_id"]}
-            self._post("runs/log-batch", {**run, "params": _PARAMS})
-            for step in range(BATCHES):
-                self._post("runs/log-batch", {**run, "metrics": _metrics(step)})
-            self._post("runs/update", {**run, "status": "FINISHED", "end_time": 2})
+            try:
+                self._log_run()
+            except _RefusedError:
+                self.failed += 1
+
+    def _log_run(self) -> None:
+        made = self._post("runs/create", {"experiment_id": "0", "start_time": 1})
+        run = {"run_id": made["run"]["info"]["run_id"]}
+        self._post("runs/log-batch", {**run, "params": _PARAMS})
+        for step in range(BATCHES):
+            self._post("runs/log-batch", {**run, "metrics": _metrics(step)})
+        self._post("runs/update", {**run, "status": "FINISHED", "end_time": 2})
 
     def _post(self, call: str, body: Mapping[str, object]) -> dict[str, dict[str, dict[str, str]]]:
         path = f"/api/2.0/mlflow/{call}"
@@ -62,9 +75,9 @@ class _Client:
             self._connection.close()
             return self._post(call, body)
         content = answer.read()
-        self.seconds.append(time.monotonic() - begun)
         if answer.status != http.client.OK:
-            raise RuntimeError(f"{call}: {answer.status} {content[:200]!r}")
+            raise _RefusedError(call, answer.status)
+        self.seconds.append(time.monotonic() - begun)
         found: dict[str, dict[str, dict[str, str]]] = json.loads(content)
         return found
 
@@ -84,6 +97,7 @@ def measure(stack: Stack, clients: int, seconds: float) -> Load:
         # A run is 12 requests and the one that ends it.
         runs=len(times) / (BATCHES + 3) / taken,
         slow=1000 * times[int(0.95 * len(times))],
+        failed=sum(one.failed for one in all_clients),
         cores=(after.user + after.system - before.user - before.system) / taken,
     )
 
