@@ -1,4 +1,4 @@
-"""Reusable components of MLflow on Kubernetes: stores, tracking server, client workspace."""
+"""Reusable components of MLflow on Kubernetes: stores, tracking server, backups, workspace."""
 
 from ._egress import EgressArgs
 from ._kubernetes.pod_options import PodArgs, PodResources

@@ -1,4 +1,4 @@
-"""What all components have in common: their type in Pulumi's state, and the former one."""
+"""The base class of all components: their type in Pulumi's state, and the former type."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Where the tracking server's calls may go beside its own backends, and by which proxy."""
+"""Calls of the tracking server to servers other than its backends: which ways are open, proxies."""
 
 import ipaddress
 import json
@@ -18,7 +18,7 @@ from ._kubernetes.uris import fingerprint
 INTERNET_NAME = "internet"
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _CA_FILE = "egress-ca.pem"
-# Of the cluster itself: a proxy outside knows no way to it.
+# Names of the pod and of the cluster, which a proxy outside of the cluster cannot reach.
 _NEVER_PROXIED = ("localhost", "127.0.0.1", "::1", ".svc", ".svc.cluster.local")
 
 
@@ -26,14 +26,16 @@ class EgressArgs(TypedDict):
     """Calls to servers other than the backends: webhooks, model providers, proxies."""
 
     ways: NotRequired[list[str]]
-    """What the network lets out, as ``Way.parse`` reads it. Defaults to nothing."""
+    """Ways out: each is ``internet``, a network as CIDR, an IPv4 address or a namespace's name, and
+    ``:<port>`` if need be. Without a port, ``internet`` means port 443, and any other way every TCP
+    port. Defaults to none."""
     https_proxy: NotRequired[pulumi.Input[str] | None]
     """URL of the proxy for calls by HTTPS. Defaults to none."""
     http_proxy: NotRequired[pulumi.Input[str] | None]
     """URL of the proxy for calls by plain HTTP. Defaults to none."""
     no_proxy: NotRequired[list[str]]
-    """Hosts, and domains with a dot in front, that are called without a proxy, beside those of
-    the cluster. Defaults to none."""
+    """Hosts, and domains with a dot in front, that are called without a proxy, beside the
+    cluster's own. Defaults to none."""
     ca: NotRequired[str | None]
     """Certificates to trust beside the public ones, as PEM. Defaults to none."""
 
@@ -44,16 +46,14 @@ class Way(NamedTuple):
     where: str
     """``internet``, a network as CIDR, or the name of a namespace."""
     port: int | None
-    """A TCP port of the server that is called; None means every one."""
+    """TCP port of the server that is called; None means every port."""
 
     @classmethod
     def parse(cls, text: str) -> "Way":
-        """Read ``internet``, a network, an IPv4 address or a namespace, each with ``:<port>``.
-
-        Without a port the internet means 443, all else every TCP port.
+        """Return the way that a text names, in the form of ``EgressArgs.ways``.
 
         Raises:
-            ValueError: if it is none of these, or a network of a cloud's own addresses.
+            ValueError: if the text names no way, or a network of a cloud's own addresses.
         """
         match = re.fullmatch(r"(?P<where>.+?)(:(?P<port>[1-9][0-9]{0,4}))?", text, re.ASCII)
         if not match:
@@ -65,7 +65,7 @@ class Way(NamedTuple):
             return cls(where, port or 443)
         if re.fullmatch(_LABEL, where) and not where.isdecimal():
             return cls(where, port)
-        if "/" not in where and ":" in where:  # an address or a port: nobody can tell
+        if "/" not in where and ":" in where:  # IPv6: its last part may be a port or not
             raise ValueError(text)
         network = ipaddress.ip_network(where)
         clouds = [ipaddress.ip_network(one) for one in CLOUDS]
@@ -75,12 +75,12 @@ class Way(NamedTuple):
 
     @property
     def is_network(self) -> bool:
-        """Whether it leads to addresses, rather than to what has a name."""
+        """Whether the way leads to a network, and not to the internet or a namespace."""
         return "/" in self.where
 
     @property
     def path(self) -> Path:
-        """The same as a network policy knows it."""
+        """The way as a path of a network policy."""
         if self.where == INTERNET_NAME:
             peers = INTERNET.peers
         elif self.is_network:
@@ -91,12 +91,16 @@ class Way(NamedTuple):
 
 
 def ways_out(texts: Sequence[str]) -> list[Way]:
-    """Return the ways out that these texts name, each once."""
+    """Return the ways that these texts name, without duplicates.
+
+    Raises:
+        ValueError: as ``Way.parse`` does.
+    """
     return list(dict.fromkeys(map(Way.parse, texts)))
 
 
 def egress_environment(ways: Sequence[Way]) -> dict[str, str]:
-    """Return the variables by which the server knows what is open (images/mlflow, egress.py)."""
+    """Return the variables that tell the server the open ways (images/mlflow, egress.py)."""
     environment = {
         "MLFLOW_KUBERNETES_EGRESS": json.dumps(list(dict.fromkeys(way.where for way in ways))),
         # By default a test of a webhook that nobody answers takes four times 30 s.
@@ -118,7 +122,7 @@ def egress_credentials(
     retention: RetentionArgs,
     opts: pulumi.ResourceOptions,
 ) -> list[Credentials]:
-    """Make the Secrets with the proxies' addresses and with the certificates; none without them."""
+    """Make the Secrets with the proxies' addresses and the certificates, if there are any."""
     given = {"HTTPS_PROXY": args.get("https_proxy"), "HTTP_PROXY": args.get("http_proxy")}
     variables = {key: pulumi.Output.secret(one) for key, one in given.items() if one is not None}
     if variables:
@@ -140,7 +144,7 @@ def egress_credentials(
         )
         return pulumi.Output.from_input(made.metadata.name)
 
-    # A password that a person chose could be guessed from a hash of it alone.
+    # Without a salt, a password that a person chose could be guessed from its hash.
     salt = generated_password(f"{name}-egress-salt", 32, retention, opts)
     content = [*variables.values(), *files.values()]
     return [

@@ -9,10 +9,10 @@ from pulumi.provider.experimental.component import ComponentProvider
 
 
 class Provider(ComponentProvider):
-    """Pulumi's provider of Python components, which takes Outputs for structures and integers.
+    """Pulumi's provider of Python components, which accepts Outputs for structures and integers.
 
-    Pulumi's own, in SDK 3.272, reads a structure that is an Output as an empty one, calls ``int``
-    on an Output, and passes integers as the floats that they are on the wire.
+    Pulumi's own provider (SDK 3.272) reads a structure that is an Output as an empty one, calls
+    ``int`` on an Output, and passes integers as floats, which they are on the wire.
     """
 
     def map_input_properties(
@@ -29,7 +29,7 @@ class Provider(ComponentProvider):
             for name, value in inputs.items()
             if name in properties and isinstance(value, pulumi.Output)
         }
-        # Of a property without type, Pulumi's own method maps the name alone.
+        # Where a property has no type, Pulumi's own method maps the name alone.
         now = {**properties, **dict.fromkeys(later, PropertyDefinition())}
         mapped: dict[str, Any] = {
             **super().map_input_properties(inputs, now, mapping, component_name, property_path)

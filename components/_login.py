@@ -1,4 +1,4 @@
-"""The login of the tracking server: its users' passwords, and the keys that all servers share."""
+"""The login of the tracking server: passwords of its users, and keys that all its pods share."""
 
 import base64
 import hashlib
@@ -21,9 +21,9 @@ class Login:
     """Generated passwords and keys, as children of the tracking server ``name``."""
 
     keys: Credentials
-    """What every server has in common with every other, and with itself after years."""
+    """The Secret with the keys that all pods of the server share, and that must not change."""
     passwords: list[Credentials]
-    """The one Secret with everybody's password, for the migration alone; none without users."""
+    """The Secret with the passwords of all users, for Jobs alone; empty without users."""
 
     def __init__(
         self,
@@ -37,14 +37,14 @@ class Login:
         self._namespace = namespace
         self._retention = retention
         self._opts = opts
-        # MLflow signs its pages with it, and refuses to start without.
+        # MLflow signs its pages with this key, and does not start without it.
         page_key = self._generated("page-key", 64)
-        # Keys of model providers are encrypted with it in the database. Without, MLflow takes one
-        # that everybody knows (mlflow/utils/crypto.py).
+        # MLflow encrypts keys of model providers with this passphrase. Its default is public
+        # (mlflow/utils/crypto.py).
         passphrase = self._generated("passphrase", 64)
-        # Secrets of webhooks are encrypted with a key that follows from it. Without, each process
-        # of MLflow makes a key of its own, and cannot read what another process has written
-        # (EncryptedString in mlflow/store/model_registry/dbmodels/models.py).
+        # MLflow encrypts secrets of webhooks with a key that is derived from this text. By default,
+        # each process of MLflow makes a key of its own, and cannot read the secrets that another
+        # process wrote (EncryptedString in mlflow/store/model_registry/dbmodels/models.py).
         webhooks = self._generated("webhook-key", 64)
         self.keys = self._secret(
             "keys",
@@ -63,9 +63,9 @@ class Login:
             self.passwords.append(self._secret("users", {"USERS": everybody}, known))
 
     def variables(self, user: str) -> dict[str, pulumi.Input[str]]:
-        """Return what MLflow's client reads to be this user."""
-        # Where MLflow's client logs to when nobody tells it: the admin to Default, each other user
-        # to an experiment that the migration makes for them (images/mlflow, users.py).
+        """Return the variables by which MLflow's client logs in as this user."""
+        # The experiment of a program that names none: Default for the admin, and for each other
+        # user the one that the migration makes (images/mlflow, users.py).
         own = {} if user == ADMIN else {"MLFLOW_EXPERIMENT_NAME": user}
         return {
             "MLFLOW_TRACKING_USERNAME": user,
@@ -74,7 +74,7 @@ class Login:
         }
 
     def credentials(self, user: str) -> Credentials:
-        """Make a Secret with what a client in the cluster reads to be this user."""
+        """Make a Secret with the variables by which a client in the cluster is this user."""
         content = self.variables(user)
         return self._secret(f"user-{user}", content, fingerprint(*content.values()))
 
@@ -95,7 +95,7 @@ class Login:
 
 
 def fernet_key(seed: str) -> str:
-    """Return the Fernet key that follows from a seed: 32 bytes as URL-safe base64.
+    """Return the Fernet key that is derived from a seed: 32 bytes as URL-safe base64.
 
     Source: https://github.com/fernet/spec/blob/master/Spec.md
     """

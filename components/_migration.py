@@ -1,7 +1,7 @@
-"""The Job that creates or upgrades MLflow's tables, and what it may do in the cluster.
+"""The Job that creates or upgrades MLflow's tables, and the Job's rights in the cluster.
 
-An upgrade of tables that hold data takes place while no server runs. So this Job alone, of all pods
-of the stack, may ask the Kubernetes API: it scales one Deployment, lists pods, and keeps a record.
+Tables that hold data are upgraded while no server runs. So this Job's pods, and no other pods of
+the stack, may ask the Kubernetes API: they scale one Deployment, list pods, and write a ConfigMap.
 """
 
 import copy
@@ -23,7 +23,7 @@ from ._kubernetes.pods import SECONDS_TO_START, Credentials, python_template, se
 from .contracts import BackupTarget
 
 WAIT_SECONDS = 150
-"""How long each attempt waits for a database: one may come up two minutes late."""
+"""How long each attempt waits for a database, which may start two minutes late."""
 UPGRADE_SECONDS = 3600
 """How long the Job may take. A first migration takes about 10 s; one of a large database may take
 many minutes, and the servers are stopped meanwhile."""
@@ -50,7 +50,7 @@ class Dumps:
     client_image: pulumi.Input[str]
     """Image with the database's own programs."""
     backends: Sequence[pulumi.Input[Credentials]]
-    """What else the dump or its target takes: the keys of encrypted columns, the artifact store."""
+    """Further backends of the containers: the keys of encrypted columns, the artifact store."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,12 @@ def migration(
         backends = [*backends, *dumps.backends, dumps.target]
     record = k8s.core.v1.ConfigMap(
         record_name,
-        # Its content is the Job's: the program states none, and so takes none away.
+        # The Job writes the content. The program states none, so an `up` removes none.
         metadata=metadata(record_name, namespace, worn),
         opts=opts,
     )
-    # A cloud may know the pods by an account of theirs or of the bucket: that one has the rights.
+    # Where a cloud knows the pods by a service account (the bucket's, or the one of `pods`), that
+    # account gets the Role.
     own = pods.account or _account(name, namespace, worn, opts)
     runs_as = pulumi.Output.all(service_account(backends), own).apply(
         lambda accounts: str(accounts[0] or accounts[1])
@@ -129,7 +130,7 @@ def migration(
     )
     job = k8s.batch.v1.Job(
         name,
-        # A Job that failed for good would fail every `up` from then on; this makes it anew.
+        # Without the annotation, a Job that failed for good would fail every later `up`.
         metadata=metadata(name, namespace, worn, {"pulumi.com/replaceUnready": "true"}),
         spec=_job(template({})),
         opts=pulumi.ResourceOptions.merge(
@@ -150,13 +151,14 @@ def migration(
 def last_upgrade(
     made: Migration, deployment: k8s.apps.v1.Deployment, component: pulumi.Resource
 ) -> pulumi.Output[dict[str, str]]:
-    """Return what the Job noted of the last upgrade; tell of one that took place in this ``up``.
+    """Return the Job's record of the last upgrade, and log an upgrade that this ``up`` made.
 
     The texts are ``from_image``, ``to_image``, ``stopped`` and ``migrated`` (times in UTC),
     ``dump`` (name of a backup; empty if there is none) and ``state``. The result is empty before
     the first upgrade.
     """
-    # Read when the new servers are ready. A preview of a new stack has nothing to read.
+    # The ConfigMap is read when the new servers are ready. In a preview of a new stack, the ids are
+    # unknown, and nothing is read.
     known = pulumi.Output.all(made.record.id, deployment.id).apply(lambda ids: str(ids[0]))
     found = k8s.core.v1.ConfigMap.get(
         f"{made.server}-last-upgrade", known, opts=pulumi.ResourceOptions(parent=component)
@@ -174,7 +176,7 @@ def last_upgrade(
 
 
 def ready_since(status: Mapping[str, Any] | None) -> datetime | None:
-    """Return since when a Deployment has had all of its pods, by its status."""
+    """Return when a Deployment became available, by its status; None if it is not available."""
     conditions: list[dict[str, str]] = (status or {}).get("conditions") or []
     for one in conditions:
         if one["type"] == "Available" and one["status"] == "True":
@@ -184,7 +186,7 @@ def ready_since(status: Mapping[str, Any] | None) -> datetime | None:
 
 
 def summary(record: Mapping[str, str], ready: datetime | None) -> str:
-    """Return what a user is told of an upgrade: what was done, and for how long no server ran.
+    """Return the line on an upgrade for the user: what was done, and for how long no server ran.
 
     Args:
         record: what the Job noted.
@@ -269,7 +271,7 @@ def _job(template: k8s.core.v1.PodTemplateSpecArgs) -> k8s.batch.v1.JobSpecArgs:
 
 
 def _tools(dumps: Dumps) -> list[k8s.core.v1.ContainerArgs]:
-    """Return the containers of other images than the server's: rclone, and the database's own."""
+    """Return the containers of rclone's image and of the database's image."""
     image = pulumi.Output.from_input(dumps.target).apply(lambda target: target["rclone_image"])
     return [
         database_tools.tools(image, [_DUMP, _RESTORE]),
@@ -279,9 +281,9 @@ def _tools(dumps: Dumps) -> list[k8s.core.v1.ContainerArgs]:
 
 
 def _chain(template: k8s.core.v1.PodTemplateSpecArgs, dumps: Dumps) -> None:
-    """Have the pod dump the databases before an upgrade, and restore them after a failed one.
+    """Change the pod to the chain that dumps the databases, and restores them if an upgrade fails.
 
-    Where nothing has to be upgraded, ``plan`` does all the work, and the others end at once.
+    Where no upgrade is needed, the container ``plan`` does all the work, and the others just end.
     """
     spec = cast("k8s.core.v1.PodSpecArgs", template.spec)
     (last,) = cast("list[k8s.core.v1.ContainerArgs]", spec.containers)
@@ -297,7 +299,7 @@ def _chain(template: k8s.core.v1.PodTemplateSpecArgs, dumps: Dumps) -> None:
     either = database_tools.when([_DUMP, _RESTORE])
     program = "exec python -m mlflow_kubernetes.migrate"
     kept.name, kept.command = "keep", ["sh", "-c", f"{either}{program} keep"]
-    # An image from before there was a chain does all the work in `plan`, and again here.
+    # An image of a release without the chain does all the work in `plan`, and again here.
     last.command = ["sh", "-c", f"[ -e {_DONE} ] || {program} finish"]
     tools, dump, restore = of_tools
     spec.init_containers = [planned, tools, dump, kept, restore]
@@ -312,7 +314,7 @@ def _way_back(
     namespace: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
 ) -> None:
-    """Make the CronJob of which `make rollback` makes a Job: it never runs by itself."""
+    """Make the suspended CronJob from which `make rollback` makes a Job."""
     name = f"{server}-rollback"
     k8s.batch.v1.CronJob(
         name,
@@ -330,7 +332,7 @@ def _way_back(
 
 
 def _api() -> k8s.core.v1.VolumeArgs:
-    """Return the volume with a token for the Kubernetes API; only containers that mount it ask."""
+    """Return the volume with a token for the Kubernetes API, for the containers that mount it."""
     source = k8s.core.v1.VolumeProjectionArgs
     field = k8s.core.v1.ObjectFieldSelectorArgs
     file = k8s.core.v1.DownwardAPIVolumeFileArgs
@@ -368,7 +370,7 @@ def _api() -> k8s.core.v1.VolumeArgs:
 
 
 def _record(name: str) -> k8s.core.v1.VolumeArgs:
-    """Return the volume with the record of the last upgrade, which an ordinary run reads there."""
+    """Return the volume with the record of the last upgrade: an ordinary run asks no API for it."""
     return k8s.core.v1.VolumeArgs(
         name="record",
         config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=name, optional=True),
@@ -418,8 +420,8 @@ def _rights(
         ],
         opts=opts,
     )
-    # A policy knows no Service: a connection is judged by the API server's own port and address,
-    # which may be anywhere.
+    # A policy is applied after the Service's address was replaced by the API server's own, which
+    # may be any address.
     way = policy(
         name,
         namespace=namespace,

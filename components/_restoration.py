@@ -1,4 +1,4 @@
-"""The CronJob that restores a backup: it never runs by itself, and people make Jobs of it."""
+"""The suspended CronJob that restores a backup: `make restore` makes Jobs from it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,9 +16,9 @@ RESTORE_SECONDS = 12 * 3600
 WAIT_SECONDS = 120
 _MODULE = "mlflow_kubernetes.backup.restore"
 _VARIABLES: Mapping[str, str] = {"RESTORE_FROM": "", "RESTORE_OVERWRITE": ""}
-"""What a person gives a Job: the backup's name, and `yes` where the stack's data may be lost."""
+"""Variables that `make restore` sets: name of the backup, and `yes` if data may be replaced."""
 _MOMENT: Mapping[str, str] = {"RESTORE_AT": ""}
-"""The moment after the backup that a person wants back, where there are such moments."""
+"""Variable with the moment after the backup to restore, with `point_in_time`."""
 
 
 def restoration(
@@ -65,7 +65,7 @@ def restoration(
         "TIMEOUT_SECONDS": str(WAIT_SECONDS),
         **of_people,
     }
-    # It copies artifacts: rclone holds pieces of several files at once.
+    # rclone holds pieces of several artifacts in memory.
     fetch = k8s.core.v1.ContainerArgs(
         name="fetch",
         image=image,
@@ -93,7 +93,7 @@ def restoration(
             concurrency_policy="Forbid",
             job_template=k8s.batch.v1.JobTemplateSpecArgs(
                 spec=k8s.batch.v1.JobSpecArgs(
-                    # What failed is looked at by the person who restores.
+                    # The person who restores decides what to do after a failure.
                     backoff_limit=0,
                     active_deadline_seconds=RESTORE_SECONDS,
                     template=python_template(

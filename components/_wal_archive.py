@@ -103,7 +103,8 @@ def wal_archive(
     )
     archive = container("archive")
     archive.startup_probe = exec_probe(_touched("alive", _HANGS_SECONDS), period=1, failures=60)
-    # Ready means: the archive has what was committed a while ago. Alive means: a copy ends.
+    # Ready means: the archive has all that was committed some minutes ago. Alive means: each copy
+    # ends within an hour.
     archive.readiness_probe = exec_probe(
         _touched("current", _BEHIND_SECONDS), period=10, failures=1
     )
@@ -114,12 +115,12 @@ def wal_archive(
     )
     k8s.apps.v1.Deployment(
         name,
-        # A target that is away must not keep the servers from being brought up.
+        # A target that is away must not fail an `up` of the servers.
         metadata=metadata(name, namespace, worn, {"pulumi.com/skipAwait": "true"}),
         spec=k8s.apps.v1.DeploymentSpecArgs(
             replicas=1,
             selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector(name, "mlflow")),
-            # The log is read by one at a time.
+            # Two pods must not write the archive at the same time.
             strategy=k8s.apps.v1.DeploymentStrategyArgs(type="Recreate"),
             template=pods.on_job(
                 k8s.core.v1.PodTemplateSpecArgs(
@@ -147,5 +148,5 @@ def wal_archive(
 
 
 def _touched(file: str, seconds: int) -> list[str]:
-    """Return a command that succeeds where a file in ``/tmp`` was touched since some seconds."""
+    """Return a command that fails if a file in ``/tmp`` was last touched ``seconds`` ago or more."""
     return ["sh", "-c", f"[ $(($(date +%s) - $(stat -c %Y /tmp/{file}))) -lt {seconds} ]"]

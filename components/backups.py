@@ -1,4 +1,4 @@
-"""Backups of a tracking server: made on a schedule, encrypted, and tried by restoring them."""
+"""Backups of a tracking server: made on a schedule, encrypted, and verified by restoring them."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from .held_data import HeldData
 REGION = "us-east-1"
 STORES = ("volume", "s3", "artifacts")
 SAVE_SECONDS = 12 * 3600
-"""How long a backup may take: a first one copies all artifacts."""
+"""How long a backup may take. The first backup copies all artifacts."""
 VERIFY_SECONDS = 6 * 3600
 WEEKLY = "0 5 * * 0"
 _CA_FILE = "backup-ca.pem"
@@ -77,20 +77,20 @@ class BackupsArgs(TypedDict):
     bucket: NotRequired[str | None]
     """Name of the bucket of ``s3``. Defaults to none."""
     prefix: NotRequired[str | None]
-    """Folder in the bucket. Defaults to the whole of it."""
+    """Folder in the bucket. Defaults to the whole bucket."""
     endpoint: NotRequired[str | None]
     """URL of the S3 endpoint. Defaults to Amazon's own for the region."""
     region: NotRequired[str]
-    """Region that requests are signed for. Defaults to ``us-east-1``."""
+    """Region for which requests are signed. Defaults to ``us-east-1``."""
     access_key_id: NotRequired[pulumi.Input[str] | None]
     """Access key of the bucket. Defaults to the one in ``secret``."""
     secret_access_key: NotRequired[pulumi.Input[str] | None]
-    """The key's secret. Defaults to the one in ``secret``."""
+    """Secret of the access key. Defaults to the one in ``secret``."""
     secret: NotRequired[pulumi.Input[str] | None]
     """Name of a Secret of the namespace with keys ``AWS_ACCESS_KEY_ID`` and
-    ``AWS_SECRET_ACCESS_KEY``. Defaults to one that is made of the access key."""
+    ``AWS_SECRET_ACCESS_KEY``. Defaults to a Secret that the component makes of the access key."""
     ca: NotRequired[str | None]
-    """Certificates to trust at the endpoint, as PEM. Defaults to those of the public web."""
+    """Certificates to trust at the endpoint, as PEM. Defaults to the public authorities."""
     networks: NotRequired[list[str]]
     """Networks that the endpoint is in, as CIDRs. Defaults to any but the cloud's own."""
     passphrase: NotRequired[pulumi.Input[str] | None]
@@ -104,10 +104,10 @@ class BackupsArgs(TypedDict):
 
 
 class Backups(Component):
-    """Both databases, the artifacts and the keys, saved where the passphrase alone opens them."""
+    """Backups of both databases, the artifacts and the keys, encrypted with a passphrase."""
 
     target: BackupTarget
-    """Where backups are kept: what a pod that writes or reads backups is given."""
+    """Where backups are kept: Secrets, a claim and an image, for a pod that reaches backups."""
     passphrase: pulumi.Output[str]
     """Passphrase with which backups are encrypted: secret."""
 
@@ -163,7 +163,7 @@ class Backups(Component):
 
 @dataclass(frozen=True)
 class _Backups:
-    """The inputs that several objects are made of, with their defaults, and the stores' facts."""
+    """The inputs that several objects use, with their defaults, and the outputs of the stores."""
 
     name: str
     namespace: pulumi.Input[str]
@@ -264,7 +264,7 @@ def _volume(
         backups.name,
         backups.namespace,
         backups.labels,
-        # Most classes make a volume for its first pod, which comes much later.
+        # Most storage classes make a volume when its first pod starts, which is much later.
         {"pulumi.com/skipAwait": "true"},
     )
     described.owner_references = owner_references(backups.retention)
@@ -278,8 +278,8 @@ def _volume(
                 requests={"storage": args.get("storage", BACKUP_STORAGE)}
             ),
         ),
-        # A stack that turns to another target keeps the backups that it has; the class of a volume
-        # never changes.
+        # A stack that changes to another target keeps the volume with its backups. The storage
+        # class of a claim cannot change.
         opts=pulumi.ResourceOptions.merge(
             opts,
             pulumi.ResourceOptions(retain_on_delete=True, ignore_changes=["spec.storageClassName"]),
@@ -294,7 +294,7 @@ def _target(
     claim: k8s.core.v1.PersistentVolumeClaim | None,
     opts: pulumi.ResourceOptions,
 ) -> BackupTarget:
-    """Make the Secrets of the target, and return what a pod that reaches the target is given."""
+    """Make the Secrets of the target, and return the target."""
     ca, key = args.get("ca"), args.get("secret_access_key")
     bucket: dict[str, pulumi.Input[str] | None] = {
         "BACKUP_BUCKET": args.get("bucket"),
@@ -327,7 +327,7 @@ def _target(
     existing = args.get("secret")
     return {
         "secret": secret("target", content),
-        # The passphrase is among them, so that nobody guesses another value from the hash.
+        # The values include the passphrase, so nobody can guess another value from the hash.
         "fingerprint": fingerprint(*content.values(), ca or "", existing or ""),
         "more_secrets": [] if existing is None else [existing],
         "more_secrets_prefix": "BACKUP_",
@@ -339,7 +339,7 @@ def _target(
 
 
 def _way(backups: _Backups, args: BackupsArgs, opts: pulumi.ResourceOptions) -> pulumi.Resource:
-    """Open the way to the S3 endpoint."""
+    """Make the network policy by which the pods reach the S3 endpoint."""
     endpoint = urlsplit(args.get("endpoint") or "https:")
     port = endpoint.port or {"http": 80, "https": 443}[endpoint.scheme]
     return client_policy(
@@ -363,7 +363,7 @@ def _saving(
     target: BackupTarget,
     opts: pulumi.ResourceOptions,
 ) -> None:
-    """Make the CronJob that saves; people make Jobs of it, too."""
+    """Make the CronJob that makes backups. `make backup` makes Jobs from it too."""
     keys: Credentials = {
         "secret": f"{args.get('tracking_server', 'mlflow')}-keys",
         "fingerprint": "",
@@ -473,13 +473,14 @@ def _cron_job(
             suspend=suspend,
             time_zone="Etc/UTC",
             concurrency_policy="Forbid",
-            # A backup that was missed, as while a laptop slept, is made within the next hour.
+            # A run that was missed, for instance while a laptop slept, starts within the next hour
+            # or not at all.
             starting_deadline_seconds=3600,
             successful_jobs_history_limit=1,
             failed_jobs_history_limit=1,
             job_template=k8s.batch.v1.JobTemplateSpecArgs(
                 spec=k8s.batch.v1.JobSpecArgs(
-                    # What failed is tried again at the next time.
+                    # The next run of the schedule is the next attempt.
                     backoff_limit=0,
                     active_deadline_seconds=seconds,
                     template=template,

@@ -1,4 +1,4 @@
-"""A client's workspace in the cluster: JupyterLab with MLflow, wired to the tracking server."""
+"""A workspace in the cluster: JupyterLab with MLflow's client, connected to the tracking server."""
 
 from typing import NotRequired, TypedDict
 
@@ -22,7 +22,7 @@ from .held_data import HeldData
 PORT = 8888
 HOST = "mlflow-workspace.local"
 WORKSPACE_USER = 1000
-"""User id in images/client/Dockerfile; the volume is given to it, so other images work as well."""
+"""User id in images/client/Dockerfile. The volume's group has the same id, for any image."""
 HOME = "/home/mlflow"
 TOKEN_FOLDER = "/etc/jupyter-token"  # noqa: S105 (a folder)
 
@@ -31,14 +31,14 @@ class ClientWorkspaceArgs(TypedDict):
     """Inputs of :class:`ClientWorkspace`."""
 
     tracking_server: TrackingInput
-    """The tracking server to which the workspace logs. Required: it is what a workspace is for."""
+    """The tracking server to which the workspace logs. Required: a workspace has no other use."""
     user: NotRequired[str]
-    """Who the workspace is to the tracking server: one of its ``users``. Defaults to the name of
-    the component. A server without login needs none. A program in another language has to name
-    the user of a server with login."""
+    """Name of the workspace's user, one of the ``users`` of the tracking server. Without effect for
+    a server without login. In a program of another language, required for a server with login.
+    Defaults to the name of the component."""
     artifact_store: NotRequired[ArtifactStoreInput | None]
-    """Artifact store that the workspace reaches itself. Defaults to none: the tracking server
-    reaches it."""
+    """Artifact store that the workspace reaches itself. Defaults to none: artifacts pass through
+    the tracking server."""
     namespace: NotRequired[pulumi.Input[str]]
     """Namespace that receives every object. Defaults to ``default``."""
     image: NotRequired[pulumi.Input[str]]
@@ -46,7 +46,7 @@ class ClientWorkspaceArgs(TypedDict):
     host: NotRequired[str]
     """Host name on the ingress. Defaults to ``mlflow-workspace.local``."""
     storage: NotRequired[pulumi.Input[str]]
-    """Size of the home's volume, as a Kubernetes quantity. Defaults to ``5Gi``."""
+    """Size of the home folder's volume, as a Kubernetes quantity. Defaults to ``5Gi``."""
     storage_class: NotRequired[pulumi.Input[str] | None]
     """Storage class of that volume. Defaults to the cluster's default class."""
     memory: NotRequired[pulumi.Input[str]]
@@ -64,9 +64,9 @@ class ClientWorkspace(Component):
     """JupyterLab behind a generated token, with a home that outlives its pod."""
 
     url: pulumi.Output[str]
-    """Where a browser finds it."""
+    """URL of JupyterLab."""
     token: pulumi.Output[str]
-    """What its login page asks for: secret."""
+    """Token for the login page: secret."""
 
     holds = (HeldData(storage="storage"),)
 
@@ -101,7 +101,7 @@ class ClientWorkspace(Component):
             labels=common,
             applies_to=selector(name, "jupyterlab"),
             ingress=[from_ingress(ingress, PORT)],
-            # `pip install` is for the people in it to use.
+            # People install packages with pip.
             egress=[INTERNET, DNS],
             opts=child,
         )
@@ -139,7 +139,7 @@ class ClientWorkspace(Component):
 
 
 def _backends(name: str, args: ClientWorkspaceArgs) -> list[pulumi.Input[Credentials]]:
-    """Return what the workspace reaches: its login, and the store where it reaches that itself.
+    """Return the workspace's backends: its login, and the store if it is reached directly.
 
     Raises:
         pulumi.RunError: if the tracking server has a login, and the workspace's user none there.
@@ -149,7 +149,7 @@ def _backends(name: str, args: ClientWorkspaceArgs) -> list[pulumi.Input[Credent
     auth, logins = output_of(server, "auth"), output_of(server, "logins")
     stores = [output_of(store, "credentials")] if store else []
     if isinstance(logins, pulumi.Output):
-        # Whether there is a login is known only during the `up`: the input `user` says so.
+        # Whether the server has a login is known only during the `up`, so the input `user` decides.
         return [logins[user], *stores] if "user" in args else stores
     if not (auth or logins):
         return stores
@@ -170,12 +170,12 @@ def _pod(
     """Return the pod of the workspace."""
     environment: dict[str, pulumi.Input[str]] = {
         "MLFLOW_TRACKING_URI": output_of(args["tracking_server"], "tracking_uri_in_cluster"),
-        # From a file, because every notebook and terminal inherits the environment: one `%env` in
-        # a notebook that is logged would give the token away.
+        # In a file, because every notebook and terminal inherits the environment. A `%env` in a
+        # notebook that is logged would show the token.
         "JUPYTER_TOKEN_FILE": f"{TOKEN_FOLDER}/token",
-        # Jupyter writes the token into a file there, which is not for a volume that outlives it.
+        # Jupyter writes a file with the token into this folder, which must not be on the volume.
         "JUPYTER_RUNTIME_DIR": "/tmp/jupyter",  # noqa: S108 (in the pod)
-        # Nothing that people do here is for others to count.
+        # By default, MLflow sends usage data to its project.
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "HOME": HOME,
     }
@@ -193,28 +193,28 @@ def _pod(
             f"--port={PORT}",
             "--no-browser",
             f"--ServerApp.root_dir={HOME}",
-            # Any other Host is refused: a page under a forged name (DNS rebinding) gets nowhere.
+            # Any other Host header is refused, against DNS rebinding.
             "--ServerApp.allow_remote_access=False",
             "--ServerApp.local_hostnames=localhost",
             f"--ServerApp.local_hostnames={args.get('host', HOST)}",
             pulumi.Output.concat("--ServerApp.local_hostnames=", service),
-            # MLflow asks here, under the pod's name, which notebook a run came from.
+            # MLflow asks JupyterLab, under the pod's name, for the notebook of a run.
             f"--ServerApp.local_hostnames={name}-0",
-            # Not by ports, which anything in the pod's network could reach.
+            # Kernels use Unix sockets, because anything in the pod's network could reach ports.
             "--KernelManager.transport=ipc",
-            # The login's cookie stays off plain HTTP, although the ingress speaks that to us.
+            # The ingress controller uses plain HTTP to the pod, and the browser HTTPS.
             *(["--IdentityProvider.secure_cookie=True"] if ingress.get("tls") else []),
-            # It could not install anything under a read-only root.
+            # An extension cannot be installed under a read-only root.
             "--LabApp.extension_manager=readonly",
         ],
         env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
         ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
         startup_probe=_probe("/api", period=1, failures=180),
-        # Ready means: shows its pages. Alive means only: answers.
+        # Ready means: JupyterLab shows its login page. Alive means: it answers.
         readiness_probe=_probe("/login", period=5, failures=2),
-        # What is trained in it has the same processors: slow is not dead.
+        # Training uses the same processors, so JupyterLab may be slow for two minutes.
         liveness_probe=_probe("/api", period=10, failures=12),
-        # What is trained in it may use more processors than a server would.
+        # Training may use more processors than a server.
         resources=resources("100m", args.get("memory", "2Gi"), most_cpu="16", most_scratch="16Gi"),
     )
     return restricted_pod(
@@ -234,5 +234,5 @@ def _pod(
 
 
 def _probe(path: str, *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
-    # Neither page needs a token; and the kubelet's own Host would be the pod's address.
+    # Neither page needs a token. By default, the kubelet sends the pod's address as Host.
     return http_probe(path, "http", period=period, failures=failures, host="localhost")

@@ -1,4 +1,4 @@
-"""What components read of each other, and how an input refers to a component.
+"""The outputs that components read of each other, and inputs that refer to a component.
 
 A Python program passes the component. A program in another language passes a structure of the
 component's outputs, which is known only during the ``up``.
@@ -16,8 +16,8 @@ class BackendStore(Protocol):
     """A backend store: a component of ``backend_stores``, or an object with these attributes."""
 
     credentials: Credentials
-    """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and, where there are users,
-    ``MLFLOW_AUTH_DATABASE_URI``; known once the store takes queries."""
+    """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and, if there are users,
+    ``MLFLOW_AUTH_DATABASE_URI``. Known when the store takes queries."""
     connections: int
     """How many connections MLflow may hold at once."""
     client_image: pulumi.Input[str]
@@ -55,10 +55,10 @@ class ArtifactStore(Protocol):
     endpoint_url: pulumi.Output[str]
     """URL of the store outside the cluster; empty where it has none."""
     credentials: Credentials
-    """The Secret with key ``MLFLOW_ARTIFACTS_DESTINATION`` and all that the store's client needs;
-    known once the store takes artifacts."""
+    """The Secret with key ``MLFLOW_ARTIFACTS_DESTINATION`` and the other variables of the store's
+    client. Known when the store takes artifacts."""
     client_env: pulumi.Output[dict[str, str]]
-    """The environment of a client that reaches the store itself; secret where a key is in it."""
+    """The environment of a client that reaches the store itself: secret if it has a key."""
 
 
 class ArtifactStoreOutputs(TypedDict):
@@ -85,13 +85,13 @@ class Tracking(Protocol):
     """A tracking server: :class:`TrackingServer`, or an object with these attributes."""
 
     tracking_uri_in_cluster: pulumi.Output[str]
-    """Where pods find it, from any namespace."""
+    """The tracking URI for pods of any namespace."""
     client_labels: dict[str, str]
-    """Labels with which a pod of the server's own namespace reaches it."""
+    """Labels with which a pod of the server's namespace reaches the server."""
     auth: bool
     """Whether clients need a user's name and password."""
     logins: dict[str, Credentials]
-    """A Secret with the login of each of its users but the admin; none where there is no login."""
+    """For each user except the admin, the Secret with the login; empty without a login."""
 
 
 class TrackingOutputs(TypedDict):
@@ -103,7 +103,7 @@ class TrackingOutputs(TypedDict):
     """The server's output ``client_labels``. Required because network policies deny
     other pods."""
     logins: pulumi.Input[dict[str, Credentials]]
-    """The server's output ``logins``. Required: it is empty where there is no login."""
+    """The server's output ``logins``. Required: it is empty if the server has no login."""
 
 
 TrackingInput = (
@@ -113,24 +113,23 @@ TrackingInput = (
 
 
 class BackupTarget(TypedDict):
-    """Where backups are kept: what a pod that writes or reads backups is given.
+    """Where backups are kept: Secrets, a claim and an image, for a pod that reaches backups.
 
-    It can be given wherever :class:`Credentials` are.
-
-    The keys of ``secret`` are the variables that images/mlflow (backup/target.py) reads. A pod that
-    reaches a target of kind ``artifacts`` needs the credentials of the artifact store as well.
+    A target can take the place of :class:`Credentials`. The keys of ``secret`` are the variables
+    that images/mlflow (backup/target.py) reads. A pod that reaches a target of kind ``artifacts``
+    needs the credentials of the artifact store as well.
     """
 
     secret: pulumi.Input[str]
-    """Name of the Secret with the passphrase and the place. Required because nothing else carries
+    """Name of the Secret with the passphrase and the place. Required because nothing else has
     them."""
     fingerprint: pulumi.Input[str]
-    """Changes when the Secret's content does; not a secret itself. Required as that of
-    ``Credentials``."""
+    """Hash that changes when the content of the Secret changes; no secret itself. Required because
+    a pod reads its environment once."""
     more_secrets: NotRequired[list[pulumi.Input[str]]]
     """Name of a Secret with the key of a bucket. Defaults to none."""
     more_secrets_prefix: NotRequired[str]
-    """What stands before the names of its variables. Defaults to nothing."""
+    """Prefix of the names of its variables. Defaults to nothing."""
     files: NotRequired[list[pulumi.Input[str]]]
     """Name of a Secret with the certificates to trust. Defaults to none."""
     host_aliases: NotRequired[dict[str, list[str]]]

@@ -1,4 +1,4 @@
-"""What a component keeps on volumes, and the inputs by which that data would be lost.
+"""The data that a component keeps on volumes, and the inputs by which the data would be lost.
 
 A component that makes volumes declares them in its class attribute ``holds``: a tuple of
 :class:`HeldData`. The attribute has no annotation, because Pulumi takes every annotated attribute

@@ -1,4 +1,4 @@
-"""A certificate for the stack's own host names, from an authority that is its own."""
+"""A certificate for the stack's host names, signed by an authority of the stack's own."""
 
 import ipaddress
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from ._kubernetes.labels import labels, metadata
 from ._kubernetes.retention import RetentionArgs, generated_password
 
 _FIRST_YEAR, _LAST_YEAR = 2026, 2056
-"""The authority's years: it is fixed, so that who trusts it need not do so again."""
+"""Years of the authority's certificate. They are fixed, so that clients need to trust it once."""
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """Order of the curve P-256 (FIPS 186-4, D.1.2.3)."""
 _EVERY_ADDRESS = [x509.IPAddress(ipaddress.ip_network(net)) for net in ("0.0.0.0/0", "::/0")]
@@ -40,24 +40,24 @@ class LocalCertificateArgs(TypedDict):
     namespace: NotRequired[pulumi.Input[str]]
     """Namespace that receives the Secret. Defaults to ``default``."""
     hosts: list[str]
-    """Host names in the certificate. Required because it is for nothing else."""
+    """Host names in the certificate. Required because a certificate needs names."""
     scope: NotRequired[list[str]]
-    """All host names for which the authority may ever sign: a client that trusts the authority
-    trusts it for these. A change makes another authority. Defaults to ``hosts``."""
+    """All host names for which the authority can sign. A client that trusts the authority trusts it
+    for these names alone. A change makes another authority. Defaults to ``hosts``."""
     year: NotRequired[int]
-    """Year in which the certificate begins. Defaults to the current one, so that the first ``up``
-    of a year renews the certificate."""
+    """First year of the certificate. Defaults to the current year, so that the first ``up`` of a
+    year renews the certificate."""
     retention: NotRequired[RetentionArgs]
     """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
     delete them."""
 
 
 class LocalCertificate(Component):
-    """An authority that can speak for the stack's host names alone, and its one certificate.
+    """An authority that can sign for the stack's host names alone, and its one certificate.
 
-    Nothing of it is kept but a seed, encrypted in the state: keys and certificates follow from it,
-    so that an ``up`` with nothing to do changes nothing. The first ``up`` of a year renews the
-    certificate, which is valid for two; the authority stays. Its key is in no cluster.
+    Keys and certificates are derived from a seed, which is encrypted in the state. So an ``up``
+    with nothing to do changes nothing. The first ``up`` of a year renews the certificate, which is
+    valid for two years. The authority stays. Its key is in no cluster.
     """
 
     secret: pulumi.Output[str]
@@ -95,18 +95,18 @@ class LocalCertificate(Component):
 
 
 def certify(seed: str, hosts: list[str], scope: list[str], year: int) -> Certificate:
-    """Return the certificate that follows from a seed: always the same one for the same inputs."""
+    """Return the certificate that is derived from the inputs: the same for the same inputs."""
     authority_key = _key(seed, "authority")
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "mlflow-kubernetes"),
-            # Of its own for each stack: browsers mix up authorities that are called the same.
+            # A name for each stack, because browsers mix up authorities of the same name.
             x509.NameAttribute(
                 NameOID.COMMON_NAME, f"local authority {_public(authority_key).hex()[:16]}"
             ),
         ]
     )
-    # Names are all it can speak for, and of these only the stack's: to trust it costs nothing.
+    # The authority can sign for the stack's host names, and for no address.
     limits = x509.NameConstraints(
         permitted_subtrees=[x509.DNSName(host) for host in sorted(set(scope))],
         excluded_subtrees=_EVERY_ADDRESS,
@@ -122,7 +122,7 @@ def certify(seed: str, hosts: list[str], scope: list[str], year: int) -> Certifi
     key = _key(seed, f"certificate of {year}")
     subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "mlflow-kubernetes")])
     certificate = _signed(
-        # Two years are what every platform takes: Apple's refuse 826 days (HT210176).
+        # Every platform accepts two years. Apple's refuse 826 days and more (HT210176).
         _certificate(subject, key, year, year + 2)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(certificates=False), critical=True)
@@ -134,7 +134,7 @@ def certify(seed: str, hosts: list[str], scope: list[str], year: int) -> Certifi
 
 
 def _key(seed: str, purpose: str) -> ec.EllipticCurvePrivateKey:
-    # 64 bits more than the order has, so that no key is likelier than another (FIPS 186-5, A.2.1).
+    # 64 bits more than the order has, so that all keys are equally likely (FIPS 186-5, A.2.1).
     material = HKDF(hashes.SHA256(), 40, salt=None, info=purpose.encode()).derive(seed.encode())
     return ec.derive_private_key(int.from_bytes(material) % (_ORDER - 1) + 1, ec.SECP256R1())
 
@@ -158,13 +158,13 @@ def _signed(
     issuer: x509.Name,
     authority: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
-    """Sign a certificate; its number follows from all that is in it."""
+    """Return a signed certificate, whose serial number is derived from its content."""
     complete = builder.issuer_name(issuer).add_extension(
         x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False
     )
 
     def sign(number: int) -> x509.Certificate:
-        # Without `ecdsa_deterministic` (RFC 6979) each `up` would sign, and so change, it anew.
+        # Without `ecdsa_deterministic` (RFC 6979), each `up` would make another signature.
         return complete.serial_number(number).sign(
             authority, hashes.SHA256(), ecdsa_deterministic=True
         )

@@ -1,4 +1,4 @@
-"""A namespace for the other components: made, or one that exists; closed by a network policy."""
+"""A namespace for the other components, made or existing, with a network policy that denies all."""
 
 from collections.abc import Container
 from typing import NotRequired, TypedDict
@@ -15,8 +15,8 @@ from ._kubernetes.retention import RetentionArgs, VolumeOwner
 
 _NAMESPACE_OF_0_1_0 = "namespace"
 """Logical name of the namespace in release 0.1.0."""
-# Release 0.1.0 made these objects as children of the stack. And
-# `pulumi import` of a namespace that a killed `up` had made adds a child of the stack.
+# Release 0.1.0 made these objects as children of the stack. After a killed `up`, `pulumi import` of
+# the namespace adds a child of the stack too.
 _OF_THE_STACK = pulumi.ResourceOptions(aliases=[pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE)])
 _NAMESPACE_OF_THE_STACK = pulumi.ResourceOptions(
     aliases=[
@@ -42,16 +42,16 @@ class StackNamespaceArgs(TypedDict):
 class StackNamespace(Component):
     """A namespace in which a network policy denies what no other policy allows.
 
-    In a namespace that it makes, Pod Security's restricted profile is enforced, and the policy is
-    for all pods. In a namespace that exists, the policy is for the pods of these components alone.
+    A namespace that the component makes enforces Pod Security's profile `restricted`, and the
+    policy is for all pods. In a namespace that exists, the policy is for the pods of these
+    components alone.
     """
 
     namespace: pulumi.Output[str]
-    """Name of the namespace, known when the namespace is there."""
+    """Name of the namespace. Known when the namespace exists."""
     retention: RetentionArgs
-    """Input ``retention`` of the components in the namespace: it protects the passwords where the
-    namespace is protected, and deletes the volumes with this component where the namespace
-    stays."""
+    """Input ``retention`` of the components in the namespace. With ``protect``, it protects the
+    passwords. Without ``create``, it deletes the volumes with this component."""
 
     @staticmethod
     def made_by_0_1_0(name: str, resources: Container[str]) -> bool:
@@ -78,9 +78,8 @@ class StackNamespace(Component):
     ) -> None:
         """Make the namespace, or read the one that exists.
 
-        ``contents`` are options of the objects inside the namespace: give it a provider that takes
-        over objects that exist already (``upsert_existing_objects``), which a provider of the
-        namespace itself must not do.
+        ``contents`` are options of the objects inside the namespace. Their provider may take over
+        objects that exist (``upsert_existing_objects``). The provider of the namespace must not.
 
         Raises:
             pulumi.RunError: if ``args`` has a key that is no input.
@@ -112,7 +111,7 @@ class StackNamespace(Component):
 
 
 def _made(name: str, kubernetes_name: str, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
-    """Return the name of a namespace that is made; one that exists already fails the ``up``."""
+    """Make a namespace, and return its name. The ``up`` fails if the namespace exists."""
     return k8s.core.v1.Namespace(
         f"{name}-namespace",
         metadata={"name": kubernetes_name, "labels": NAMESPACE_LABELS},
@@ -121,21 +120,22 @@ def _made(name: str, kubernetes_name: str, opts: pulumi.ResourceOptions) -> pulu
 
 
 def _existing(name: str, kubernetes_name: str, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
-    """Return the name of a namespace that exists; one that does not is refused in one line.
+    """Return the name of a namespace that exists. The ``up`` fails if the namespace does not.
 
-    The line begins with the name of the resource that reads it, so that this name says what to do.
+    Pulumi's line begins with the name of the resource that reads the namespace. So that name says
+    what to do.
     """
     found = k8s.core.v1.Namespace.get(
         f"must exist, by `kubectl create namespace {kubernetes_name}`", kubernetes_name, opts=opts
     )
-    # This resource has the name of the one that makes a namespace. Where `create` was true before,
-    # the engine then forgets the namespace; otherwise it would delete it, with all that is in it.
+    # This resource has the name of the resource that makes a namespace. So where `create` was true
+    # before, the engine forgets the namespace. Otherwise it would delete the namespace.
     namespace = k8s.core.v1.Namespace.get(
         f"{name}-namespace",
         kubernetes_name,
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[found])),
     )
-    # A preview does not know the id.
+    # In a preview, the id is unknown.
     return once_done(namespace, kubernetes_name)
 
 
@@ -147,7 +147,7 @@ def _owner_of(name: str) -> str:
 def _volume_owner(
     name: str, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
 ) -> VolumeOwner:
-    """Make the ConfigMap with which the volumes are deleted: no namespace takes them along."""
+    """Make the ConfigMap that owns the volumes, because the namespace stays."""
     owner = k8s.core.v1.ConfigMap(
         _owner_of(name),
         metadata=metadata(_owner_of(name), namespace, PART_OF_THE_STACK),

@@ -1,4 +1,4 @@
-"""The MLflow tracking server: migrated once, then rolled out, and published under one host name."""
+"""The MLflow tracking server: tables are migrated, servers start, one host name is published."""
 
 from dataclasses import dataclass
 from typing import NotRequired, Self, TypedDict
@@ -48,24 +48,24 @@ from .contracts import (
 PORT = 5000
 HOST = "mlflow-server.local"
 _MODEL_SOURCES = "^(runs|models|mlflow-artifacts):|^(dummy-source|prompt-template)$"
-"""What a model's version may be made of; the last two stand for prompts, which have no files."""
+"""Accepted sources of a model version. The last two are those of prompts, which have no files."""
 # RFC 1918 and RFC 4193, and loopback.
 _PRIVATE = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
 GC_SECONDS = 6 * 3600
-"""How long a collection may take: each run is some requests to the store."""
+"""How long a garbage collection may take. Each run takes some requests to the store."""
 
 
 class TrackingServerArgs(TypedDict):
     """Inputs of :class:`TrackingServer`."""
 
     backend_store: BackendStoreInput
-    """Where runs are kept: a component of ``backend_stores``. Required: it is their only place."""
+    """Database of runs: a component of ``backend_stores``. Required: runs have no other place."""
     artifact_store: ArtifactStoreInput
-    """Where artifacts are kept: a component of ``artifact_stores``. Required: it is their only
+    """Store of artifacts: a component of ``artifact_stores``. Required: artifacts have no other
     place."""
     direct_artifact_access: NotRequired[bool]
     """Whether clients read and write artifacts in the store themselves. Defaults to ``False``:
-    the server does it, and clients need no key of the store."""
+    artifacts pass through the server, and clients need no key of the store."""
     namespace: NotRequired[pulumi.Input[str]]
     """Namespace that receives every object. Defaults to ``default``."""
     image: NotRequired[pulumi.Input[str]]
@@ -73,44 +73,45 @@ class TrackingServerArgs(TypedDict):
     host: NotRequired[str]
     """Host name on the ingress. Defaults to ``mlflow-server.local``."""
     path: NotRequired[str]
-    """Path of the host that is the server's, such as ``/mlflow``. Defaults to all of them."""
+    """Path of the server on its host, such as ``/mlflow``. Defaults to the whole host."""
     replicas: NotRequired[int]
-    """Number of pods, or the most of them. Defaults to 1."""
+    """Number of pods; with ``autoscaled``, the greatest number. Defaults to 1."""
     autoscaled: NotRequired[bool]
-    """Whether an autoscaler decides the number of pods, up to ``replicas``, which is where a new
-    server begins. Defaults to ``False``."""
+    """Whether an autoscaler decides the number of pods, up to ``replicas``. A new Deployment begins
+    with ``replicas`` pods. Defaults to ``False``."""
     workers: NotRequired[int]
     """Server processes in each pod. Defaults to 2."""
     memory: NotRequired[pulumi.Input[str]]
-    """Memory of each pod, as a Kubernetes quantity. Defaults to ``1Gi``: a pod of two workers
-    takes 380 MiB under load."""
+    """Memory of each pod, as a Kubernetes quantity. A pod of two workers takes 380 MiB under load.
+    Defaults to ``1Gi``."""
     auth: NotRequired[bool]
     """Whether clients need a user's name and password. Defaults to ``True``."""
     users: NotRequired[list[str]]
     """Names of users with a generated password, beside the admin. Defaults to none."""
     job_execution: NotRequired[bool]
-    """Whether MLflow's own job runners run, of which there may be one pod. Defaults to ``False``:
-    they take 1.4 GB."""
+    """Whether MLflow's job runners run, in a single pod. They take 1.4 GB more memory. Defaults to
+    ``False``."""
     egress: NotRequired[EgressArgs]
-    """Where the server's calls may go beside its backends. Defaults to nowhere, but to the
-    internet by HTTPS with ``job_execution``."""
+    """Calls of the server to servers other than its backends. ``job_execution`` adds the way
+    ``internet``. Defaults to none."""
     allowed_hosts: NotRequired[list[str]]
-    """More Host headers to answer, beside those derived here. Defaults to none."""
+    """More Host headers that the server answers, beside those of the deployment. Defaults to
+    none."""
     ingress: NotRequired[IngressArgs]
     """How the host name is published. Defaults to the cluster's default ingress class."""
     client_namespaces: NotRequired[list[str]]
-    """Namespaces whose pods reach the server past the ingress. Defaults to none."""
+    """Namespaces whose pods reach the server without the ingress. Defaults to none."""
     gc_schedule: NotRequired[str | None]
-    """When what was deleted is removed for good, as a cron expression in UTC. Defaults to never:
-    the CronJob is there, and suspended."""
+    """When deleted runs, models and experiments are removed for good, as a cron expression in UTC.
+    Defaults to never: the CronJob is there, and suspended."""
     gc_older_than: NotRequired[str]
-    """How long ago it must have been deleted, such as ``30d``. Defaults to ``30d``."""
+    """Age since the deletion, from which on they are removed. Defaults to ``30d``."""
     backups: NotRequired[BackupsInput | None]
-    """Backups, which can be restored, and into which the databases are dumped before their tables
-    are upgraded. Defaults to none: an upgrade stops the servers, and dumps nothing."""
+    """Backups that can be restored, and that receive a dump of the databases before an upgrade of
+    their tables. Defaults to none: an upgrade stops the servers, and dumps nothing."""
     point_in_time: NotRequired[bool]
-    """Whether the restore brings back moments between two backups, which ``backups`` must archive:
-    the input of the same name of :class:`Backups`. Defaults to ``False``."""
+    """Whether a restore can bring back a moment between two backups. ``backups`` must have the
+    input of the same name. Defaults to ``False``."""
     retention: NotRequired[RetentionArgs]
     """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
     delete them."""
@@ -120,30 +121,31 @@ class TrackingServerArgs(TypedDict):
 
 
 class TrackingServer(Component):
-    """MLflow's server, with artifacts proxied, so that a client needs one URI and no store key."""
+    """MLflow's tracking server. Artifacts pass through it, so clients need no key of the store."""
 
     tracking_uri: pulumi.Output[str]
-    """Where clients outside the cluster find it."""
+    """The tracking URI for clients outside the cluster."""
     tracking_uri_in_cluster: pulumi.Output[str]
-    """Where pods find it, from any namespace."""
+    """The tracking URI for pods of any namespace."""
     auth: bool
     """Whether clients need a user's name and password."""
     logins: dict[str, Credentials]
-    """A Secret with ``MLFLOW_TRACKING_USERNAME``, ``MLFLOW_TRACKING_PASSWORD`` and
-    ``MLFLOW_EXPERIMENT_NAME`` for each of the users asked for; none where there is no login."""
+    """For each of the ``users``, a Secret with ``MLFLOW_TRACKING_USERNAME``,
+    ``MLFLOW_TRACKING_PASSWORD`` and ``MLFLOW_EXPERIMENT_NAME``; empty without a login."""
     client_env: pulumi.Output[dict[str, str]]
     """The environment of a client outside the cluster, as the admin: secret."""
     add_user: pulumi.Output[str]
-    """What kubectl is told to make a user, and to print the environment of that user's client; the
-    user's name is to be added."""
+    """Arguments of kubectl that create a user and print the environment of that user's client. The
+    caller adds the user's name."""
     address: pulumi.Output[str]
-    """Address that the ingress controller published; empty when it was not waited for."""
+    """Address that the ingress controller published. It is empty with a Gateway, and may be empty
+    if ``ingress`` has no ``wait_seconds``."""
     client_labels: dict[str, str]
-    """Labels with which a pod of the server's own namespace reaches it, and nothing else."""
+    """Labels with which a pod of the server's namespace reaches the server, and nothing else."""
     last_upgrade: pulumi.Output[dict[str, str]]
-    """What is known of the last upgrade of MLflow's tables: ``from_image``, ``to_image``,
-    ``stopped`` and ``migrated`` (times in UTC), ``dump`` (name of the backup made before; empty if
-    none was) and ``state``; empty before the first one."""
+    """Record of the last upgrade of MLflow's tables: ``from_image``, ``to_image``, ``stopped`` and
+    ``migrated`` (times in UTC), ``dump`` (name of the backup made before; empty if there is none)
+    and ``state``. Empty before the first upgrade."""
 
     def __init__(
         self, name: str, args: TrackingServerArgs, opts: pulumi.ResourceOptions | None = None
@@ -233,7 +235,7 @@ class TrackingServer(Component):
 
 @dataclass(frozen=True)
 class _Server:
-    """The inputs, with their defaults, and the facts of the stores."""
+    """The inputs with their defaults, and the outputs of the stores."""
 
     name: str
     namespace: pulumi.Input[str]
@@ -245,9 +247,9 @@ class _Server:
     client_image: pulumi.Input[str] | None
     artifacts: pulumi.Input[Credentials]
     artifact_root: pulumi.Input[str] | None
-    """Where clients write artifacts themselves; None where the server does it."""
+    """The store's address for clients, with direct access; None without."""
     client_env: pulumi.Input[dict[str, str]]
-    """Variables that such clients need."""
+    """Variables of clients with direct access."""
     replicas: int
     autoscaled: bool
     workers: int
@@ -321,14 +323,14 @@ class _Server:
     @property
     def ways(self) -> list[Way]:
         """The ways out of the server's pod."""
-        # Scorers ask language models, which seldom run next door.
+        # The job runners' scorers call language models on the internet.
         scorers = [INTERNET_NAME] if self.job_execution else []
         return ways_out([*self.egress.get("ways", []), *scorers])
 
     @property
     def root_environment(self) -> dict[str, pulumi.Input[str]]:
-        """The variable by which experiments are made with the address of their artifacts."""
-        # New experiments point here; the server itself reads it as before, for its pages.
+        """The variable with the place of artifacts of new experiments, with direct access."""
+        # Clients use this place. For its pages, the server reads the store itself.
         return {"MLFLOW_DEFAULT_ARTIFACT_ROOT": self.artifact_root} if self.artifact_root else {}
 
 
@@ -336,7 +338,7 @@ def _recorded(args: TrackingServerArgs) -> dict[str, object]:
     """Return the inputs as Pulumi keeps them in its state, without the stores and the backups.
 
     A child waits until all inputs of its parent are known. The outputs of a store are known when
-    the store is ready, and the Service, the Secrets and the policies can be there by then.
+    the store is ready. The Service, the Secrets and the policies need not wait for that.
     """
     known = {**args, "egress": recorded(args.get("egress", {}), "https_proxy", "http_proxy")}
     return {
@@ -349,7 +351,7 @@ def _recorded(args: TrackingServerArgs) -> dict[str, object]:
 def _add_user(
     name: str, namespace: pulumi.Output[str], tracking_uri: pulumi.Output[str]
 ) -> pulumi.Output[str]:
-    """Return the arguments of `kubectl` that add a user, but for the user's name."""
+    """Return the arguments of `kubectl` that create a user, without the user's name."""
     return pulumi.Output.concat(
         "exec --namespace=",
         namespace,
@@ -401,7 +403,7 @@ def _service(server: _Server, opts: pulumi.ResourceOptions) -> k8s.core.v1.Servi
             server.name,
             server.namespace,
             server.labels,
-            # Pulumi would wait for its pods, which are made later; see _kubernetes/data_server.py.
+            # Pulumi would wait until a pod is ready, but the pods come after the Service.
             {"pulumi.com/skipAwait": "true"},
         ),
         spec=k8s.core.v1.ServiceSpecArgs(
@@ -464,17 +466,16 @@ def _deployment(
 
 
 def pool_size(connections: int, replicas: int, workers: int, *, auth: bool) -> int:
-    """Return the size of one SQLAlchemy pool, so that all of them fit into ``connections``.
+    """Return the size of one SQLAlchemy pool, so that all pools fit into ``connections``.
 
-    Each of the workers, and MLflow's own process before them, keeps a pool for each of the tracking
-    and the registry store (mlflow/store/db/utils.py), and with ``auth`` one for users; each may
-    overflow by one; and a rolling update runs one pod more. Once MLflow's own process is gone, its
-    share is for workers that are asked whether they are ready. More than 20 in a pool is never
-    used: a worker has 40 threads at most, which wait for the database far less than half of their
-    time.
+    Each worker, and MLflow's own process before the workers, has a pool for the tracking store, one
+    for the registry store (mlflow/store/db/utils.py), and with ``auth`` one for users. A pool may
+    overflow by one connection. A rolling update runs one pod more. When MLflow's own process has
+    ended, its share is for the readiness probes. A pool uses no more than 20 connections, because a
+    worker has 40 threads, which wait for the database less than half of their time.
 
     Raises:
-        pulumi.RunError: if not even a pool of one fits.
+        pulumi.RunError: if pools of one connection do not fit.
     """
     pools = (3 if auth else 2) * (workers + 1) * (replicas + 1)
     size = min(connections // pools - 1, 20)
@@ -487,11 +488,11 @@ def pool_size(connections: int, replicas: int, workers: int, *, auth: bool) -> i
 
 
 def allowed_hosts(name: str, namespace: str, host: str, more: list[str]) -> list[str]:
-    """Return the names, addresses and networks under which the server is legitimately asked.
+    """Return the names and networks that a Host header may name.
 
-    images/mlflow (hosts.py) compares them with the Host header, at any port. With only the ingress
-    host, every pod would be refused (mlflow/mlflow#22095). Prometheus uses pods' addresses, and
-    NodePorts are asked at a node's: both are in private networks.
+    images/mlflow (hosts.py) compares them with the Host header, at any port. With the ingress host
+    alone, the server would refuse every pod (mlflow/mlflow#22095). The private networks are for
+    Prometheus, which uses pods' addresses, and for NodePorts, which have nodes' addresses.
     """
     service = [name, f"{name}.{namespace}", f"{name}.{namespace}.svc"]
     service.append(f"{service[-1]}.cluster.local")
@@ -499,19 +500,19 @@ def allowed_hosts(name: str, namespace: str, host: str, more: list[str]) -> list
 
 
 def allowed_origins(host: str, ingress: IngressArgs) -> list[str]:
-    """Return the origins whose pages may change things; MLflow adds localhost by itself."""
-    # Without TLS of ours there may be somebody else's in front. With it, a page that came by plain
-    # HTTP is nobody's: what we serve there is a redirect.
+    """Return the origins whose pages may send changes. MLflow itself adds localhost."""
+    # HTTPS always, because another proxy may add TLS. HTTP only without TLS, because with TLS the
+    # server has no page by plain HTTP, only a redirect.
     return sorted({public_url(ingress, host), f"https://{host}"})
 
 
 def _strategy(server: _Server) -> k8s.apps.v1.DeploymentStrategyArgs:
     """Return how an update replaces pods."""
     if server.job_execution:
-        # Each pod has a queue of its own, and a new pod takes up every job that is not done: beside
-        # an old pod it would run the old pod's jobs a second time (mlflow/server/jobs/utils.py).
+        # Each pod has a queue of its own, and a new pod starts every job that is not done. Beside
+        # an old pod, it would run that pod's jobs a second time (mlflow/server/jobs/utils.py).
         return k8s.apps.v1.DeploymentStrategyArgs(type="Recreate")
-    # A new pod is ready before an old one goes: an update is not an outage.
+    # A new pod is ready before an old pod ends, so an update fails no request.
     return k8s.apps.v1.DeploymentStrategyArgs(
         rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0)
     )
@@ -535,10 +536,10 @@ def _pod(server: _Server, backends: list[pulumi.Input[Credentials]]) -> k8s.core
         "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": pool,
         # MLflow reads 0 as "not set", which means 10 (mlflow/store/db/utils.py).
         "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "1",
-        # By default uvicorn closes an idle connection after 5 s. nginx keeps one for 60 s, Traefik
-        # for up to 90 s, and neither may repeat a POST that meets a closing connection: 502.
+        # By default, uvicorn closes an idle connection after 5 s. nginx keeps it for 60 s, Traefik
+        # for up to 90 s. For a POST that meets a closing connection, both answer 502.
         "MLFLOW_UVICORN_OPTS": "--timeout-keep-alive=100",
-        # Nothing that people log here is for others to count.
+        # By default, MLflow sends usage data to its project.
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "HOME": "/tmp",  # noqa: S108 (in the pod)
         **egress_environment(server.ways),
@@ -547,22 +548,22 @@ def _pod(server: _Server, backends: list[pulumi.Input[Credentials]]) -> k8s.core
         environment["PUBLIC_PATH"] = server.path
     environment |= server.root_environment
     if server.auth and not server.artifact_root:
-        # MLflow compares these with what their user may read, and reads all else with the server's
-        # key: the files of any run. (images/mlflow, locations.py, has the like for experiments.)
+        # MLflow checks that the user may read one of these sources. It reads any other source with
+        # the server's key. (For experiments: images/mlflow, locations.py.)
         environment["MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX"] = _MODEL_SOURCES
     if server.job_execution:
-        # What MLflow would tell its jobs, 0.0.0.0, is no name that it answers to itself.
+        # By default, MLflow gives its jobs the host 0.0.0.0, which the check of hosts refuses.
         environment["MLFLOW_GATEWAY_URI"] = f"http://localhost:{PORT}"
     if (INTERNET_NAME, 443) not in server.ways:
-        # No newer list of language models than MLflow's own: it would ask the internet, which is
-        # closed to it, and keep its user waiting for minutes.
+        # By default, MLflow fetches a list of language models from the internet. That way is closed
+        # here, and a user would wait for minutes. An empty address means the list in MLflow.
         environment["MLFLOW_MODEL_CATALOG_URI"] = ""
     container = k8s.core.v1.ContainerArgs(
         name="mlflow",
         image=server.image,
-        # `mlflow server` with workers that share memory: a half of it, and a start in a third of
-        # the time (images/mlflow). The stores come from the environment alone: an argument could
-        # be read by anyone who may list pods. Artifacts are proxied because a destination is set.
+        # `mlflow server` with workers that share memory: half of the memory, a third of the time to
+        # start (images/mlflow). The addresses of the stores are in the environment, because anyone
+        # who may list pods can read arguments.
         command=["python", "-m", "mlflow_kubernetes.serve"],
         args=[
             "--host=0.0.0.0",
@@ -572,18 +573,18 @@ def _pod(server: _Server, backends: list[pulumi.Input[Credentials]]) -> k8s.core
         ],
         env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
         ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
-        # MLflow's imports take their time: 19 to 31 s on a busy machine of two cores.
+        # MLflow's imports take 19 to 31 s on a busy machine of two cores.
         startup_probe=_probe("/health", period=1, failures=240),
-        # /health never looks at the database; this does (images/mlflow, probes.py).
+        # /health/ready asks the databases, /health does not (images/mlflow, probes.py).
         readiness_probe=_probe("/health/ready", period=5, failures=2),
-        # A dead database must not restart servers: they recover by themselves.
+        # A database that is away must not restart servers, which recover by themselves.
         liveness_probe=_probe("/health", period=10, failures=6),
-        # Endpoints are withdrawn while it sleeps, so nobody is sent to a closed socket.
+        # During the sleep, the Service loses the pod, so no request meets a closed socket.
         lifecycle=k8s.core.v1.LifecycleArgs(
             pre_stop=k8s.core.v1.LifecycleHandlerArgs(sleep=k8s.core.v1.SleepActionArgs(seconds=5))
         ),
-        # Python's lock leaves one processor to a worker's code; another moves its bytes. Scratch is
-        # for attachments of traces and for what MLflow's jobs fetch.
+        # Python's lock lets a worker's code use one processor; transfers use another. Scratch is
+        # for parts of uploads, attachments of traces, and files that MLflow's jobs fetch.
         resources=resources(
             "250m",
             server.memory,
@@ -591,7 +592,7 @@ def _pod(server: _Server, backends: list[pulumi.Input[Credentials]]) -> k8s.core
             most_scratch="16Gi",
         ),
     )
-    # An upload under way is given its time; the sleep above is part of it.
+    # Uploads under way have this time to end, of which the sleep above is a part.
     pod = restricted_pod(
         container,
         user=SERVER_USER,
@@ -603,7 +604,7 @@ def _pod(server: _Server, backends: list[pulumi.Input[Credentials]]) -> k8s.core
 
 
 def _collection(server: _Server, pods: PodOptions, opts: pulumi.ResourceOptions) -> None:
-    """Make the CronJob that removes for good what was deleted; people make Jobs of it, too."""
+    """Make the CronJob that removes deleted data for good. `make gc` makes Jobs from it too."""
     name = f"{server.name}-gc"
     worn = labels(name, "mlflow", "gc")
     k8s.batch.v1.CronJob(
@@ -615,13 +616,14 @@ def _collection(server: _Server, pods: PodOptions, opts: pulumi.ResourceOptions)
             suspend=not server.gc_schedule,
             time_zone="Etc/UTC",
             concurrency_policy="Forbid",
-            # One that was missed, as while a laptop slept, runs within the next hour or not at all.
+            # A run that was missed, for instance while a laptop slept, starts within the next hour
+            # or not at all.
             starting_deadline_seconds=3600,
             successful_jobs_history_limit=1,
             failed_jobs_history_limit=1,
             job_template=k8s.batch.v1.JobTemplateSpecArgs(
                 spec=k8s.batch.v1.JobSpecArgs(
-                    # What failed is tried again at the next time.
+                    # The next run of the schedule is the next attempt.
                     backoff_limit=0,
                     active_deadline_seconds=GC_SECONDS,
                     template=python_template(
@@ -643,7 +645,7 @@ def _collection(server: _Server, pods: PodOptions, opts: pulumi.ResourceOptions)
 def _restoration(
     server: _Server, pods: PodOptions, login: Login, opts: pulumi.ResourceOptions
 ) -> None:
-    """Make the CronJob that restores a backup, where there are backups."""
+    """Make the CronJob that restores a backup, if there are backups."""
     if server.backup_target is None or server.client_image is None:
         return
     restoration(
@@ -663,5 +665,5 @@ def _restoration(
 
 
 def _probe(path: str, *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
-    # The kubelet would send the pod's address as Host, which is refused where it is not private.
+    # By default, the kubelet sends the pod's address as Host. The server refuses a public address.
     return http_probe(path, "http", period=period, failures=failures, host="localhost")

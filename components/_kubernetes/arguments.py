@@ -1,4 +1,4 @@
-"""Component inputs: checks that no type checker can make, what of them Pulumi keeps, and copies."""
+"""Inputs of components: checks at run time, the form that Pulumi keeps, and changed copies."""
 
 import copy
 import difflib
@@ -29,9 +29,9 @@ def known_keys(component: str, args: Mapping[str, object], declared: type) -> No
 
 
 def recorded(args: Mapping[str, object], *secrets: str) -> dict[str, object]:
-    """Return the inputs as Pulumi shall keep them in its state: ``secrets`` encrypted.
+    """Return the inputs as Pulumi keeps them in its state, with the inputs ``secrets`` encrypted.
 
-    A component's inputs are kept as they are given, and a setting is given as plain text.
+    Pulumi keeps an input that is given as plain text in clear.
     """
     return {
         key: pulumi.Output.secret(value) if key in secrets and value is not None else value
@@ -40,7 +40,7 @@ def recorded(args: Mapping[str, object], *secrets: str) -> dict[str, object]:
 
 
 def changed(one: T, **changes: object) -> T:
-    """Return a copy of an input object, such as a container, with the changes that are not None."""
+    """Return a copy of an object, such as a container, with each change that is not None."""
     result = copy.copy(one)
     for name, value in changes.items():
         if value is not None:

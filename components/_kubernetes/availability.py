@@ -1,4 +1,4 @@
-"""What pods need of which there are several: to be apart, and never to be sent away all at once."""
+"""Several pods of one server: on different nodes, and evicted one at a time."""
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -7,7 +7,7 @@ from .._kubernetes.labels import metadata
 
 
 def apart(picked: dict[str, str]) -> k8s.core.v1.AffinityArgs:
-    """Return the wish that the ``picked`` pods run on different nodes, as far as there are some."""
+    """Return the preference that pods with the labels ``picked`` run on different nodes."""
     return k8s.core.v1.AffinityArgs(
         pod_anti_affinity=k8s.core.v1.PodAntiAffinityArgs(
             preferred_during_scheduling_ignored_during_execution=[
@@ -32,7 +32,10 @@ def one_away_at_most(
     picked: dict[str, str],
     opts: pulumi.ResourceOptions,
 ) -> None:
-    """Let nodes be emptied one pod at a time; where there is but one pod, it would forbid it."""
+    """Make a PodDisruptionBudget, so that a drain of nodes evicts one pod at a time.
+
+    A single pod needs none.
+    """
     if replicas < 2:
         return
     k8s.policy.v1.PodDisruptionBudget(
@@ -41,7 +44,7 @@ def one_away_at_most(
         spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
             max_unavailable=1,
             selector=k8s.meta.v1.LabelSelectorArgs(match_labels=picked),
-            # A pod that does not serve anyway must not keep a node from being emptied.
+            # A pod that is not ready must not block the drain of its node.
             unhealthy_pod_eviction_policy="AlwaysAllow",
         ),
         opts=opts,

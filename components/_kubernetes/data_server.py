@@ -17,11 +17,11 @@ DATA_VOLUME = "data"
 
 
 def volume_check(image: pulumi.Input[str], script: str, folder: str) -> k8s.core.v1.ContainerArgs:
-    """Return a container that ends a pod's start where its image does not read the volume.
+    """Return an init container that fails where the server's image cannot read the volume.
 
     Args:
         image: the server's own image, whose programs tell the version.
-        script: for `sh`, with ``folder`` as its argument; fails with one line.
+        script: a script of `sh` with ``folder`` as its argument. It fails with one line.
         folder: where the volume is mounted.
     """
     return k8s.core.v1.ContainerArgs(
@@ -54,20 +54,34 @@ def data_server(
     minutes: int = 5,
     opts: pulumi.ResourceOptions,
 ) -> k8s.apps.v1.StatefulSet:
-    """Make the Service ``name`` and, behind it, pods that keep their data when they are replaced.
+    """Make the Service ``name``, and a StatefulSet whose pods keep their data when replaced.
 
-    ``ports`` maps the names of the container's ports to the Service's, and ``restarts_with`` is the
-    fingerprint of what the pods read when they start; they reach ``backends``. A ``headless``
-    Service has names for the pods and no address; one that is ``reached_unready`` does not wait for
-    them. Where the Service has an address, which clients need not ask for again when a pod is
-    replaced, another one gives the pods their names, as a StatefulSet demands.
+    A StatefulSet demands a headless Service, which names the pods. Where ``name`` is not headless,
+    a second Service is. The address of the first one stays the same when a pod is replaced.
 
-    Every object has a fixed name. A StatefulSet that is replaced finds its volumes again by name;
-    and an ``up`` that was killed finds what it had made, which random names would leave behind. The
-    claims outlive the StatefulSet (Kubernetes' default), so a changed template never costs data.
-    They are deleted with the owner that ``retention`` names, or else with the namespace.
+    Every object has a fixed name. So a StatefulSet that is replaced finds its volumes, and an
+    ``up`` finds the objects that a killed ``up`` made. The claims outlive the StatefulSet
+    (Kubernetes' default). They are deleted with the owner that ``retention`` names, or else with
+    the namespace.
 
-    `pulumi up` waits ``minutes`` for the pods.
+    Args:
+        name: name of the Service and of the StatefulSet.
+        app: name of the program, for the labels.
+        namespace: namespace of all objects.
+        labels: labels of all objects.
+        ports: port of the Service, by the name of the container's port.
+        pod: the pod, without affinity.
+        pods: what the platform demands of the pods.
+        restarts_with: fingerprint of what the pods read when they start.
+        backends: the backends that the pods reach.
+        storage: size of each volume, as a Kubernetes quantity.
+        storage_class: storage class of the volumes; None means the cluster's default.
+        retention: what becomes of the volumes.
+        replicas: number of pods.
+        headless: whether the Service has no address, and names the pods.
+        reached_unready: whether the Service leads to pods that are not ready.
+        minutes: how long `pulumi up` waits for the pods.
+        opts: options of each object.
     """
     picked = selector(name, app)
     service = k8s.core.v1.Service(
@@ -76,8 +90,8 @@ def data_server(
             name,
             namespace,
             labels,
-            # A Service is waited for until a pod answers, and the pods come after it: the
-            # StatefulSet names its Service. The StatefulSet's own wait says that they are up.
+            # Pulumi would wait until a pod is ready, but the pods come after the Service, which
+            # the StatefulSet names. Pulumi waits for the StatefulSet.
             {"pulumi.com/skipAwait": "true"},
         ),
         spec=k8s.core.v1.ServiceSpecArgs(
@@ -118,8 +132,8 @@ def data_server(
         spec=k8s.apps.v1.StatefulSetSpecArgs(
             service_name=names.metadata.name,
             replicas=replicas,
-            # One by one, a pod that cannot start would be waited for even when the template that
-            # it was made from has been corrected (kubernetes/kubernetes#67250).
+            # With Kubernetes' default, the controller waits for a pod that cannot start, even when
+            # the pod's template has been corrected (kubernetes/kubernetes#67250).
             pod_management_policy="Parallel",
             selector=k8s.meta.v1.LabelSelectorArgs(match_labels=picked),
             template=pods.on_server(
@@ -136,9 +150,9 @@ def data_server(
         opts=pulumi.ResourceOptions.merge(
             opts,
             pulumi.ResourceOptions(
-                # Who waits for the server finds its address as well.
+                # What depends on the StatefulSet then comes after the Service too.
                 depends_on=[service],
-                # The default is ten minutes.
+                # The provider's default is ten minutes.
                 custom_timeouts=pulumi.CustomTimeouts(create=f"{minutes}m", update=f"{minutes}m"),
             ),
         ),

@@ -10,11 +10,14 @@ PART_OF_THE_STACK = {
     "app.kubernetes.io/managed-by": "pulumi",
 }
 NAMESPACE_LABELS = {**PART_OF_THE_STACK, "pod-security.kubernetes.io/enforce": "restricted"}
-"""Kubernetes itself refuses a pod in this namespace that is not under the restricted profile."""
+"""With these, Kubernetes refuses pods that are not under the profile `restricted`."""
 
 
 def selector(name: str, app: str) -> dict[str, str]:
-    """Return the labels that pick the pods of one component; they can never change afterwards."""
+    """Return the labels that pick the pods of one component.
+
+    A selector of a Deployment or StatefulSet cannot change, so these labels must not change.
+    """
     return {"app.kubernetes.io/name": app, "app.kubernetes.io/instance": name}
 
 
@@ -36,13 +39,12 @@ def metadata(
     labels: pulumi.Input[dict[str, str]],
     annotations: Mapping[str, str] | None = None,
 ) -> k8s.meta.v1.ObjectMetaArgs:
-    """Return the metadata of an object with a fixed name.
+    """Return the metadata of an object with a fixed name, with annotations for the provider.
 
-    The annotations are for the provider's server-side apply. The field manager is fixed: by default
-    the provider picks a random one for each new object, and keeps it in the state, which an ``up``
-    that was killed did not write; its fields would then stay with a manager that is gone. The
-    program's values are forced: a field that ``kubectl scale``, another controller or an earlier
-    manager has changed would otherwise fail this ``up`` and every later one as a conflict.
+    The field manager of server-side apply is fixed. By default, the provider picks a random one and
+    keeps the name in the state. An ``up`` that was killed did not write the state, so the fields
+    would stay with a manager that is gone. The program's values are forced. Otherwise a field that
+    ``kubectl scale`` or a controller has changed fails every ``up`` as a conflict.
     """
     ours = {"pulumi.com/patchFieldManager": "mlflow-stack", "pulumi.com/patchForce": "true"}
     return k8s.meta.v1.ObjectMetaArgs(

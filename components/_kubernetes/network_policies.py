@@ -1,6 +1,6 @@
-"""Who may reach whom: network policies, each made by the component that owns the path's far end.
+"""Network policies: the component that is reached makes the policies of the path to it.
 
-What no policy lets through is denied, in both directions (Kubernetes adds policies up).
+Kubernetes adds policies up. What no policy allows is denied, in both directions.
 """
 
 import ipaddress
@@ -17,14 +17,14 @@ _NAME = "kubernetes.io/metadata.name"  # on every namespace, by Kubernetes itsel
 
 @dataclass(frozen=True)
 class Path:
-    """What is let through, at one of the two ends."""
+    """One rule of a policy: peers, and the ports on which they are allowed."""
 
     peers: Sequence[k8s.networking.v1.NetworkPolicyPeerArgs]
-    """The other end: any of these."""
+    """The other end of the connection: any of these."""
     tcp: Sequence[pulumi.Input[int]] = ()
     udp: Sequence[pulumi.Input[int]] = ()
     any_tcp: bool = False
-    """Whether every TCP port is let through."""
+    """Whether every TCP port is allowed."""
 
     @property
     def ports(self) -> list[k8s.networking.v1.NetworkPolicyPortArgs]:
@@ -39,7 +39,7 @@ class Path:
 
 
 def client_labels(name: str) -> dict[str, str]:
-    """Return the labels that a pod wears in order to reach component ``name``."""
+    """Return the labels of the pods that may reach component ``name``."""
     return {f"mlflow-kubernetes/{name}": "client"}
 
 
@@ -63,7 +63,7 @@ def namespaces(names: Sequence[str]) -> list[k8s.networking.v1.NetworkPolicyPeer
 def networks(
     *cidrs: str, without: Sequence[str] = ()
 ) -> list[k8s.networking.v1.NetworkPolicyPeerArgs]:
-    """Return all addresses of the first networks but those of the others."""
+    """Return the addresses of the networks ``cidrs``, except those of ``without``."""
     return [
         k8s.networking.v1.NetworkPolicyPeerArgs(
             ip_block=k8s.networking.v1.IPBlockArgs(
@@ -76,7 +76,7 @@ def networks(
 
 def _inside(cidr: str, wider: str) -> bool:
     one, other = ipaddress.ip_network(cidr), ipaddress.ip_network(wider)
-    # Kubernetes takes an exception of a network only if something is left.
+    # Kubernetes refuses an exception that is the whole network.
     return one.version == other.version and other.overlaps(one) and one.prefixlen > other.prefixlen
 
 
@@ -93,9 +93,9 @@ DNS = Path(
 )
 
 CLOUDS = ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32")
-"""Where clouds answer a machine's questions about itself, its keys among them."""
-# Networks of IANA's special-purpose registry that lead to no public server: a cluster's own pods,
-# services and API server, and its neighbours, have such addresses.
+"""Addresses of a cloud's metadata servers, which give a machine its keys."""
+# Networks of IANA's special-purpose registry that lead to no public server. A cluster's pods,
+# Services and API server, and other machines of its network, have such addresses.
 _NOT_PUBLIC = (
     *("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15"),
     *CLOUDS,
@@ -105,10 +105,10 @@ INTERNET = Path(networks("0.0.0.0/0", "2000::/3", without=_NOT_PUBLIC), tcp=[443
 
 
 def outside(cidrs: Sequence[str]) -> list[k8s.networking.v1.NetworkPolicyPeerArgs]:
-    """Return where somebody else's server may be: in these networks, or else anywhere.
+    """Return the peers of a server outside the stack: these networks, or else any address.
 
-    Policies know no names. Anywhere is: every address but a cloud's own, and every pod, which some
-    enforcers do not count among addresses.
+    Policies know no host names. Without ``cidrs``, the peers are every address except a cloud's
+    own, and every pod, because some enforcers do not count pods among addresses.
     """
     if cidrs:
         return networks(*cidrs, without=CLOUDS)
@@ -128,10 +128,13 @@ def policy(
     egress: Sequence[Path] | None = None,
     opts: pulumi.ResourceOptions,
 ) -> pulumi.Resource:
-    """Let pods be reached by ``ingress`` and reach ``egress``, each alone; None decides nothing."""
+    """Make a policy: the pods ``applies_to`` accept ``ingress`` alone, and reach ``egress`` alone.
+
+    None leaves that direction to other policies.
+    """
 
     def named(paths: Sequence[Path] | None) -> list[Path]:
-        # To Kubernetes a rule that names no peer lets everybody through.
+        # To Kubernetes, a rule without peers allows every peer.
         return [path for path in paths or [] if path.peers]
 
     kinds = {"Ingress": ingress, "Egress": egress}
@@ -169,9 +172,20 @@ def server_policies(
     egress: Sequence[Path] = (),
     opts: pulumi.ResourceOptions,
 ) -> pulumi.ResourceOptions:
-    """Let the clients of a server reach ``port``, and it nobody, beside ``ingress`` and ``egress``.
+    """Make both policies of a server: one for the server's pods, one for the pods of its clients.
 
-    Returns options with which its pods come after their policies.
+    Args:
+        name: name of the component, which is in the clients' labels (``client_labels``).
+        namespace: namespace of the policies.
+        labels: labels of the policies.
+        applies_to: labels of the server's pods.
+        port: the TCP port that the clients reach.
+        ingress: paths to the server, beside the one of the clients.
+        egress: paths from the server; without any, the server reaches nothing.
+        opts: options of both policies.
+
+    Returns:
+        Options with which an object comes after both policies.
     """
     clients = client_labels(name)
     server = policy(
@@ -201,7 +215,7 @@ def client_policy(
     egress: Sequence[Path],
     opts: pulumi.ResourceOptions,
 ) -> pulumi.Resource:
-    """Let pods with the labels of a client of ``name`` reach it, and ask for names."""
+    """Let the pods with ``client_labels(name)`` reach ``egress``, and the DNS servers."""
     return policy(
         f"{name}-clients",
         namespace=namespace,
@@ -213,17 +227,20 @@ def client_policy(
 
 
 def after(opts: pulumi.ResourceOptions, *policies: pulumi.Resource) -> pulumi.ResourceOptions:
-    """Return options of what comes after these: a pod never waits for its own way out."""
+    """Return options with which an object comes after these policies.
+
+    A pod that starts before its policies would have to repeat its first connections.
+    """
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[*policies]))
 
 
 def default_deny(
     name: str, namespace: pulumi.Input[str], *, whole: bool, opts: pulumi.ResourceOptions
 ) -> pulumi.Resource:
-    """Deny pods what no other policy allows.
+    """Deny pods every connection that no other policy allows.
 
-    The policy is for every pod of the namespace where it is ``whole``, or else for the pods of
-    these components: it must not change the network of other pods.
+    With ``whole``, the policy is for every pod of the namespace. Otherwise it is for the pods of
+    these components, because it must not change the network of other pods.
     """
     return policy(
         f"{name}-default-deny",

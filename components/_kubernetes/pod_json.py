@@ -1,4 +1,4 @@
-"""Pod options as Kubernetes' own JSON, which settings hold: read into the inputs of components."""
+"""Reads pod options in Kubernetes' own JSON, which settings hold, into inputs of components."""
 
 import sys
 import typing
@@ -32,7 +32,7 @@ _CHOICES = {
 Source: the API reference of Kubernetes 1.34, core/v1 and meta/v1."""
 _UNIONS = (typing.Union, UnionType)
 _UNKNOWN_YET = (Awaitable, pulumi.Output)
-"""How the SDK says that a value may be known later."""
+"""Types by which the SDK marks values that are known later."""
 _SHAPES: dict[str, Any] = {
     "image_pull_secrets": Sequence[k8s.core.v1.LocalObjectReferenceArgsDict],
     "node_selector": Mapping[str, str],
@@ -50,14 +50,14 @@ _SHAPES: dict[str, Any] = {
     "user_from_platform": bool,
     "service_account_annotations": Mapping[str, str],
 }
-"""What each option is made of; a test compares the names with ``PodArgs``."""
+"""Type of each option; a test compares the names with ``PodArgs``."""
 
 
 def from_kubernetes(options: object) -> PodArgs:
-    """Return pod options that are written as Kubernetes writes them, in camelCase.
+    """Return the pod options in a JSON object whose keys are in camelCase.
 
     Args:
-        options: what a JSON text holds.
+        options: the JSON object, parsed.
 
     Raises:
         Unacceptable: naming the first value that no pod can have, and what is accepted.
@@ -69,7 +69,11 @@ def from_kubernetes(options: object) -> PodArgs:
 
 
 def _read(value: object, shape: Any, where: str) -> object:
-    """Return a value of Kubernetes' JSON as the SDK takes it, if it has this shape."""
+    """Return a value of Kubernetes' JSON as the SDK takes it.
+
+    Raises:
+        Unacceptable: if the value is not of the type ``shape``.
+    """
     origin = typing.get_origin(shape)
     if typing.is_typeddict(shape):
         hints = _fields(shape)
@@ -121,15 +125,15 @@ def _object(
 
 
 def _fields(shape: Any) -> dict[str, Any]:
-    """Return the type of each field of a TypedDict of the SDK, without what only Pulumi adds."""
-    # The SDK writes its types as texts, of names that are in two modules.
+    """Return the type of each field of a TypedDict of the SDK, without Pulumi's own wrappers."""
+    # The SDK's annotations are texts, whose names are in two modules.
     names = {**vars(pulumi.output), **vars(sys.modules[shape.__module__])}
     hints = typing.get_type_hints(shape, globalns=names)
     return {key: _inner(hint) for key, hint in hints.items()}
 
 
 def _inner(hint: Any) -> Any:
-    """Return what a ``pulumi.Input`` of a type is, once it is known."""
+    """Return the type inside a ``pulumi.Input``."""
     for one in typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,):
         origin = typing.get_origin(one) or one
         if one is not type(None) and origin not in _UNKNOWN_YET:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         TopologySpreadConstraintArgsDict,
     )
 else:
-    # The component host cannot describe types of another package to other languages: there, these
-    # inputs have any shape, and Kubernetes judges it.
+    # The component host cannot describe types of another package. In other languages, these inputs
+    # have any type, and Kubernetes checks them.
     AffinityArgsDict = EnvVarArgsDict = LocalObjectReferenceArgsDict = Any
     TolerationArgsDict = TopologySpreadConstraintArgsDict = Any
 
@@ -86,8 +86,8 @@ _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _KEY = re.compile(rf"({_LABEL}(\.{_LABEL})*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")
 _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
-# XML has no place for some characters, and YAML, in which objects are sent, for others. Half of a
-# surrogate pair cannot be sent at all.
+# Characters that XML (Hadoop's files) or YAML (objects sent to Kubernetes) excludes, and halves of
+# surrogate pairs, which UTF-8 cannot encode.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _HIGHEST_ID = 2**31 - 1
 
@@ -219,7 +219,7 @@ def shown(name: str) -> str:
 
 
 def mistakes(given: PodArgs, spelled: Callable[[str], str] = str) -> Iterator[Unacceptable]:
-    """Yield what Kubernetes or the components would refuse, or would break by.
+    """Yield each option that Kubernetes refuses, or that would break a component.
 
     Args:
         given: options whose shapes are right. Values that are not known yet are not judged.
@@ -318,8 +318,8 @@ def _container(
 def _resources(own: Any, wanted: PodResources) -> k8s.core.v1.ResourceRequirementsArgs:
     """Return a container's resources with the wanted ones.
 
-    Kubernetes refuses a request above its limit. Where one of both is given, the component's own
-    other one gives way.
+    Kubernetes refuses a request above its limit. Where only one of the two is given, the
+    component's own other value follows it.
     """
     asked, most = wanted.get("requests", {}), wanted.get("limits", {})
     requests: dict[str, Any] = {**own.requests, **asked}

@@ -1,4 +1,4 @@
-"""What every pod of the stack has in common: the restricted security profile, and Python Jobs."""
+"""Builders of pods under the restricted profile, and of Jobs that run the server's image."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NotRequired, TypedDict, TypeVar
@@ -17,30 +17,30 @@ SERVER_USER = 1000
 FILES = "/etc/mlflow-kubernetes"
 """Folder in which a pod finds the files of its backends."""
 SECONDS_TO_START = 240
-"""What a Job's first pod may take beside its work, above all to pull the server's image."""
+"""How long the start of a Job's pod may take, most of it to pull the server's image."""
 
 
 class Credentials(TypedDict):
-    """What every backend publishes: all that a server needs to reach it."""
+    """What a backend publishes: everything that a client of the backend needs."""
 
     secret: pulumi.Input[str]
     """Name of a Secret whose keys are the variables that MLflow reads. Required because nothing
     else carries a password."""
     fingerprint: pulumi.Input[str]
-    """Changes when the Secret's content does; not a secret itself. Required because a pod reads
-    its environment once."""
+    """Hash that changes when the content of the Secret changes; no secret itself. Required because
+    a pod reads its environment once."""
     more_secrets: NotRequired[list[pulumi.Input[str]]]
     """Names of further Secrets with variables that the client reads. Defaults to none."""
     more_secrets_prefix: NotRequired[str]
-    """What stands before the names of the variables of ``more_secrets``. Defaults to nothing."""
+    """Prefix of the variables' names of ``more_secrets``. Defaults to nothing."""
     files: NotRequired[list[pulumi.Input[str]]]
     """Names of Secrets whose keys are files that the client reads under ``FILES``. Defaults to
     none."""
     host_aliases: NotRequired[dict[str, list[str]]]
     """Host names that DNS does not know, by address. Defaults to none."""
     service_account: NotRequired[pulumi.Input[str] | None]
-    """Service account whose pods the backend lets in. Defaults to the namespace's own, which no
-    backend knows."""
+    """Service account whose pods the backend lets in. Defaults to the namespace's default account,
+    which no backend knows."""
     client_labels: NotRequired[dict[str, str]]
     """Labels of the pods that may reach the backend through the network. Defaults to none."""
 
@@ -52,9 +52,10 @@ def of_backends(
     backends: Sequence[pulumi.Input[Credentials]],
     build: Callable[[Sequence[Credentials]], pulumi.Input[T]],
 ) -> pulumi.Input[T]:
-    """Return what ``build`` makes of these backends: at once where Python passes them.
+    """Return what ``build`` makes of these backends.
 
-    In a program of another language, the credentials of a component are an Output as a whole.
+    In a Python program the backends are known, and the result is plain. In a program of another
+    language, the credentials of a component are an Output as a whole, and so is the result.
     """
     known: list[Credentials] = [one for one in backends if isinstance(one, dict)]
     if len(known) == len(backends):
@@ -75,15 +76,21 @@ def restricted_pod(
     grace_seconds: int = 30,
     restart_policy: str = "Always",
 ) -> k8s.core.v1.PodSpecArgs:
-    """Return a pod of one container under Pod Security's "restricted" profile.
+    """Return a pod under Pod Security's profile `restricted`, with a read-only root and `/tmp`.
 
-    Each container of ``first`` runs to its end before the next one starts, with the same mounts.
+    The pod has no token for the Kubernetes API.
 
-    The pod runs as ``user``. Its volumes belong to group ``volumes_of``, or to the user's one.
-    Its root is read-only, so it gets the one folder that programs expect to write to; and it has no
-    token for the Kubernetes API.
-    ``backends`` are those that it reaches: it gets their environment, files and host names. It runs
-    as the service account that one of them lets in, unless ``service_account_name`` says otherwise.
+    Args:
+        container: the main container. Without ``env_from``, it gets the backends' variables.
+        user: id of the user and of the group that the containers run as.
+        volumes_of: id of the group to which the volumes belong; None means ``user``.
+        first: init containers, in order. They get the mounts of the main container.
+        backends: the backends that the pod reaches. The pod gets their files and host names.
+        mounts: mounts of all containers, beside the backends' files and `/tmp`.
+        volumes: volumes of these mounts.
+        service_account_name: service account; None means the one that a backend lets in, if any.
+        grace_seconds: seconds from SIGTERM to SIGKILL.
+        restart_policy: `Always`, or `Never` for a Job.
     """
     *before, last = (
         changed(
@@ -99,18 +106,18 @@ def restricted_pod(
     )
     environment = secrets_env(backends) if backends and not container.env_from else None
     return k8s.core.v1.PodSpecArgs(
-        # A cloud that knows pods by it gives them a token of its own, on a volume of its own.
+        # A cloud that knows pods by their service account mounts a token of its own.
         service_account_name=service_account_name or service_account(backends),
         automount_service_account_token=False,
-        # A Service called mlflow would give each pod MLFLOW_PORT=tcp://..., which the server reads
-        # as its --port and dies of; MINIO_PORT and others bite likewise.
+        # With service links, a Service called mlflow gives each pod MLFLOW_PORT=tcp://... The
+        # server would read that as its --port, and end. MINIO_PORT and others do the same.
         enable_service_links=False,
         security_context=k8s.core.v1.PodSecurityContextArgs(
             run_as_non_root=True,
             run_as_user=user,
             run_as_group=user,
             fs_group=user if volumes_of is None else volumes_of,
-            # Without it the kubelet walks a whole volume at each start to set its group.
+            # By default, the kubelet sets the group of each file of a volume at each start.
             fs_group_change_policy="OnRootMismatch",
             seccomp_profile=k8s.core.v1.SeccompProfileArgs(type="RuntimeDefault"),
         ),
@@ -250,7 +257,7 @@ def secret_env(name: str, secret: pulumi.Input[str], key: str) -> k8s.core.v1.En
 def secrets_env(
     backends: Sequence[pulumi.Input[Credentials]], *, optional: bool | None = None
 ) -> pulumi.Input[list[k8s.core.v1.EnvFromSourceArgs]]:
-    """Return the backends' whole Secrets as environment: their keys are what programs read."""
+    """Return all keys of the backends' Secrets as environment."""
 
     def sources(known: Sequence[Credentials]) -> list[k8s.core.v1.EnvFromSourceArgs]:
         return [
@@ -264,7 +271,7 @@ def secrets_env(
 def secret_source(
     secret: pulumi.Input[str], *, optional: bool | None = None, prefix: str = ""
 ) -> k8s.core.v1.EnvFromSourceArgs:
-    """Return a whole Secret as environment, with ``prefix`` before the name of each variable."""
+    """Return all keys of a Secret as environment, with ``prefix`` before each name."""
     return k8s.core.v1.EnvFromSourceArgs(
         prefix=prefix or None,
         secret_ref=k8s.core.v1.SecretEnvSourceArgs(name=secret, optional=optional),
@@ -279,12 +286,15 @@ def resources(
     most_memory: pulumi.Input[str] | None = None,
     most_scratch: str = "2Gi",
 ) -> k8s.core.v1.ResourceRequirementsArgs:
-    """Return what a container is promised, and what it can take; no more memory than promised,
-    unless said.
+    """Return requests and limits of a container.
 
-    What it can take of processors is more than it uses when it works, for a limit that is met
-    makes everything late: it is there for one that runs away. Scratch is ``/tmp`` and what it
-    prints, on the node's own disk, which would otherwise be filled for everybody.
+    Args:
+        cpu: request of processors.
+        memory: request of memory.
+        most_cpu: limit of processors. It is above normal use, because a limit that is reached slows
+            the container down.
+        most_memory: limit of memory; None means ``memory``.
+        most_scratch: limit of `/tmp` and of the log together, which are on the node's disk.
     """
     return k8s.core.v1.ResourceRequirementsArgs(
         requests={"cpu": cpu, "memory": memory, "ephemeral-storage": "64Mi"},
@@ -299,7 +309,7 @@ def resources(
 def http_probe(
     path: str, port: str, *, period: int, failures: int, host: str | None = None
 ) -> k8s.core.v1.ProbeArgs:
-    """Return a probe by GET; ``host`` is the Host header, for servers that check it."""
+    """Return a probe by GET; ``host`` is the Host header, for servers that check the header."""
     headers = [k8s.core.v1.HTTPHeaderArgs(name="Host", value=host)] if host else None
     return k8s.core.v1.ProbeArgs(
         http_get=k8s.core.v1.HTTPGetActionArgs(path=path, port=port, http_headers=headers),
@@ -333,15 +343,29 @@ def python_job(
     environment: Mapping[str, pulumi.Input[str]] | None = None,
     opts: pulumi.ResourceOptions,
 ) -> k8s.batch.v1.Job:
-    """Run one module of the server image once, for ``seconds`` at most; ``retries`` times more
-    when it fails. Its pods have some minutes more to start.
+    """Make a Job that runs one module of the server's image.
 
-    A changed image or secret replaces the Job, so it runs again. No ``ttlSecondsAfterFinished``: a
-    Job that removes itself is drift, and the next ``up`` after a refresh would run it again.
+    A changed image or Secret replaces the Job, which then runs again. The Job has no
+    ``ttlSecondsAfterFinished``: after a refresh, the next ``up`` would make a Job again that
+    Kubernetes has removed.
+
+    Args:
+        name: name of the Job.
+        module: the module.
+        namespace: namespace of the Job.
+        labels: labels of the Job and its pods.
+        image: the server's image.
+        pods: what the platform demands of the pods.
+        backends: the backends that the pods reach.
+        seconds: how long the module waits for its backends. The Job may take ``SECONDS_TO_START``
+            more.
+        retries: number of further attempts after a failure.
+        environment: more variables.
+        opts: options of the Job.
     """
     return k8s.batch.v1.Job(
         name,
-        # A Job that failed for good would fail every `up` from then on; this makes it anew.
+        # Without the annotation, a Job that failed for good would fail every later `up`.
         metadata=metadata(name, namespace, labels, {"pulumi.com/replaceUnready": "true"}),
         spec=k8s.batch.v1.JobSpecArgs(
             backoff_limit=retries,
@@ -383,11 +407,24 @@ def python_template(
     most_scratch: str = "2Gi",
     most_memory: str = "512Mi",
 ) -> k8s.core.v1.PodTemplateSpecArgs:
-    """Return a pod that runs one module of the server image once, after the containers ``first``.
+    """Return the template of a pod that runs one module of the server's image once.
 
-    The module waits for its backends for ``seconds``. ``mounts`` and ``volumes`` are the pod's,
-    beside those of its backends; ``service_account_name`` is in the place of the backends' own. The
-    pod may write ``most_scratch`` on the node's own disk, and the module take ``most_memory``.
+    Args:
+        module: the module.
+        arguments: arguments of the module.
+        labels: labels of the pod.
+        image: the server's image.
+        pods: what the platform demands of the pod.
+        backends: the backends that the pod reaches.
+        seconds: how long the module waits for its backends.
+        environment: more variables.
+        user: id of the user that the containers run as.
+        first: init containers, in order.
+        mounts: mounts of all containers, beside the backends' files and `/tmp`.
+        volumes: volumes of these mounts.
+        service_account_name: service account; None means the one that a backend lets in, if any.
+        most_scratch: limit of what the module writes to the node's disk.
+        most_memory: limit of the module's memory.
     """
     variables: dict[str, pulumi.Input[str]] = {
         "TIMEOUT_SECONDS": str(seconds),
@@ -403,12 +440,13 @@ def python_template(
         command=["python", "-m", module],
         args=[*arguments] or None,
         env=[k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()],
-        # One that is missing is told by the program, in a line; the pod would wait without a word.
+        # Optional: the program reports a Secret that is missing, in one line. Without `optional`,
+        # the pod would wait for the Secret.
         env_from=secrets_env(backends, optional=True),
         resources=resources(
             "100m", "256Mi", most_cpu="2", most_memory=most_memory, most_scratch=most_scratch
         ),
-        # The reason of a failure is the last line of its log; this copies it into the pod's status.
+        # Copies the last lines of the log, which have the reason of a failure, to the pod's status.
         termination_message_policy="FallbackToLogsOnError",
     )
     return pods.on_job(
@@ -419,7 +457,7 @@ def python_template(
             spec=restricted_pod(
                 container,
                 user=user,
-                # Pods that share a volume must not give it to one group after the other.
+                # Jobs of different users share the backup volume, whose group must not change.
                 volumes_of=SERVER_USER,
                 first=first,
                 backends=backends,
@@ -433,10 +471,10 @@ def python_template(
 
 
 def once_done(resource: pulumi.Resource, value: pulumi.Input[str]) -> pulumi.Output[str]:
-    """Return ``value`` when the resource is there, a Job when it has succeeded.
+    """Return ``value`` as an Output that is known when the resource exists (a Job: has succeeded).
 
-    Whoever takes it comes after the resource, and does not depend on it in Pulumi's books: when a
-    Job is replaced, Pulumi first deletes what has a property that came from it, a running server.
+    A resource that takes the Output comes after ``resource``, and does not depend on it in Pulumi's
+    state. With a dependency, Pulumi would delete a running server before it replaces the Job.
     """
     known = pulumi.Output.from_input(value)
     waited = pulumi.Output.all(known, resource.urn).apply(lambda both: str(both[0]))

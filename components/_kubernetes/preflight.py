@@ -1,4 +1,4 @@
-"""What reaches a backend outside the stack: handed on only when a Job has used it with success."""
+"""Credentials of a backend outside the stack, published after a Job has used them with success."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ from .._kubernetes.retention import RetentionArgs, generated_password
 from .._kubernetes.uris import fingerprint
 
 CHECK_SECONDS = 15
-"""How long a check waits for an answer; with the pod's own start it is over within a minute."""
+"""How long a check waits for an answer. With the start of its pod, that is a minute at most."""
 
 
 def checked_credentials(
@@ -35,18 +35,33 @@ def checked_credentials(
     retention: RetentionArgs,
     opts: pulumi.ResourceOptions,
 ) -> Credentials:
-    """Return credentials of ``variables``, ``files`` and ``existing`` Secrets, after a check.
+    """Return credentials of a backend, which are known when a Job has checked the backend.
 
-    ``reached_by`` are the paths through the network to the backend.
-    ``existing_files`` are Secrets whose keys are files.
+    The check has Secrets and a network policy of its own. The server's Secrets and policy are
+    written after the check. Until then, a running server keeps the settings that worked. The
+    program cannot read Secrets that exist, so the fingerprint has only their names.
 
-    What is checked has Secrets and a path of its own. The server's are written when the check has
-    passed: until then a server still finds, and reaches, what worked. Existing Secrets belong to
-    somebody else, so that only their names count in the fingerprint.
+    Args:
+        name: name of the backend's objects.
+        module: program of the server's image that checks the backend.
+        namespace: namespace of all objects.
+        role: value of the label `app.kubernetes.io/component`.
+        image: the server's image.
+        pods: what the platform demands of the Job's pods.
+        reached_by: the paths through the network to the backend.
+        variables: variables of the backend's clients; they become a Secret.
+        files: files of the backend's clients, by name; they become a Secret.
+        existing: names of Secrets that exist, whose keys are variables.
+        existing_files: names of Secrets that exist, whose keys are files.
+        host_aliases: host names that DNS does not know, by address.
+        service_account: service account that the backend lets in.
+        environment: more variables of the check alone.
+        retention: what becomes of the salt of the fingerprint.
+        opts: options of each object.
     """
     files = files or {}
     common = labels(name, "mlflow", role)
-    # A password that somebody chose could be guessed from a hash of it alone.
+    # Without a salt, a password that a person chose could be guessed from its hash.
     salt = generated_password(f"{name}-salt", 32, retention, opts)
     named = [*existing, *existing_files]
     parts = [*variables.items(), *files.items(), *(("", secret) for secret in named)]
@@ -90,13 +105,13 @@ def checked_credentials(
         pods=pods,
         backends=[credentials("check", trial, opts)],
         seconds=CHECK_SECONDS,
-        # What did not answer in all that time is told now, rather than minutes later.
+        # A second attempt would report the failure minutes later.
         retries=0,
         environment=environment,
         opts=after(opts, path(trial, opts)),
     )
     checked = after(opts, check)
     accepted = credentials("credentials", name, checked)
-    # Whoever reads a Secret comes after the check, also where the Secret was there before.
+    # A pod that reads the Secret then comes after the check, also where the Secret existed before.
     accepted["secret"] = once_done(path(name, checked), accepted["secret"])
     return accepted

@@ -1,4 +1,4 @@
-"""The one way a host name is published: for a Service, with room for artifacts, TLS where asked."""
+"""Publishes a Service under a host name: by an Ingress or an HTTPRoute, without limits of size."""
 
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
@@ -18,57 +18,59 @@ ARTIFACT_ANNOTATIONS = {
     "nginx.ingress.kubernetes.io/proxy-buffering": "off",
     # By default a large artifact ends in 504 after 60 s: the server fetches an artifact from the
     # store before it sends the first byte, and stores an artifact before it answers an upload.
-    # A day, for Traefik counts from an upload's beginning; nginx counts from its end.
+    # A day, because Traefik counts from the beginning of an upload. nginx counts from its end.
     "nginx.ingress.kubernetes.io/proxy-read-timeout": "86400",
     "nginx.ingress.kubernetes.io/proxy-send-timeout": "600",
 }
-"""Annotations of ingress-nginx, which Traefik's provider for them heeds too (docs/ingress.md).
+"""Annotations of ingress-nginx, which Traefik's provider obeys too (docs/ingress.md).
 
 Other controllers ignore them. Each comment says what happens without the annotation.
 """
 HTTPS_ANNOTATIONS = {
-    # By default plain HTTP is served as well, passwords and all, wherever a cluster's nginx was
-    # told `ssl-redirect: "false"`.
+    # Where the ConfigMap of ingress-nginx has `ssl-redirect: "false"`, passwords would be accepted
+    # by plain HTTP.
     "nginx.ingress.kubernetes.io/ssl-redirect": "true",
 }
-"""Likewise, where there is TLS."""
+"""More annotations of Ingresses with TLS."""
 
 
 class IngressArgs(TypedDict):
-    """How host names are published: by an Ingress each, or by a Gateway of somebody else's."""
+    """How host names are published: by an Ingress each, or by a Gateway that exists."""
 
     class_name: NotRequired[str | None]
     """Ingress class. Defaults to the cluster's default class."""
     annotations: NotRequired[dict[str, str]]
-    """Annotations added to every Ingress; they win over ours. Defaults to none."""
+    """Annotations of every Ingress. They replace the component's own of the same name. Defaults to
+    none."""
     wait_seconds: NotRequired[int]
     """How long to wait for an address, in seconds. Defaults to 0, which does not wait."""
     gateway: NotRequired[str | None]
-    """Gateway that takes the Ingresses' place: ``namespace/name``, or ``namespace/name/listener``.
-    Defaults to none."""
+    """Gateway that publishes the host names instead of Ingresses: ``namespace/name`` or
+    ``namespace/name/listener``. Defaults to none."""
     tls: NotRequired[bool]
-    """Whether clients come by HTTPS, and those that do not are sent there. Defaults to ``False``;
-    with a Gateway, its listener has the certificate."""
+    """Whether clients use HTTPS, and plain HTTP is redirected. With a Gateway, its listener has the
+    certificate. Defaults to ``False``."""
     tls_secret: NotRequired[pulumi.Input[str] | None]
-    """Secret with the certificate of all host names. Defaults to one for each, by its issuer."""
+    """Name of a Secret with the certificate of all host names. Defaults to one Secret for each host
+    name, which ``tls_issuer`` fills."""
     tls_issuer: NotRequired[str | None]
-    """ClusterIssuer of cert-manager that fills them. Defaults to none."""
+    """Name of cert-manager's ClusterIssuer that fills the Secrets. Defaults to none."""
     namespace: NotRequired[str]
     """Namespace of the controller's pods. Defaults to ``ingress-nginx``."""
 
 
 def from_ingress(args: IngressArgs, *ports: int) -> Path:
-    """Return the controller's path to what is published."""
+    """Return the path from the ingress controller to these ports."""
     return Path(namespaces([args.get("namespace", "ingress-nginx")]), tcp=ports)
 
 
 def let_solvers_in(
     args: IngressArgs, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
 ) -> None:
-    """Let the controller reach the pods with which cert-manager shows that a host name is ours.
+    """Let the ingress controller reach cert-manager's solver pods.
 
-    They are its own, in the stack's namespace, for a minute at a time (ACME's HTTP-01); label and
-    port are in its pkg/apis/acme/v1/types.go and pkg/issuer/acme/http/http.go.
+    For ACME's HTTP-01, cert-manager makes such a pod in the stack's namespace for a minute. Label
+    and port: pkg/apis/acme/v1/types.go and pkg/issuer/acme/http/http.go of cert-manager.
     """
     policy(
         "mlflow-solvers",
@@ -81,7 +83,7 @@ def let_solvers_in(
 
 
 def public_url(args: IngressArgs, host: str) -> str:
-    """Return where clients outside the cluster find what is published under ``host``."""
+    """Return the URL of a host name for clients outside the cluster."""
     return f"{'https' if args.get('tls') else 'http'}://{host}"
 
 
@@ -100,7 +102,8 @@ def publish(
     """Publish a port of ``service`` under ``host``, or under a path of it such as ``/mlflow``.
 
     Returns:
-        The address that an ingress controller published; empty when it was not waited for.
+        The address that the ingress controller published. It is empty with a Gateway, and may be
+        empty without ``wait_seconds``.
     """
     if gateway := args.get("gateway"):
         k8s.apiextensions.CustomResource(
@@ -113,14 +116,14 @@ def publish(
         )
         return pulumi.Output.from_input("")
     wait = args.get("wait_seconds", 0)
-    # Where nothing publishes an address (Traefik on minikube without a tunnel), waiting for one
-    # would fail an installation that works: pulumi-kubernetes waits for status.loadBalancer.
+    # By default, pulumi-kubernetes waits for status.loadBalancer. That would fail an installation
+    # whose controller publishes no address, such as Traefik on minikube without a tunnel.
     patience = (
         {"pulumi.com/timeoutSeconds": str(wait)} if wait else {"pulumi.com/skipAwait": "true"}
     )
     annotations, secret = {**ARTIFACT_ANNOTATIONS}, args.get("tls_secret")
     if args.get("tls"):
-        # Each with a Secret of its own where cert-manager fills it: it refuses one that two share.
+        # A Secret for each Ingress: cert-manager refuses a Secret that two Ingresses name.
         secret = secret or f"{name}-tls"
         annotations |= HTTPS_ANNOTATIONS
         if issuer := args.get("tls_issuer"):
@@ -160,13 +163,13 @@ def publish(
 def _route(
     gateway: str, host: str, path: str, service: pulumi.Input[str], port: int
 ) -> Mapping[str, pulumi.Input[Any]]:
-    """Return the HTTPRoute's spec: on a whole Gateway, or on the one listener that has TLS."""
+    """Return the spec of an HTTPRoute: on all listeners of a Gateway, or on the one it names."""
     namespace, name, *listener = gateway.split("/")
     parent = {"namespace": namespace, "name": name}
     if listener:
         parent["sectionName"] = listener[0]
-    # A limit would be for a whole exchange, so that a large artifact is cut off; 0s is none,
-    # against an implementation's own (Envoy's is 15 s).
+    # A time limit is for the whole request, and would cut off a large artifact. 0s means none, also
+    # where the implementation has a default limit (Envoy: 15 s).
     rule: dict[str, pulumi.Input[Any]] = {
         "backendRefs": [{"name": service, "port": port}],
         "timeouts": {"request": "0s"},
@@ -177,7 +180,7 @@ def _route(
 
 
 def _published_address(status: k8s.networking.v1.outputs.IngressStatus | None) -> str:
-    """Return the first address in an Ingress's status, or nothing if there is none yet."""
+    """Return the first address in the status of an Ingress; empty if there is none."""
     balancer = status.load_balancer if status else None
     for entry in (balancer.ingress if balancer else None) or []:
         if address := entry.ip or entry.hostname:

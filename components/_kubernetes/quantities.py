@@ -13,6 +13,6 @@ _UNITS = {
 
 
 def amount(quantity: object) -> Decimal | None:
-    """Return a quantity such as ``8Gi`` as a number; None if it is no such text."""
+    """Return a quantity such as ``8Gi`` as a number; None if the value is no quantity."""
     match = _QUANTITY.fullmatch(quantity) if isinstance(quantity, str) else None
     return Decimal(match["number"]) * _UNITS[match["unit"] or ""] if match else None

@@ -1,4 +1,4 @@
-"""What keeps a component's volumes and passwords for as long as they are needed."""
+"""What becomes of a component's volumes and passwords when objects are replaced or deleted."""
 
 from typing import NotRequired, TypedDict
 
@@ -8,16 +8,16 @@ import pulumi_random as random
 
 
 class VolumeOwner(TypedDict):
-    """A ConfigMap of the same namespace. Kubernetes deletes the volumes when it is deleted."""
+    """A ConfigMap of the same namespace. When it is deleted, Kubernetes deletes the volumes."""
 
     name: pulumi.Input[str]
-    """Name of the ConfigMap. Required because a reference has it."""
+    """Name of the ConfigMap. Required because an owner reference has the name."""
     uid: pulumi.Input[str]
-    """Uid of the ConfigMap. Required because a reference has it."""
+    """Uid of the ConfigMap. Required because an owner reference has the uid."""
 
 
 class RetentionArgs(TypedDict):
-    """What becomes of volumes and generated passwords; ``StackNamespace.retention`` is one."""
+    """What becomes of volumes and generated passwords, such as ``StackNamespace.retention``."""
 
     protect_passwords: NotRequired[bool]
     """Whether Pulumi refuses to delete or replace the generated passwords. Defaults to ``False``.
@@ -46,10 +46,11 @@ def generated_password(
 def owner_references(
     retention: RetentionArgs,
 ) -> list[pulumi.Input[k8s.meta.v1.OwnerReferenceArgs]] | None:
-    """Return the owners of a volume's claim.
+    """Return the owners of a volume's claim, or None.
 
-    Kubernetes' ``persistentVolumeClaimRetentionPolicy`` would delete the volumes of a StatefulSet
-    that is merely replaced. The owner stays for as long as there is a stack.
+    The owner stays until the stack is destroyed. Kubernetes' own
+    ``persistentVolumeClaimRetentionPolicy`` would also delete the volumes of a StatefulSet that is
+    only replaced.
     """
     owner = retention.get("volume_owner")
     if owner is None:

@@ -9,8 +9,8 @@ import pulumi
 def service_host(service: str, namespace: str) -> str:
     """Return the DNS name of a Service, valid in every namespace of the cluster.
 
-    It stops at ``.svc``: the cluster's own domain is not always ``cluster.local``, and every pod's
-    resolver completes it.
+    The name ends in ``.svc``, without the cluster's domain, which is not always ``cluster.local``.
+    Every pod's resolver adds the domain.
     """
     return f"{service}.{namespace}.svc"
 
@@ -25,13 +25,12 @@ def database_uri(
     database: str,
     **options: str,
 ) -> str:
-    """Return an SQLAlchemy URI; ``driver`` names the dialect and its Python driver.
+    """Return an SQLAlchemy URI.
 
-    ``options`` are the driver's own.
-
-    The driver is always named because ``postgresql://`` alone means psycopg 3 under SQLAlchemy 2.1,
-    which MLflow 3.17 does not work with. Without ``connect_timeout`` a database that stopped
-    answering would hold each request for minutes.
+    ``driver`` names the dialect and its Python driver, and ``options`` are the driver's own. The
+    driver is always named: under SQLAlchemy 2.1, ``postgresql://`` alone means psycopg 3, with
+    which MLflow 3.17 does not work. Without ``connect_timeout``, a database that does not answer
+    would hold each request for minutes.
     """
     login = f"{quote(user, safe='')}:{quote(password, safe='')}"
     query = urlencode({**options, "connect_timeout": 5})
@@ -39,15 +38,15 @@ def database_uri(
 
 
 def with_connect_timeout(uri: str) -> str:
-    """Return a URI that somebody else wrote, with the time limit that ours have."""
+    """Return a user's URI with the limit of ``database_uri``, unless the URI has one."""
     return uri if "connect_timeout=" in uri else _with_options(uri, "connect_timeout=5")
 
 
 def with_authority(uri: str, file: str) -> str:
-    """Return a database's URI with which its driver trusts the certificates in ``file`` alone.
+    """Return a database's URI by which the driver trusts the certificates in ``file`` alone.
 
-    The driver checks the server's name as well, unless the URI asks for less: ``sslmode=verify-ca``
-    (libpq) or ``ssl_check_hostname=false`` (PyMySQL). See ``tls_conflict``.
+    The driver checks the server's name too, unless the URI has ``sslmode=verify-ca`` (libpq) or
+    ``ssl_check_hostname=false`` (PyMySQL). The URI must have no ``tls_conflict``.
     """
     if is_mysql(uri):
         return _with_options(uri, f"ssl_ca={file}")
@@ -56,7 +55,7 @@ def with_authority(uri: str, file: str) -> str:
 
 
 def tls_conflict(uri: str) -> str | None:
-    """Return the option of a database's URI that cannot stand beside a given authority, or None."""
+    """Return the option of a database's URI that excludes ``with_authority``, or None."""
     options = _options(uri)
     if options.get("sslmode", "verify-full") not in ("verify-ca", "verify-full"):
         return "sslmode other than verify-full or verify-ca"
@@ -70,7 +69,7 @@ def is_mysql(uri: str) -> bool:
 
 
 def _options(uri: str) -> dict[str, str]:
-    # The last one wins, for both drivers.
+    # Of an option that is there twice, both drivers take the last value.
     return {key: values[-1] for key, values in parse_qs(urlsplit(uri).query).items()}
 
 
@@ -79,16 +78,17 @@ def _with_options(uri: str, options: str) -> str:
 
 
 def database_port(uri: str) -> int:
-    """Return the port in a database's URI, or else the usual one."""
+    """Return the port in a database's URI, or the default port of that database."""
     parts = urlsplit(uri)
     return parts.port or (3306 if is_mysql(uri) else 5432)
 
 
 def fingerprint(*values: pulumi.Input[str]) -> pulumi.Output[str]:
-    """Return a short hash of the values, safe to show even where the values are secret.
+    """Return a short hash of the values, which is no secret even if the values are.
 
-    It goes on the pods that read a Secret, so that they restart when its content changes. What is
-    hashed must hold a generated password: 32 random characters cannot be guessed from a hash.
+    The pods that read a Secret have the hash in an annotation, so that they restart when the
+    content of the Secret changes. One of the values must be a generated password, because 32 random
+    characters cannot be guessed from a hash.
     """
     return pulumi.Output.unsecret(
         pulumi.Output.all(*values).apply(

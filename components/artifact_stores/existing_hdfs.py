@@ -1,4 +1,4 @@
-"""Artifact store: an HDFS that somebody else runs, tried before anything relies on it."""
+"""Artifact store: an HDFS outside the stack, which a Job checks first."""
 
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict
@@ -25,7 +25,7 @@ class ExistingHdfsArgs(TypedDict):
     namespace: NotRequired[pulumi.Input[str]]
     """Namespace that receives every object. Defaults to ``default``."""
     server_image: NotRequired[pulumi.Input[str]]
-    """Image of the tracking server, which tries the folder. Defaults to the one that images/mlflow
+    """Image of the tracking server, which checks the folder. Defaults to the one that images/mlflow
     builds."""
     retention: NotRequired[RetentionArgs]
     """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
@@ -55,12 +55,13 @@ class ExistingHdfs(Component):
     artifact_root: pulumi.Output[str]
     """Where the tracking server keeps artifacts: the URI that was given."""
     endpoint_url: pulumi.Output[str]
-    """Empty: it is not a store of S3's kind."""
+    """Empty: an HDFS is no S3 store."""
     credentials: Credentials
-    """The Secrets with the artifacts' destination, the user and the cluster's configuration; known
-    once a file was written, read and removed with them."""
+    """The Secrets with the artifacts' destination, the user and the HDFS's configuration. Known
+    after a Job has written, read and removed a file with them."""
     client_env: pulumi.Output[dict[str, str]]
-    """What a client needs to reach the folder itself, beside the cluster's configuration."""
+    """Environment of a client that reaches the folder itself, beside the configuration of the
+    HDFS."""
 
     def __init__(
         self, name: str, args: ExistingHdfsArgs, opts: pulumi.ResourceOptions | None = None
@@ -86,7 +87,7 @@ class ExistingHdfs(Component):
                 labels=labels(name, "mlflow", "artifact-store"),
                 opts=pulumi.ResourceOptions(parent=self),
             ),
-            # DataNodes tell their ports themselves; Kerberos is asked on UDP first.
+            # A client learns the DataNodes' ports from HDFS. It asks Kerberos on UDP first.
             reached_by=[
                 Path(outside(args.get("networks", [])), any_tcp=True, udp=[88] if kerberos else [])
             ],
@@ -112,7 +113,7 @@ class ExistingHdfs(Component):
         )
 
 
-# What MIT Kerberos reads: it gets its tickets by itself, and again before they end.
+# Variables of MIT Kerberos, which gets tickets with the keytab, and renews them.
 _KERBEROS = {
     "KRB5_CONFIG": f"{FILES}/krb5.conf",
     "KRB5_CLIENT_KTNAME": f"{FILES}/keytab",

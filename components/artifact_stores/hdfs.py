@@ -1,4 +1,4 @@
-"""Artifact store: HDFS in the cluster, a NameNode and DataNodes, with a folder that MLflow owns."""
+"""Artifact store: HDFS in the cluster, a NameNode and DataNodes, with a folder for MLflow."""
 
 import re
 from typing import NotRequired, TypedDict
@@ -38,25 +38,25 @@ from ..held_data import HeldData, VersionRule
 RPC_PORT = 8020
 DATA_PORT = 9866
 DATA_RPC_PORT = 9867
-"""Where DataNodes agree on a block that one of them lost its writer of."""
+"""Port by which DataNodes recover a block whose writer has gone."""
 DATA = "/data"
 CONFIGURATION = "/etc/hadoop"
 FOLDER = "/mlflow"
 USER = "mlflow"
 SUPERUSER = "hadoop"
-"""Whoever starts a NameNode is its superuser: the user of the image."""
+"""The superuser of a NameNode is the user who starts the daemon: the user of the image."""
 HADOOP_USER = 1000
 """User id of the official image (apache/hadoop), where it is called hadoop."""
 NAMES_STORAGE = "1Gi"
-"""Size of the NameNode's volume, which holds names and no content: enough for millions of them."""
+"""Size of the NameNode's volume, which has names and no content: enough for millions of files."""
 VERSIONS = VersionRule(
     re.compile(r"\D*(\d+)\.(\d+)"),
     lambda held, new: held <= new and held[0] == new[0],
     "Hadoop {0}.{1} or a newer one of {0}, for its data is on the volumes",
 )
 
-# The image's own settings are left out with its folder, and without this file the daemons say
-# nothing, not even what they die of.
+# The pods' folder of settings replaces the image's own. Without this file in it, the daemons log
+# nothing, and a failure leaves no reason.
 LOG4J = """\
 log4j.rootLogger=INFO,console
 log4j.appender.console=org.apache.log4j.ConsoleAppender
@@ -86,9 +86,9 @@ class HdfsArgs(TypedDict):
     data_nodes: NotRequired[int]
     """Number of DataNodes. Defaults to 1."""
     replication: NotRequired[int]
-    """How many DataNodes hold each block, ``data_nodes`` at most. Defaults to 1."""
+    """Number of DataNodes that hold each block, ``data_nodes`` at most. Defaults to 1."""
     client_namespaces: NotRequired[list[str]]
-    """Namespaces whose pods reach the nodes by themselves. Defaults to none."""
+    """Namespaces whose pods reach the HDFS without the tracking server. Defaults to none."""
     pods: NotRequired[PodArgs | None]
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
@@ -96,18 +96,18 @@ class HdfsArgs(TypedDict):
 class Hdfs(Component):
     """An HDFS on volumes of its own: one NameNode, formatted once, and DataNodes.
 
-    Who says to be a user is believed (Hadoop's simple authentication), so what keeps others out is
-    the network; a secured HDFS is one for :class:`ExistingHdfs`.
+    Hadoop's simple authentication believes every user name, so network policies alone keep others
+    out. For an HDFS with Kerberos, use :class:`ExistingHdfs`.
     """
 
     artifact_root: pulumi.Output[str]
     """Where the tracking server keeps artifacts: ``hdfs://<host>:<port>/mlflow``."""
     endpoint_url: pulumi.Output[str]
-    """Empty: DataNodes are reached inside the cluster alone."""
+    """Empty: the HDFS is reached inside the cluster alone."""
     credentials: Credentials
-    """The Secret with the artifacts' destination and the user; known once the folder exists."""
+    """The Secret with the artifacts' destination and the user. Known when the folder exists."""
     client_env: pulumi.Output[dict[str, str]]
-    """What a client inside the cluster needs to reach the folder itself."""
+    """Environment of a client inside the cluster that reaches the folder itself."""
 
     holds = (
         # The NameNode alone reads data that depends on the version.
@@ -166,7 +166,7 @@ class Hdfs(Component):
         )
         credentials: Credentials = {
             "secret": secret.metadata.name,
-            # A client asks once how often blocks are kept, so that it restarts with the nodes.
+            # A client reads the replication once, so it restarts when the nodes' settings change.
             "fingerprint": fingerprint(self.artifact_root, changes_with),
             "client_labels": client_labels(name),
         }
@@ -183,7 +183,7 @@ class Hdfs(Component):
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=servers)),
         )
 
-        # Whoever reads the Secret comes after the folder.
+        # A pod that reads the Secret then comes after the folder.
         self.credentials = {**credentials, "secret": once_done(folder, secret.metadata.name)}
         self.register_outputs(
             {
@@ -241,7 +241,7 @@ def _nodes(
             storage=NAMES_STORAGE,
             storage_class=args.get("storage_class"),
             retention=args.get("retention", {}),
-            # DataNodes must reach it before it is ready, for it waits for what they hold.
+            # The NameNode is ready when DataNodes have reported, so they must reach it before.
             reached_unready=True,
             opts=opts,
         ),
@@ -258,7 +258,7 @@ def _nodes(
             storage_class=args.get("storage_class"),
             retention=args.get("retention", {}),
             replicas=args.get("data_nodes", 1),
-            # Clients are told each one's own address.
+            # Clients connect to each DataNode by the pod's own address.
             headless=True,
             opts=opts,
         ),
@@ -281,7 +281,7 @@ def _protected(
             namespace=namespace,
             labels=labels(f"{name}-namenode", "hdfs", "artifact-store"),
             applies_to=name_node,
-            # From the NameNode itself as well: its own commands ask it by its Service's address.
+            # From the NameNode's pod too: commands in it use the address of the Service.
             ingress=[Path([*clients, pods(data_node), pods(name_node)], tcp=[RPC_PORT])],
             egress=[Path([pods(name_node)], tcp=[RPC_PORT]), DNS],
             opts=opts,
@@ -314,28 +314,28 @@ def _protected(
 
 
 def _files(address: str, replication: int) -> dict[str, str]:
-    """Return the configuration of both kinds of node."""
+    """Return the configuration files of the NameNode and the DataNodes."""
     return {
         "core-site.xml": configuration_xml({"fs.defaultFS": address}),
         "hdfs-site.xml": configuration_xml(
             {
-                # Folders of their own: formatting refuses one that holds a lost+found.
+                # Folders below the volume's root: formatting refuses a folder with a lost+found.
                 "dfs.namenode.name.dir": f"file://{DATA}/names",
                 "dfs.datanode.data.dir": f"file://{DATA}/blocks",
                 "dfs.replication": str(replication),
-                # Its name stands for the Service, whose address is not the pod's to listen on.
+                # By default, the NameNode listens on the address of its name, the Service's.
                 "dfs.namenode.rpc-bind-host": "0.0.0.0",  # noqa: S104 (in the pod)
-                # The pods' addresses have no names to be found by.
+                # DNS has no names for the pods' addresses.
                 "dfs.namenode.datanode.registration.ip-hostname-check": "false",
-                # Not ready before there is a node to write to; and at once when all is there.
+                # Safe mode ends at once when a DataNode has reported and all blocks are known.
                 "dfs.namenode.safemode.min.datanodes": "1",
                 "dfs.namenode.safemode.extension": "0",
-                # What was acknowledged is on the disk, also when the machine loses its power.
+                # Acknowledged data is on the disk, also if the machine loses its power.
                 "dfs.datanode.synconclose": "true",
-                # A node that has not reported for 30 s is asked last.
+                # A DataNode that has not reported for 30 s is used last.
                 "dfs.namenode.avoid.read.stale.datanode": "true",
                 "dfs.namenode.avoid.write.stale.datanode": "true",
-                # A second way to the files, over HTTP, that nobody here needs.
+                # WebHDFS gives access to the files by HTTP, which nothing here uses.
                 "dfs.webhdfs.enabled": "false",
             }
         ),
@@ -343,8 +343,8 @@ def _files(address: str, replication: int) -> dict[str, str]:
     }
 
 
-# Formatted aside, then renamed: a first start that is killed leaves nothing that the next one takes
-# for a file system, nor anything that it refuses to format.
+# The folder is formatted under another name, and then renamed. So a first start that is killed
+# leaves no half of a file system, which the next start would use or refuse to format.
 _START_NAME_NODE = f"""\
 hdfs=(/opt/hadoop/bin/hdfs --config {CONFIGURATION})
 new={DATA}/unfinished
@@ -360,7 +360,7 @@ exec "${{hdfs[@]}}" namenode
 def _name_node(
     image: pulumi.Input[str], configuration: pulumi.Input[str]
 ) -> k8s.core.v1.PodSpecArgs:
-    # Ready means: serves, and is out of safe mode, in which nothing can be written.
+    # Ready means: the NameNode serves, and has left safe mode, in which nothing can be written.
     ready = _told_by(9870, "NameNode,name=FSNamesystemState", '"FSState" : "Operational"')
     return _pod(
         "namenode",
@@ -375,7 +375,7 @@ def _name_node(
 def _data_node(
     image: pulumi.Input[str], configuration: pulumi.Input[str]
 ) -> k8s.core.v1.PodSpecArgs:
-    # Ready means: known to the NameNode.
+    # Ready means: the DataNode has registered at the NameNode.
     ready = _told_by(9864, "DataNode,name=DataNodeInfo", "ActorState[^,]*RUNNING")
     return _pod(
         "datanode",
@@ -396,7 +396,7 @@ def _pod(
     ports: dict[str, int],
     ready: list[str],
 ) -> k8s.core.v1.PodSpecArgs:
-    """Return the pod of one daemon, started without the image's own entrypoint, which uses sudo."""
+    """Return the pod of a daemon. It does not use the image's entrypoint, which needs sudo."""
     (port,) = ports
     alive = k8s.core.v1.ProbeArgs(
         tcp_socket=k8s.core.v1.TCPSocketActionArgs(port=port),
@@ -437,7 +437,7 @@ def _pod(
 
 
 def _told_by(port: int, bean: str, pattern: str) -> list[str]:
-    """Return a probe that asks a daemon's management page, without starting a Java of its own."""
+    """Return the command of a probe that asks a daemon's page `/jmx`, without another Java."""
     request = f"GET /jmx?qry=Hadoop:service={bean} HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n"
     return [
         "bash",

@@ -1,4 +1,4 @@
-"""Artifact store: a single MinIO server, its bucket, and a key that reaches that bucket only."""
+"""Artifact store: a single MinIO server, its bucket, and a key for that bucket alone."""
 
 import re
 from typing import NotRequired, TypedDict
@@ -36,13 +36,13 @@ ROOT_USER = "root-of-minio"
 SERVER_KEY = "mlflow-server"
 """Access key of the tracking server: a name, not a secret; its secret key is generated."""
 S3_CLIENT = {
-    # Without it boto3 may put the bucket in the host name, which no DNS here knows.
+    # By default, boto3 may put the bucket into the host name, which DNS does not know.
     "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "path",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": SERVER_KEY,
 }
 MINIO_USER = 1000
-"""User id in images/minio/Dockerfile; the volume is given to it, so other images work as well."""
+"""User id in images/minio/Dockerfile. The volume's group has the same id, for any image."""
 VERSIONS = VersionRule(
     re.compile(r".*?(20\d\d)[-.]?(\d\d?)[-.]?(\d\d?)|\D*(\d+)\.?(\d+)?\.?(\d+)?"),
     lambda held, new: held <= new,
@@ -77,7 +77,7 @@ class MinioArgs(TypedDict):
     ingress: NotRequired[IngressArgs]
     """How host names are published. Defaults to the cluster's default ingress class."""
     client_namespaces: NotRequired[list[str]]
-    """Namespaces whose pods reach the S3 endpoint by themselves. Defaults to none."""
+    """Namespaces whose pods reach the S3 endpoint without the tracking server. Defaults to none."""
     pods: NotRequired[PodArgs | None]
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
@@ -90,10 +90,10 @@ class Minio(Component):
     endpoint_url: pulumi.Output[str]
     """URL of the S3 endpoint outside the cluster."""
     credentials: Credentials
-    """The Secret with the artifacts' destination, the S3 endpoint, and a key that reaches the
-    bucket only; known once the bucket and the key exist."""
+    """The Secret with the artifacts' destination, the S3 endpoint, and a key for the bucket alone.
+    Known when the bucket and the key exist."""
     client_env: pulumi.Output[dict[str, str]]
-    """What a client outside the cluster needs to reach the bucket itself: secret."""
+    """Environment of a client outside the cluster that reaches the bucket itself: secret."""
 
     holds = (HeldData(storage="storage", image="image", versions=VERSIONS),)
 
@@ -159,7 +159,7 @@ class Minio(Component):
         )
         self.endpoint_url = _publish(name, args, server.metadata.name, after(child, server))
 
-        # Whoever reads the Secret comes after the bucket.
+        # A pod that reads the Secret then comes after the bucket.
         self.credentials = {**credentials, "secret": once_done(bucket, secret.metadata.name)}
         self.client_env = pulumi.Output.all(**_client_env(self.endpoint_url, secret_key))
         self.register_outputs(
@@ -175,7 +175,7 @@ class Minio(Component):
 def _client_env(
     endpoint: pulumi.Input[str], secret_key: pulumi.Input[str]
 ) -> dict[str, pulumi.Input[str]]:
-    """Return what a client reads to reach the bucket by this endpoint."""
+    """Return the environment of a client that reaches the bucket by this endpoint."""
     return {
         "MLFLOW_S3_ENDPOINT_URL": endpoint,
         "AWS_SECRET_ACCESS_KEY": secret_key,
@@ -192,7 +192,7 @@ def _server(
     restarts_with: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
 ) -> k8s.apps.v1.StatefulSet:
-    """Make the server, after the policies of who reaches it."""
+    """Make the network policies of the server, and then the server."""
     namespace = args.get("namespace", NAMESPACE)
     common = labels(name, "minio", "artifact-store")
     ingress = args.get("ingress", {})
@@ -250,7 +250,7 @@ def _publish(
 def _pod(
     image: pulumi.Input[str], root_secret: pulumi.Input[str], console_url: str
 ) -> k8s.core.v1.PodSpecArgs:
-    """Return the pod of the server, on the contract of MinIO's own image."""
+    """Return the pod of the server, for an image that works as MinIO's own."""
     container = k8s.core.v1.ContainerArgs(
         name="minio",
         image=image,
@@ -263,9 +263,9 @@ def _pod(
             f":{CONSOLE_PORT}",
         ],
         env=[
-            # A browser that opens the S3 endpoint is sent here.
+            # MinIO redirects a browser that opens the S3 endpoint to this URL.
             k8s.core.v1.EnvVarArgs(name="MINIO_BROWSER_REDIRECT_URL", value=console_url),
-            # MinIO would look for a newer release of itself on the internet.
+            # By default, MinIO looks for newer releases on the internet.
             k8s.core.v1.EnvVarArgs(name="MINIO_UPDATE", value="off"),
             k8s.core.v1.EnvVarArgs(name="HOME", value="/tmp"),  # noqa: S108 (in the pod)
         ],

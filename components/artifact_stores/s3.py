@@ -1,4 +1,4 @@
-"""Artifact store: a bucket that somebody else runs, tried before anything relies on it."""
+"""Artifact store: a bucket outside the stack, which a Job checks first."""
 
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict
@@ -26,7 +26,7 @@ class S3Args(TypedDict):
     namespace: NotRequired[pulumi.Input[str]]
     """Namespace that receives every object. Defaults to ``default``."""
     server_image: NotRequired[pulumi.Input[str]]
-    """Image of the tracking server, which tries the bucket. Defaults to the one that images/mlflow
+    """Image of the tracking server, which checks the bucket. Defaults to the one that images/mlflow
     builds."""
     retention: NotRequired[RetentionArgs]
     """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
@@ -34,22 +34,22 @@ class S3Args(TypedDict):
     bucket: str
     """Name of a bucket that exists. Required because nobody can guess it."""
     prefix: NotRequired[str | None]
-    """Folder in the bucket. Defaults to the whole of it."""
+    """Folder in the bucket. Defaults to the whole bucket."""
     endpoint: NotRequired[str | None]
     """URL of the S3 endpoint. Defaults to Amazon's own for the region."""
     region: NotRequired[str]
-    """Region that requests are signed for. Defaults to ``us-east-1``."""
+    """Region for which requests are signed. Defaults to ``us-east-1``."""
     access_key_id: NotRequired[pulumi.Input[str] | None]
-    """Access key. Defaults to what the pods find: ``secret``, ``service_account``, the node."""
+    """Access key. Defaults to the key of ``secret``, of ``service_account``, or of the node."""
     secret_access_key: NotRequired[pulumi.Input[str] | None]
-    """The key's secret. Defaults likewise."""
+    """Secret of the access key. Required with ``access_key_id``. Defaults to none."""
     secret: NotRequired[pulumi.Input[str] | None]
-    """Name of a Secret of the namespace with the variables that give boto3 its key. Defaults to
+    """Name of a Secret of the namespace with the access key, as boto3's variables. Defaults to
     none."""
     service_account: NotRequired[str | None]
-    """Service account of the namespace that the store's owner lets in. Defaults to none."""
+    """Service account of the namespace to which the cloud gives a key. Defaults to none."""
     ca: NotRequired[str | None]
-    """Certificates to trust at the endpoint, as PEM. Defaults to those of the public web."""
+    """Certificates to trust at the endpoint, as PEM. Defaults to the public authorities."""
     networks: NotRequired[list[str]]
     """Networks that the endpoint is in, as CIDRs. Defaults to any but the cloud's own."""
     pods: NotRequired[PodArgs | None]
@@ -66,11 +66,11 @@ class S3(Component):
     endpoint_url: pulumi.Output[str]
     """URL of the S3 endpoint; empty for Amazon's own."""
     credentials: Credentials
-    """The Secrets with the artifacts' destination, the S3 endpoint and a key; known once objects
-    were written, read, listed and removed with them."""
+    """The Secrets with the artifacts' destination, the S3 endpoint and a key. Known after a Job has
+    written, read, listed and removed objects with them."""
     client_env: pulumi.Output[dict[str, str]]
-    """What a client needs to reach the bucket itself; a key only where it is not somebody else's
-    Secret's. Secret."""
+    """Environment of a client that reaches the bucket itself: secret. It has a key only if
+    ``access_key_id`` is given."""
 
     def __init__(self, name: str, args: S3Args, opts: pulumi.ResourceOptions | None = None) -> None:
         known_keys(name, args, S3Args)
@@ -110,7 +110,7 @@ class S3(Component):
         }
         if endpoint:
             client["MLFLOW_S3_ENDPOINT_URL"] = endpoint
-            # Names of buckets in front of such a host are seldom known to DNS.
+            # DNS seldom knows the host name of another endpoint with the bucket's name in front.
             client["MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"] = "path"
         self.credentials = checked_credentials(
             name,
@@ -143,13 +143,14 @@ class S3(Component):
 
 
 def _paths(args: S3Args, key: Mapping[str, object], *, account: bool) -> list[Path]:
-    """Return the way to the endpoint, and to where boto3 asks for a key that it was not given."""
+    """Return the paths to the endpoint, and to the servers from which boto3 gets a missing key."""
     where = outside(args.get("networks", []))
     endpoint = urlsplit(args.get("endpoint") or "https:")
     paths = [Path(where, tcp=[endpoint.port or {"http": 80, "https": 443}[endpoint.scheme]])]
     if key or args.get("secret"):
         return paths
-    # A key of the cloud's: from EKS's agent on the node, or from STS; or of the node itself.
+    # A service account gets its key from EKS's agent on the node, or from STS; otherwise the node's
+    # metadata server gives a key.
     of_pods = Path(networks("169.254.170.23/32"), tcp=[80])
     of_nodes = Path(networks("169.254.169.254/32"), tcp=[80])
     if account:

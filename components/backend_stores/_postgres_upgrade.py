@@ -106,7 +106,7 @@ mv "$dumps/loaded" "$PGDATA"
 rm -rf "$dumps"
 echo "loaded all databases into $PGDATA"
 """
-"""Loads the dumps into a new data folder, and puts it in the place where the image looks for it."""
+"""Loads the dumps into a new data folder, and moves the folder to where the image looks for it."""
 MINUTES = 120
 """How long `pulumi up` waits for a server whose data is dumped and loaded."""
 
@@ -116,8 +116,8 @@ def upgrade(
 ) -> list[k8s.core.v1.ContainerArgs]:
     """Return the containers that bring the volume's data to the major version of ``image``.
 
-    They do nothing where the former data folder is empty or was upgraded before. Each can be killed
-    at any moment and run again.
+    They do nothing if there is no former data folder, or if it was upgraded before. Each container
+    can be killed at any moment, and run again.
 
     Args:
         former: image of the major version that wrote the data.

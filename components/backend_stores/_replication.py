@@ -31,11 +31,11 @@ host all all all scram-sha-256
 # The login of backups.
 host replication {USER} all scram-sha-256
 """
-"""Who may connect to the server, and how: in the place of the file in the data folder."""
+"""Rules of who may connect to the server, which replace the file in the data folder."""
 SETTINGS = (
     f"hba_file={FIRST_START_FOLDER}/{HBA_FILE}",
-    # A receiver that was away goes on where it was. A replication slot would keep more if need be,
-    # and would stay, and fill the volume, when nobody receives any more.
+    # A receiver that was away goes on where it was. A replication slot would keep more, but would
+    # fill the volume if no receiver comes back.
     "wal_keep_size=512MB",
 )
 """Settings of the server."""
@@ -107,7 +107,7 @@ def replication(
     )
     made = k8s.batch.v1.Job(
         role,
-        # A Job that failed for good would fail every `up` from then on; this makes it anew.
+        # Without the annotation, a Job that failed for good would fail every later `up`.
         metadata=metadata(role, namespace, worn, {"pulumi.com/replaceUnready": "true"}),
         spec=k8s.batch.v1.JobSpecArgs(
             backoff_limit=2,

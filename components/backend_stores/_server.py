@@ -1,4 +1,4 @@
-"""The objects of a database server in the cluster: the same for each kind of database."""
+"""The objects of a database server in the cluster, for each kind of database."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from .._kubernetes.uris import database_uri, fingerprint, service_host
 USER = "mlflow"
 DATABASE = "mlflow"
 AUTH_DATABASE = "mlflow_auth"
-"""Users and their permissions. It is made in any case, so that a login can be switched on later."""
+"""Database of users and permissions. It is always made, so that a login can be added later."""
 FIRST_START_FOLDER = "/docker-entrypoint-initdb.d"
 """Both official images run the scripts in this folder once, on an empty volume."""
 
@@ -37,17 +37,17 @@ class _Inputs(TypedDict):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of database server: what differs from the others."""
+    """The facts of one kind of database server."""
 
     app: str
-    """Name of the program, as label and as name of the port."""
+    """Name of the program, for the labels and the port."""
     port: int
     image: str
-    """Image that is used where the caller names none."""
+    """Default image."""
     driver: str
     """Dialect and Python driver in SQLAlchemy's URI."""
     superuser: str
-    """The superuser's name in the name of its password."""
+    """The superuser's name, for the logical name of the password."""
     superuser_variable: str
     """Variable in which the image reads the superuser's password."""
     user_variable: str
@@ -67,7 +67,7 @@ class Kind:
 
 
 class Server(NamedTuple):
-    """A database server that was asked for."""
+    """A database server in the cluster."""
 
     host: pulumi.Output[str]
     """DNS name of its Service."""

@@ -1,4 +1,4 @@
-"""Backend store: a database that somebody else runs, tried before anything relies on it."""
+"""Backend store: a database outside the stack, which a Job checks first."""
 
 from typing import NotRequired, TypedDict
 
@@ -31,7 +31,7 @@ class ExternalDatabaseArgs(TypedDict):
     namespace: NotRequired[pulumi.Input[str]]
     """Namespace that receives every object. Defaults to ``default``."""
     server_image: NotRequired[pulumi.Input[str]]
-    """Image of the tracking server, which tries the database. Defaults to the one that
+    """Image of the tracking server, which checks the database. Defaults to the one that
     images/mlflow builds."""
     client_image: NotRequired[pulumi.Input[str]]
     """Image with the database's own programs, of the database's release or newer: it dumps and
@@ -41,22 +41,22 @@ class ExternalDatabaseArgs(TypedDict):
     """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
     delete them."""
     uri: NotRequired[pulumi.Input[str] | None]
-    """SQLAlchemy URI that names the driver. Defaults to the one in ``secret``; one of both is
-    required, because nothing else says where the database is."""
+    """SQLAlchemy URI that names the driver. Either ``uri`` or ``secret`` is required, because
+    nothing else says where the database is. Defaults to the URI in ``secret``."""
     auth_uri: NotRequired[pulumi.Input[str] | None]
-    """The same for the database of users. Defaults to the one in ``secret``."""
+    """SQLAlchemy URI of the database of users. Defaults to the URI in ``secret``."""
     secret: NotRequired[pulumi.Input[str] | None]
     """Name of a Secret of the namespace with keys ``MLFLOW_BACKEND_STORE_URI`` and
-    ``MLFLOW_AUTH_DATABASE_URI``. Defaults to one that is made of the URIs."""
+    ``MLFLOW_AUTH_DATABASE_URI``. Defaults to a Secret that the component makes of the URIs."""
     auth: NotRequired[bool]
     """Whether there is a database of users. Defaults to ``True``."""
     connections: NotRequired[int]
     """How many connections MLflow may hold at once. Defaults to 90: PostgreSQL allows 100 unless
     its owner changes that."""
     ca: NotRequired[str | None]
-    """Certificates to trust at the database, as PEM: its name is checked against them. Defaults to
-    what the addresses say of TLS. The addresses in ``secret`` have to name the file themselves,
-    which the check sees to."""
+    """Certificates to trust at the database, as PEM. The driver checks the host's name too. URIs in
+    ``secret`` have to name the file themselves; the check refuses those that do not. Defaults to
+    none: the options of the URIs decide on TLS."""
     networks: NotRequired[list[str]]
     """Networks that the database is in, as CIDRs. Defaults to any but the cloud's own."""
     pods: NotRequired[PodArgs | None]
@@ -67,8 +67,8 @@ class ExternalDatabase(Component):
     """A PostgreSQL or MySQL database outside the stack."""
 
     credentials: Credentials
-    """The Secret with key ``MLFLOW_BACKEND_STORE_URI`` and, where there are users,
-    ``MLFLOW_AUTH_DATABASE_URI``; known once tables were made, used and dropped there."""
+    """The Secret with key ``MLFLOW_BACKEND_STORE_URI`` and, with ``auth``,
+    ``MLFLOW_AUTH_DATABASE_URI``. Known after a Job has made, used and dropped tables there."""
     connections: int
     """How many connections MLflow may hold at once."""
     client_image: pulumi.Input[str]
@@ -116,7 +116,7 @@ class ExternalDatabase(Component):
                 labels=labels(name, "mlflow", "backend-store"),
                 opts=pulumi.ResourceOptions(parent=self),
             ),
-            # Somebody else's Secret does not tell its port.
+            # The program cannot read the port in a Secret that exists.
             reached_by=[Path(where, tcp=ports, any_tcp=not ports)],
             variables=uris,
             files={_CA_FILE: ca} if ca else {},

@@ -1,4 +1,4 @@
-"""Backend store: a single MySQL server whose passwords never leave the stack in clear."""
+"""Backend store: a single MySQL server with generated passwords."""
 
 import re
 from typing import NotRequired, TypedDict
@@ -29,13 +29,14 @@ MYSQL_USER = 999
 
 MAX_CONNECTIONS = 200
 
-# An underscore alone would stand for any letter.
+# In GRANT, an underscore without a backslash stands for any letter.
 _AUTH_DATABASES = AUTH_DATABASE.replace("_", "\\_")
 FIRST_START = f"""\
 CREATE DATABASE {AUTH_DATABASE};
 GRANT ALL ON `{_AUTH_DATABASES}`.* TO '{USER}'@'%';
 """
-"""Run once by the image, on an empty volume, which makes the first database and the user itself."""
+"""The image runs this script once, on an empty volume, after it made the first database and the
+user."""
 
 FOLDER = "/var/lib/mysql"
 """Where the volume is mounted."""
@@ -57,7 +58,7 @@ if [ "$older" ] || [ "${has%.*}" -lt "${held%.*}" ] ||
   exit 1
 fi
 """
-"""Fails where the image is older than the data. MySQL refuses that too, in the midst of its log."""
+"""Fails where the image is older than the data. MySQL refuses that too, in a line amid its log."""
 VERSIONS = VersionRule(
     re.compile(r"\D*(\d+)\.(\d+)"),
     lambda held, new: held <= new and new[0] <= held[0] + 1,
@@ -73,7 +74,8 @@ class MysqlArgs(TypedDict):
     namespace: NotRequired[pulumi.Input[str]]
     """Namespace that receives every object. Defaults to ``default``."""
     image: NotRequired[pulumi.Input[str]]
-    """Image with the contract of the official one, 9.7. Defaults to the release that is tested."""
+    """Image that works as the official one, of version 9.7. Defaults to the release that is
+    tested."""
     storage: NotRequired[pulumi.Input[str]]
     """Size of the data volume, as a Kubernetes quantity. Defaults to ``8Gi``."""
     storage_class: NotRequired[pulumi.Input[str] | None]
@@ -92,8 +94,8 @@ class Mysql(Component):
     host: pulumi.Output[str]
     """DNS name of the service, valid inside the cluster."""
     credentials: Credentials
-    """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and ``MLFLOW_AUTH_DATABASE_URI``; known
-    once the server takes queries."""
+    """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and ``MLFLOW_AUTH_DATABASE_URI``. Known
+    when the server takes queries."""
     connections: int = MAX_CONNECTIONS - 10
     """How many connections MLflow may hold at once; the rest is left for the probes, the
     migration, and a person. MySQL keeps one more for root."""
@@ -126,44 +128,44 @@ class Mysql(Component):
 def _pod(
     image: pulumi.Input[str], secret: pulumi.Input[str], first_start: pulumi.Input[str]
 ) -> k8s.core.v1.PodSpecArgs:
-    """Return the pod of the server, on the contract of the official image."""
+    """Return the pod of the server, for an image that works as the official one."""
     container = k8s.core.v1.ContainerArgs(
         name="mysql",
         image=image,
         args=[
             "mysqld",
-            # A folder of its own: the first start refuses one that holds a lost+found.
+            # A folder below the volume's root: the first start refuses a folder with a lost+found.
             f"--datadir={DATA_FOLDER}",
             f"--max-connections={MAX_CONNECTIONS}",
             "--character-set-server=utf8mb4",
-            # By default `lr` and `LR` are one name, so that MLflow could not log both.
+            # With MySQL's default, `lr` and `LR` are the same name, and a run cannot have both.
             "--collation-server=utf8mb4_0900_bin",
             # MLflow's migration makes a trigger, which MySQL leaves to root where there is a binary
             # log (mlflow/mlflow#23721). Nothing reads that log here, and it would fill the volume.
             "--log-bin-trust-function-creators=1",
             "--skip-log-bin",
-            # 250 MB, measured at rest, to watch a server that nobody watches; and 50 MB of a buffer
-            # for larger transactions than MLflow makes.
+            # The performance schema takes 250 MB, measured at rest, and nothing reads it. The
+            # default buffer takes 50 MB more, for larger transactions than MLflow's.
             "--performance-schema=OFF",
             "--innodb-log-buffer-size=16M",
             "--mysqlx=OFF",
-            # It reaches no DNS server to ask for its clients' names, nor has a use for them.
+            # The network policy lets MySQL reach no DNS server.
             "--skip-name-resolve",
         ],
         env=[
             secret_env("MYSQL_ROOT_PASSWORD", secret, "MYSQL_ROOT_PASSWORD"),
             secret_env("MYSQL_PASSWORD", secret, "MYSQL_PASSWORD"),
-            # Root's password opens the pod's socket, and nothing from outside.
+            # Root can log in on the pod's socket alone.
             k8s.core.v1.EnvVarArgs(name="MYSQL_ROOT_HOST", value="localhost"),
             k8s.core.v1.EnvVarArgs(name="MYSQL_USER", value=USER),
             k8s.core.v1.EnvVarArgs(name="MYSQL_DATABASE", value=DATABASE),
         ],
         ports=[k8s.core.v1.ContainerPortArgs(name="mysql", container_port=PORT)],
-        # Until its first start is over the server listens on its socket alone, so asking over TCP
-        # cannot succeed early.
+        # During the first start, the server listens on its socket alone. So a probe over TCP does
+        # not succeed too early.
         startup_probe=exec_probe(_QUERY, period=1, failures=180),
-        # Ready means: takes this user's queries. Alive means only: there is a server, whatever it
-        # answers, so that one out of connections is not killed with everybody's work.
+        # Ready means: the server takes the queries of MLflow's user. Alive means: a server answers,
+        # even with an error. So a server whose connections are all in use is not killed.
         readiness_probe=exec_probe(_QUERY, period=5, failures=2),
         liveness_probe=exec_probe(_PING, period=10, failures=12),
         resources=resources("100m", "512Mi", most_cpu="4", most_memory="1Gi"),
@@ -173,7 +175,7 @@ def _pod(
         container,
         user=MYSQL_USER,
         first=[volume_check(image, CHECK_VOLUME, FOLDER)],
-        # What is not written when it ends is recovered by the next start.
+        # A server that is killed before it has written all data has to recover at its next start.
         grace_seconds=60,
         mounts=mounts,
         volumes=volumes,
@@ -181,10 +183,10 @@ def _pod(
 
 
 def _as_application(program: str, rest: str) -> list[str]:
-    """Return the command of a client that is MLflow's user, over TCP.
+    """Return the command of a client that logs in as MLflow's user, over TCP.
 
-    It takes the password from an argument, which others could read, or from this variable; which
-    is not the container's own, for the image's first start would take it for root's.
+    The client reads the password from MYSQL_PWD, because others could read an argument. The
+    container must not have that variable: in its first start, the image would use it for root.
     """
     login = '--host=127.0.0.1 --user="$MYSQL_USER"'
     return ["sh", "-c", f'MYSQL_PWD="$MYSQL_PASSWORD" exec {program} {login} {rest}']

@@ -1,4 +1,4 @@
-"""Backend store: a single PostgreSQL server whose passwords never leave the stack in clear."""
+"""Backend store: a single PostgreSQL server with generated passwords."""
 
 import re
 from collections.abc import Sequence
@@ -47,11 +47,12 @@ CREATE DATABASE :"auth_database" OWNER :"application_user";
 -- Unless it is revoked, everybody may connect to every database.
 REVOKE ALL ON DATABASE postgres, template1, :"application_database", :"auth_database" FROM PUBLIC;
 """
-"""Run once by the image, on an empty volume: MLflow owns its databases, and nothing beyond them."""
+"""The image runs this script once, on an empty volume. MLflow's user owns MLflow's databases, and
+nothing else."""
 
 FOLDER = "/var/lib/postgresql"
-"""Where the volume is mounted: PostgreSQL 18's image keeps its data in 18/docker below this folder,
-and refuses to start with a volume at the older .../data."""
+"""Where the volume is mounted. The image of PostgreSQL 18 keeps its data in 18/docker below this
+folder, and does not start with a volume at the older .../data."""
 CHECK_VOLUME = """\
 has=$(postgres --version 2> /dev/null | sed 's/^[^0-9]*\\([0-9]*\\).*/\\1/')
 data=${PGDATA%/}
@@ -74,7 +75,7 @@ for file; do
   fi
 done
 """
-"""Fails where the image would make an empty database beside one that is there."""
+"""Fails where the image would make an empty database although the volume has another one."""
 VERSIONS = VersionRule(
     re.compile(r"(?:.*pg-?|\D*)(\d+)"),
     lambda held, new: held == new,
@@ -90,7 +91,7 @@ class PostgresArgs(TypedDict):
     namespace: NotRequired[pulumi.Input[str]]
     """Namespace that receives every object. Defaults to ``default``."""
     image: NotRequired[pulumi.Input[str]]
-    """Image with the contract of the official one, major 18. Defaults to the release that is
+    """Image that works as the official one, of major version 18. Defaults to the release that is
     tested."""
     former_image: NotRequired[pulumi.Input[str] | None]
     """Image of the former major version, whose data is moved to the major version of ``image`` when
@@ -100,9 +101,9 @@ class PostgresArgs(TypedDict):
     storage_class: NotRequired[pulumi.Input[str] | None]
     """Storage class of the data volume. Defaults to the cluster's default class."""
     replication: NotRequired[bool]
-    """Whether the server has a login that copies all its data and its write-ahead log (WAL), for
-    backups that bring back any moment. ``pg_hba.conf`` is then the component's own. Defaults to
-    ``False``."""
+    """Whether the server has a login that may copy all data and the write-ahead log (WAL), for
+    backups that can bring back any moment. The component then replaces ``pg_hba.conf``. Defaults
+    to ``False``."""
     retention: NotRequired[RetentionArgs]
     """What becomes of the volumes and the generated passwords: ``StackNamespace.retention``.
     Defaults to: the volumes stay until their namespace is deleted, and Pulumi may delete the
@@ -117,8 +118,8 @@ class Postgres(Component):
     host: pulumi.Output[str]
     """DNS name of the service, valid inside the cluster."""
     credentials: Credentials
-    """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and ``MLFLOW_AUTH_DATABASE_URI``; known
-    once the server takes queries."""
+    """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and ``MLFLOW_AUTH_DATABASE_URI``. Known
+    when the server takes queries."""
     connections: int = MAX_CONNECTIONS - 10
     """How many connections MLflow may hold at once; the rest is left for the superuser (3 by
     PostgreSQL's default), the probes, the migration, and a person."""
@@ -175,7 +176,7 @@ def _pod(
     secret: pulumi.Input[str],
     first_start: pulumi.Input[str],
 ) -> k8s.core.v1.PodSpecArgs:
-    """Return the pod of the server, on the contract of the official image."""
+    """Return the pod of the server, for an image that works as the official one."""
     container = k8s.core.v1.ContainerArgs(
         name="postgres",
         image=image,
@@ -195,12 +196,12 @@ def _pod(
             k8s.core.v1.EnvVarArgs(name="AUTH_DATABASE", value=AUTH_DATABASE),
         ],
         ports=[k8s.core.v1.ContainerPortArgs(name="postgres", container_port=PORT)],
-        # Until its first start is over the server listens on its socket alone, so asking over TCP
-        # cannot succeed early; 127.0.0.1 is trusted by the image's pg_hba.conf, so no probe needs
-        # a password.
+        # During the first start, the server listens on its socket alone. So a probe over TCP does
+        # not succeed too early. The image's pg_hba.conf trusts 127.0.0.1, so no probe needs a
+        # password.
         startup_probe=exec_probe(_QUERY, period=1, failures=180),
-        # Ready means: takes this user's queries. Alive means only: there is a server, so that one
-        # out of connections is not killed with everybody's work.
+        # Ready means: the server takes the queries of MLflow's user. Alive means: a server answers.
+        # So a server whose connections are all in use is not killed.
         readiness_probe=exec_probe(_QUERY, period=5, failures=2),
         liveness_probe=exec_probe(["pg_isready", "-h", "127.0.0.1"], period=10, failures=12),
         resources=resources("100m", "256Mi", most_cpu="4", most_memory="1Gi"),
@@ -213,8 +214,8 @@ def _pod(
             *(upgrade(former, image, FOLDER) if former else ()),
             volume_check(image, CHECK_VOLUME, FOLDER),
         ],
-        # The image's stop signal (SIGINT) is PostgreSQL's fast shutdown; the checkpoint it writes
-        # needs its time, or the next start begins with a recovery.
+        # The image's stop signal (SIGINT) is PostgreSQL's fast shutdown, which writes a checkpoint.
+        # Without the checkpoint, the next start begins with a recovery.
         grace_seconds=60,
         mounts=mounts,
         volumes=volumes,
@@ -225,7 +226,7 @@ _QUERY = ["psql", "-h", "127.0.0.1", "-U", USER, "-d", DATABASE, "-qtAc", "SELEC
 
 
 def _kind(former: pulumi.Input[str] | None, *, copied: bool) -> Kind:
-    """Return what differs from other databases.
+    """Return the facts of PostgreSQL.
 
     Args:
         former: image of the former major version, whose data is moved.
