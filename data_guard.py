@@ -61,8 +61,7 @@ def refuse_data_loss(settings: Settings) -> None:
 def _resources() -> dict[str, Any]:
     """Return the outputs of every resource in the stack's state, as ``"<type> <name>"``.
 
-    A StackReference would not do: it is a resource, and has the exports of the last successful `up`
-    alone.
+    A StackReference has only the exports of the last successful `up`, and is itself a resource.
     """
     return {
         f"{one['type'].rpartition(':')[2]} {urn.rpartition('::')[2]}": one["outputs"]
@@ -73,9 +72,12 @@ def _resources() -> dict[str, Any]:
 def _state() -> dict[str, Any]:
     """Return the engine's record of every resource, by URN.
 
-    The engine writes the stack's file while the program starts. It writes the file beside it
-    (`.attrs`, of gocloud.dev/blob/fileblob) in two steps, and a read between both fails with
-    "failed to load checkpoint: EOF". Another read a moment later succeeds.
+    While the program starts, the engine writes the state file and, in two steps, a file of
+    attributes beside it (`.attrs`, of gocloud.dev/blob/fileblob). A read between the two steps
+    fails with "failed to load checkpoint: EOF". A second read a moment later succeeds.
+
+    Raises:
+        pulumi.RunError: if every read fails.
     """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     reason = ""
@@ -106,7 +108,7 @@ def _losses(settings: Settings, kept: dict[str, Any], namespace: str) -> Iterato
         ("backendStore", get_args(BackendStoreKind), settings.backend_store),
         ("artifactStore", get_args(ArtifactStoreKind), settings.artifact_store),
     ):
-        # The component of a store is called as its kind; no other resource has that name.
+        # The component of a store has the kind as its name, and no other resource has that name.
         held = [kind for kind in kinds if any(key.endswith(f" {kind}") for key in kept)]
         if held and chosen not in held:
             yield f"{key}: {chosen!r}; accepted: {held[0]!r}, which holds this stack's data"
@@ -118,7 +120,7 @@ def _losses(settings: Settings, kept: dict[str, Any], namespace: str) -> Iterato
 
 
 def _held_by(component: Holder, kept: dict[str, Any]) -> Iterator[tuple[dict[str, Any], HeldData]]:
-    """Yield outputs and declaration of each resource that holds data of such a component."""
+    """Yield the outputs and the declaration of each resource that holds data of a component."""
     for resource in kept:
         kind, _, name = resource.partition(" ")
         if kind == component.__name__:

@@ -1,4 +1,4 @@
-"""What the stack tells its users, and `make`: addresses, logins, what a client needs."""
+"""The stack outputs, for users and `make`: addresses, logins, the environment of a client."""
 
 import pulumi
 
@@ -16,7 +16,7 @@ def export(
     workspace: ClientWorkspace | None,
     certificate: LocalCertificate | None,
 ) -> None:
-    """Export each output that there is with these settings."""
+    """Export each output that the settings call for."""
     pulumi.export("tracking_uri", tracking.tracking_uri)
     pulumi.export("tracking_uri_in_cluster", tracking.tracking_uri_in_cluster)
     pulumi.export("artifact_root", artifacts.artifact_root)
@@ -25,7 +25,7 @@ def export(
     pulumi.export("client_env", tracking.client_env)
     pulumi.export("last_upgrade", tracking.last_upgrade)
     if settings.auth == "basic":
-        # Followed by a name, it makes a user.
+        # A command that creates a user. The caller adds the user's name.
         pulumi.export("add_user", pulumi.Output.concat(kubectl(settings), " ", tracking.add_user))
     pulumi.export("backup_passphrase", backups.passphrase)
     if certificate:
@@ -36,7 +36,7 @@ def export(
 
 
 def _hosts_line(settings: Settings, address: pulumi.Output[str]) -> pulumi.Output[str]:
-    """Return the line of a hosts file that makes the host names known on one machine."""
+    """Return a line for the hosts file of a client's machine, with all host names."""
     names = " ".join(settings.hosts.values())
     missing = f"<address of the {'gateway' if settings.gateway else 'ingress'}>"
     return address.apply(lambda known: f"{known or missing} {names}")

@@ -84,10 +84,10 @@ def cluster(settings: Settings) -> k8s.ProviderArgs:
             f"kubernetes:context: {name!r}; accepted: a context of the kubeconfig, "
             + " or ".join(map(repr, known))
         )
-    # In the stack's own namespace, an object that a killed `up` had made is taken over:
-    # server-side apply does that, before provider 4.29 always, since then when upserting. In
+    # In the stack's own namespace, `up` takes over an object that a killed `up` made. Server-side
+    # apply does that: before provider 4.29 always, since then with upsert_existing_objects. In
     # another namespace, an object of the same name may belong to others. Without server-side apply,
-    # every release of the provider creates objects, which fails where one exists.
+    # every release of the provider sends a create, which fails if the object exists.
     own = settings.create_namespace
     return k8s.ProviderArgs(
         context=name,
@@ -126,7 +126,7 @@ def local_certificate(settings: Settings, place: StackNamespace) -> LocalCertifi
 
 
 def ingress(settings: Settings, certificate: LocalCertificate | None) -> IngressArgs:
-    """Return how host names are published."""
+    """Return the inputs of the publication of host names."""
     return {
         "class_name": settings.ingress_class,
         "annotations": settings.ingress_annotations,
@@ -371,15 +371,15 @@ def backups(
 
 
 def _pods(settings: Settings) -> PodArgs | None:
-    """Return what the platform demands of all pods."""
+    """Return the options of all pods."""
     return from_kubernetes(settings.pods) or None
 
 
 def _server_pods(settings: Settings) -> PodArgs | None:
-    """Return what the platform demands of the tracking server's pods.
+    """Return the options of the tracking server's pods.
 
-    With a bucket outside the stack, the server's pods run under the bucket's service account: the
-    account with which the bucket was checked.
+    With a bucket outside the stack, these pods run under the service account of the bucket's
+    component, with which the bucket was checked.
     """
     pods = merged(from_kubernetes(settings.pods), from_kubernetes(settings.server_pods))
     if settings.artifact_store == "s3":
@@ -388,9 +388,9 @@ def _server_pods(settings: Settings) -> PodArgs | None:
 
 
 def _bucket_pods(settings: Settings) -> PodArgs | None:
-    """Return what the platform demands of the pods that check the bucket.
+    """Return the options of the pods that check the bucket.
 
-    Their service account is the tracking server's as well.
+    The tracking server's pods run under their service account, so they get its annotations.
     """
     pods = from_kubernetes(settings.pods)
     account: PodArgs = {}
@@ -401,7 +401,7 @@ def _bucket_pods(settings: Settings) -> PodArgs | None:
 
 
 def _egress(settings: Settings) -> EgressArgs:
-    """Return the servers that the tracking server may call, beside its backends."""
+    """Return the ways to servers that the tracking server may call, beside its backends."""
     return {
         "ways": settings.egress,
         "https_proxy": settings.https_proxy,
@@ -412,7 +412,7 @@ def _egress(settings: Settings) -> EgressArgs:
 
 
 def _bucket_hosts(settings: Settings) -> list[str]:
-    """Return the hosts of a bucket outside the stack: no proxy is used for them."""
+    """Return the hosts of a bucket outside the stack, for which no proxy is used."""
     if settings.artifact_store != "s3":
         return []
     if settings.s3_endpoint:

@@ -148,5 +148,5 @@ def wal_archive(
 
 
 def _touched(file: str, seconds: int) -> list[str]:
-    """Return a command that fails if a file in ``/tmp`` was last touched ``seconds`` ago or more."""
+    """Return a command that fails if a file in ``/tmp`` was touched ``seconds`` ago or earlier."""
     return ["sh", "-c", f"[ $(($(date +%s) - $(stat -c %Y /tmp/{file}))) -lt {seconds} ]"]

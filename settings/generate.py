@@ -1,4 +1,4 @@
-"""Write what follows from the declared settings into Pulumi.yaml and docs/settings.md.
+"""Write the block `config:` of Pulumi.yaml and the tables of docs/settings.md.
 
 ``python -m settings.generate`` writes both files. tests/unit/test_settings.py compares them.
 """
@@ -17,7 +17,7 @@ _END = "<!-- Here the written tables end. -->\n"
 
 
 def generated() -> dict[Path, str]:
-    """Return the text of each file that has a generated part, as it has to be."""
+    """Return the whole text of each file with a generated part."""
     project, document = _CLONE / "Pulumi.yaml", _CLONE / "docs/settings.md"
     head, _, _ = project.read_text().partition("\nconfig:\n")
     before, _, rest = document.read_text().partition(_BEGIN)
@@ -40,7 +40,7 @@ def _config() -> str:
         for setting in settings:
             default = "" if setting.default is None else setting.default
             entry = {setting.key: {"default": default, "description": setting.meaning}}
-            # Not wrapped, so that a change of a description is a change of one line.
+            # The lines are not wrapped, so that a changed description changes one line.
             text = yaml.safe_dump(entry, sort_keys=False, allow_unicode=True, width=1000)
             lines.append(indent(text, "  "))
     return "".join(lines)

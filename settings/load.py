@@ -36,14 +36,14 @@ class Given:
 
     @classmethod
     def from_engine(cls) -> "Given":
-        """Return what the engine hands over to the program that runs."""
+        """Return the configuration that the engine gives to the running program."""
         texts = pulumi.runtime.config.CONFIG.get()
         encrypted = frozenset(filter(pulumi.runtime.config.is_config_secret, texts))
         return cls(pulumi.get_project(), texts, encrypted)
 
     @classmethod
     def from_files(cls, project_file: Mapping[str, Any], stack_file: Mapping[str, Any]) -> "Given":
-        """Return what the engine would hand over, without an engine.
+        """Return the configuration that the engine would give to the program.
 
         Args:
             project_file: content of Pulumi.yaml.
@@ -77,10 +77,10 @@ class Given:
         )
 
     def read(self) -> Settings:
-        """Return the settings; those that are not given have their declared defaults.
+        """Return the settings. A setting that is not given has its default.
 
-        Settings that only the engine can decrypt have their defaults too, and contradictions
-        between settings are not looked for then.
+        A setting that only the engine can decrypt has its default too. If there is one, the rules
+        between settings are not checked.
 
         Raises:
             SettingsError: with one line for each mistake.
@@ -128,7 +128,7 @@ def as_text(value: object) -> str:
     """Return a value of YAML as the engine hands it over: a text, or JSON without blanks."""
     if value is None:
         return ""
-    # YAML has dates too; the engine takes them as texts.
+    # YAML has dates too, which the engine gives as texts.
     structured = isinstance(value, bool | int | float | list | dict)
     if not structured:
         return str(value)

@@ -8,7 +8,7 @@ from settings.values import Privacy
 
 
 def shown(key: str, value: object, *, encrypted: bool) -> str:
-    """Return a value as a line may show it: shortened, and ``[secret]`` for a secret."""
+    """Return a value for a message: shortened, and ``[secret]`` for a secret."""
     text = str(value)
     # An address with a user name in it has a password as well.
     telling = "PRIVATE KEY" in text or re.search("://.*@", text)

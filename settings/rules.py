@@ -1,4 +1,4 @@
-"""Contradictions between settings: each rule yields a line for every setting that it refuses."""
+"""Rules between settings: each one yields a line for every setting that it refuses."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from settings.schema import SETTINGS, Settings
 from settings.values import mebibytes
 
 Refuse = Callable[[str, str], str]
-"""Returns the line for a setting's key and what it accepts; the line has the setting's value."""
+"""Returns the line for a setting, from its key and the accepted values. The line has the value."""
 
 
 def contradictions(settings: Settings, refuse: Refuse) -> list[str]:
@@ -37,7 +37,7 @@ def _host_names(settings: Settings, refuse: Refuse) -> Iterator[str]:
 
 
 def _sizes(settings: Settings, refuse: Refuse) -> Iterator[str]:
-    """Refuse numbers that do not fit to each other."""
+    """Refuse sizes and numbers that contradict each other."""
     # Measured with 2 workers: 250 MiB at rest, 380 MiB after load, and 1.4 GB with job runners.
     needed = 128 + 128 * settings.workers + (1536 if settings.job_execution else 0)
     if mebibytes(settings.server_memory) < needed:
@@ -123,7 +123,7 @@ def _existing_hdfs(settings: Settings, refuse: Refuse) -> Iterator[str]:
     if not settings.hdfs_uri:
         yield refuse("hdfsUri", "with artifactStore: existing-hdfs, the address of a folder")
         return
-    # A host without a port is a nameservice; the names of its properties contain its name.
+    # A host without a port is a nameservice, whose name is in the names of its properties.
     name = re.fullmatch(r"hdfs://([^/:]+)/.*", settings.hdfs_uri)
     if name and not any(name[1] in key.split(".") for key in settings.hdfs_configuration):
         yield refuse(

@@ -33,7 +33,7 @@ ArtifactStoreKind = Literal["minio", "hdfs", "s3", "existing-hdfs"]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where values come from; pydantic hands it to the conversion of each value."""
+    """Where the values come from. pydantic passes an Origin to the conversion of each value."""
 
     project: str
     """Name of the Pulumi project, which is in front of each setting's name."""
@@ -43,7 +43,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Setting:
-    """What is declared of a setting."""
+    """The declaration of a setting."""
 
     key: str
     """Name in Pulumi.yaml, without the project's name."""
@@ -58,9 +58,9 @@ class Setting:
     """Whether the empty text means None."""
 
     def convert(self, text: str) -> object:
-        """Return the value in a text from the engine, or the text itself where it has none.
+        """Return the value of a text from the engine; the text itself if it is of another type.
 
-        pydantic refuses a text where another type is declared.
+        pydantic then refuses the text.
         """
         if self.optional and not text:
             return None
@@ -85,7 +85,11 @@ class Setting:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Return the members of a JSON object; of two with one name, json.loads would drop one."""
+    """Return the members of a JSON object. By default, json.loads drops a member of the same name.
+
+    Raises:
+        ValueError: if two members have the same name.
+    """
     if len(dict(pairs)) < len(pairs):
         raise ValueError("the same key twice")
     return dict(pairs)
@@ -98,7 +102,7 @@ class Group(BaseModel):
         alias_generator=to_camel,
         extra="forbid",
         frozen=True,
-        # pydantic converts texts more freely than is wanted here: it reads 1_0 as 10.
+        # Without `strict`, pydantic would read 1_0 as 10.
         strict=True,
     )
 
@@ -655,7 +659,7 @@ class Settings(
 
     @property
     def possible_hosts(self) -> list[str]:
-        """Every host name that the settings can publish, whichever parts the stack has."""
+        """Every host name that the settings can publish, with all parts of the stack."""
         return [
             self.hosts["trackingHost"],
             self.artifact_host,
@@ -675,7 +679,7 @@ class Settings(
 
 
 def _declared(attribute: str, field: FieldInfo) -> Setting:
-    """Return what a field of a group declares.
+    """Return the declaration of a field of a group.
 
     Raises:
         TypeError: if a declaration lacks its meaning, or its type a ``Kind``.
@@ -719,7 +723,7 @@ def _plain_kind(attribute: str, declared: object, metadata: list[Any]) -> Kind:
 
 
 BY_ATTRIBUTE = {name: _declared(name, field) for name, field in Settings.model_fields.items()}
-"""What is declared of each field of ``Settings``."""
+"""The declaration of each field of ``Settings``."""
 BY_GROUP = {group: [BY_ATTRIBUTE[name] for name in group.model_fields] for group in GROUPS}
 """The settings of each group, in the order of declaration."""
 SETTINGS = {setting.key: setting for group in BY_GROUP.values() for setting in group}

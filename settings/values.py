@@ -1,8 +1,8 @@
 """The values that a setting can have: grammars of Kubernetes, S3, HDFS and database addresses.
 
-Each type carries a ``Kind``: what users read when a value is refused, and how to treat the value.
-pydantic checks the Python type and calls the grammar. A grammar raises ``ValueError`` where the
-kind's own text says enough, and ``Refused`` where a more exact text helps.
+Each type has a ``Kind``: the text for users when a value is refused, and the privacy of the value.
+pydantic checks the Python type and calls the grammar. A grammar raises ``ValueError`` if the kind's
+text is enough, and ``Refused`` with a more exact text.
 """
 
 import ipaddress
@@ -33,20 +33,20 @@ class Privacy(Enum):
     """How much of a value may be shown, and whether the value must be encrypted."""
 
     PUBLIC = auto()
-    """The value is shown, unless the user has encrypted it."""
+    """The value is shown in messages, unless the user has encrypted it."""
     SECRET = auto()
     """The value is refused in clear, and never shown."""
     SECRET_WITH_LOGIN = auto()
-    """An address: with a user name in it, it is treated as a secret."""
+    """An address. With a user name in it, it is a ``SECRET``."""
     MISTAKABLE = auto()
-    """The name of a secret. A value that is not a name may be the secret: it is not shown."""
+    """The name of a secret. A refused value is not shown, because it may be the secret itself."""
     PARTLY_SECRET = auto()
-    """An object that may have a secret in it: the value is not shown, and may be in clear."""
+    """An object that may have a secret in it. The value is never shown, and may be in clear."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What is known of a type of values, beside its Python type."""
+    """The facts of a type of values, beside its Python type."""
 
     accepted: str
     """The accepted values, in words: "a region, such as eu-central-1"."""
@@ -63,12 +63,12 @@ LONGEST_FILE = 200_000
 
 
 def is_name(text: str) -> bool:
-    """Return whether Kubernetes takes a text as an object's name, and DNS as a host's."""
+    """Return whether Kubernetes accepts a text as an object's name, and DNS as a host's."""
     return len(text) <= 253 and re.fullmatch(_NAME, text) is not None
 
 
 def _matches(pattern: str) -> Callable[[str], str]:
-    """Return a validator that takes what a regular expression matches as a whole."""
+    """Return a validator that accepts a text if the regular expression matches all of it."""
     compiled = re.compile(pattern)
 
     def validate(text: str) -> str:
@@ -123,7 +123,7 @@ def secret_name(text: str) -> str:
     """Return the name of a Secret that the user has made.
 
     Raises:
-        ValueError: if Kubernetes does not take the name.
+        ValueError: if Kubernetes does not accept the name.
         Refused: if the stack writes a Secret of that name.
     """
     if _OWN_SECRETS.fullmatch(text):
@@ -184,8 +184,8 @@ SERVERS_OWN_PATHS = {
     *("ajax-api", "api", "build", "gateway", "get-artifact", "graphql", "health"),
     *("model-versions", "signup", "static-files", "v1", "version"),
 }
-"""First parts of the paths that MLflow's server has. Pods ask for these paths without the path of
-the host. An end-to-end test compares them with the routes of a running server."""
+"""First parts of the paths of MLflow's server. Pods use these paths without the path of the host.
+An end-to-end test compares them with the routes of a running server."""
 
 
 def _host_and_path(text: str) -> str:
@@ -230,7 +230,7 @@ HostPatterns = Annotated[
 
 # Hosts and networks outside the stack.
 
-# The last part is no number, because some programs read "10.1" as an address and some as a name.
+# The last part begins with a letter: some programs read "10.1" as an address, others as a name.
 _OUTSIDE_HOST = re.compile(
     r"(?=.{1,253}$)([a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?\.)*"
     r"[a-zA-Z]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?\.?"
@@ -332,7 +332,7 @@ Certificates = Annotated[
 
 # Databases.
 
-# The address as SQLAlchemy reads it. The server image has a driver for these two forms alone.
+# The grammar of SQLAlchemy's addresses. The server's image has these two drivers alone.
 _DATABASE_URI = re.compile(
     r"(?P<driver>[\w+]+)://((?P<user>[^:/?#\[\]@\s]+)(:[^/?#\[\]@\s]*)?@)?"
     r"(?P<host>[^:/?@\s\[\]]+|\[[0-9a-fA-F:]+\])?(:(?P<port>[0-9]{1,5}))?"
@@ -351,7 +351,7 @@ def _database_uri(text: str) -> str:
         raise Refused(f"{_DATABASE}; the image has no other driver than these two")
     if missing := [part for part in ("user", "host", "port", "database") if not match[part]]:
         raise Refused(f"{_DATABASE}; it has no {' and no '.join(missing)}")
-    # Names of hosts have no underscores, but some networks use them.
+    # Host names in some networks have underscores, which DNS's grammar does not allow.
     _check_outside(match["host"].replace("_", "x"), _DATABASE)
     if not 1 <= int(match["port"]) <= 65535:
         raise Refused(f"{_DATABASE}; there are ports from 1 to 65535")
@@ -654,8 +654,8 @@ _UNFIT_ANNOTATIONS = {
     "upstream-vhost": (".*", "because each server answers to its own host name"),
     "custom-http-errors": (".*4[0-9]{2}.*", "because clients read the server's own errors"),
 }
-"""Annotations with which no client reaches MLflow, by the name after the controller's prefix: the
-values that have this effect, and the reason. Source: the documentation of ingress-nginx, HAProxy
+"""Annotations with which no client reaches MLflow, by name without the controller's prefix: the
+pattern of the refused values, and the reason. Source: the documentation of ingress-nginx, HAProxy
 and NGINX."""
 
 
