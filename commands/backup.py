@@ -1,4 +1,4 @@
-"""Make a backup, `make backup`, or verify the newest one, `make verify-backup`."""
+"""Make a backup (`make backup`), or verify the newest backup (`make verify-backup`)."""
 
 import sys
 
@@ -11,7 +11,7 @@ VERIFY = "backup-verify"
 
 
 def command() -> None:
-    """Make a Job of the stack's CronJob, and print what its containers say.
+    """Run a Job from the stack's CronJob, and print the output of its containers.
 
     With the argument `verify`, the Job restores the newest backup into a database of its own.
 
@@ -19,9 +19,7 @@ def command() -> None:
         CommandError: if there is no stack, or the Job fails.
     """
     verify = sys.argv[1:] == ["verify"]
-    chosen = stack.chosen()
-    if not (chosen.cluster.running() and chosen.exists()):
-        raise CommandError(f"nothing is up on {chosen.cluster.describe()}: `make up` first")
+    chosen = stack.running()
     settings = stack.some_settings(chosen.name, *stack.WHAT_RUNS)
     jobs = Jobs(chosen.cluster.environment, settings.namespace, settings.images)
     if verify:

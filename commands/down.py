@@ -5,7 +5,7 @@ from commands.support.console import main, say
 
 
 def command() -> None:
-    """Destroy the stack, take its names out of /etc/hosts, and stop the lab."""
+    """Destroy the stack, remove its names from /etc/hosts, and stop the lab."""
     chosen = stack.chosen()
     found = chosen.cluster
     if chosen.exists():

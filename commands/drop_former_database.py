@@ -1,4 +1,4 @@
-"""Remove what an upgrade of PostgreSQL left on the volume: `make drop-former-database`."""
+"""Remove the former data that an upgrade of PostgreSQL left: `make drop-former-database`."""
 
 import os
 from collections.abc import Callable
@@ -22,9 +22,7 @@ def command() -> None:
     Raises:
         CommandError: if there are no such data, or there is no database.
     """
-    chosen = stack.chosen()
-    if not (chosen.cluster.running() and chosen.exists()):
-        raise CommandError(f"nothing is up on {chosen.cluster.describe()}: `make up` first")
+    chosen = stack.running()
     namespace = stack.some_settings(chosen.name, *stack.WHAT_RUNS).namespace
 
     def in_pod(*program: str) -> str:

@@ -1,4 +1,4 @@
-"""Print what a shell needs for `pulumi` and `kubectl` to work on the stack: `make env`."""
+"""Print the variables with which `pulumi` and `kubectl` work on the stack: `make env`."""
 
 import os
 import shutil
@@ -9,7 +9,11 @@ from commands.support.shell_exports import exports
 
 
 def command() -> None:
-    """Print the variables that differ from the shell's own."""
+    """Print the variables that differ from the shell's own.
+
+    Raises:
+        CommandError: if there are no programs yet.
+    """
     chosen = stack.chosen()
     environment = chosen.environment
     if not shutil.which("pulumi", path=environment["PATH"]):

@@ -12,17 +12,15 @@ CRON_JOB = "mlflow-gc"
 
 
 def command() -> None:
-    """Collect in the stack, and print what the collection said.
+    """Run a garbage collection in the stack, and print its output.
 
     Reads `OLDER_THAN` and `EXPERIMENTS` from the environment.
 
     Raises:
         CommandError: if there is no stack, or the collection fails.
     """
-    chosen = stack.chosen()
     arguments = wanted(os.environ.get("OLDER_THAN", ""), os.environ.get("EXPERIMENTS", ""))
-    if not (chosen.cluster.running() and chosen.exists()):
-        raise CommandError(f"nothing is up on {chosen.cluster.describe()}: `make up` first")
+    chosen = stack.running()
     say("looking for what was deleted, usually 20 s ...")
     settings = stack.some_settings(chosen.name, *stack.WHAT_RUNS)
     jobs = Jobs(chosen.cluster.environment, settings.namespace, settings.images)

@@ -20,7 +20,7 @@ _OURS = "app.kubernetes.io/part-of=mlflow"
 _FROM = re.compile(r"latest|\d{8}T\d{6}Z")
 _AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 _LOOK_SECONDS = 1
-# A server that ends finishes the requests that it has, for a minute at most.
+# A server that ends finishes its requests within a minute.
 _END_SECONDS = 120
 _START_SECONDS = 300
 
@@ -38,9 +38,7 @@ def command() -> None:
     source = wanted(os.environ.get("FROM", ""))
     at = moment(os.environ.get("AT", ""), source)
     overwrite = agreed(os.environ.get("OVERWRITE", ""))
-    chosen = stack.chosen()
-    if not (chosen.cluster.running() and chosen.exists()):
-        raise CommandError(f"nothing is up on {chosen.cluster.describe()}: `make up` first")
+    chosen = stack.running()
     known = stack.some_settings(chosen.name, *stack.WHAT_RUNS, "replicas")
     jobs = Jobs(chosen.cluster.environment, known.namespace, known.images)
     if not (source or at):

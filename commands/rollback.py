@@ -22,9 +22,7 @@ def command() -> None:
     Raises:
         CommandError: if there is no upgrade to go back from, or the tables cannot be replaced.
     """
-    chosen = stack.chosen()
-    if not (chosen.cluster.running() and chosen.exists()):
-        raise CommandError(f"nothing is up on {chosen.cluster.describe()}: `make up` first")
+    chosen = stack.running()
     settings = stack.some_settings(chosen.name, *stack.WHAT_RUNS)
     jobs = Jobs(chosen.cluster.environment, settings.namespace, settings.images)
     image = former_image(jobs)

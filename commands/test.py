@@ -1,4 +1,4 @@
-"""Run the tests that need a cluster, and what is real beside it: the last part of `make test`."""
+"""Run the tests that need a cluster or take long: the last part of `make test`."""
 
 import json
 import subprocess
@@ -13,21 +13,21 @@ from commands.support.console import CLONE, capture, main, say, stream
 _WAITING = ("e2e", "hdfs", "lab", "library", "plugins", "server")
 # Tests in these folders compute, and take the processor's time that is left over.
 _COMPUTING = ("rendered", "scan")
-# The kernel shares the processor among sessions first, and compares the niceness of processes only
-# within a session (sched(7), autogroups). So these get a session of their own, with a small share.
+# The kernel shares the processor among sessions first, and compares niceness only within a session
+# (sched(7), autogroups). So these tests get a session of their own with a small share.
 _SMALL_SHARE = '{ echo 19 > /proc/self/autogroup; } 2> /dev/null; exec "$@"'
 _IN_THE_BACKGROUND = (
     *("nice", "-n", "19", "setpriv", "--pdeathsig=KILL"),
     *("sh", "-c", _SMALL_SHARE, "sh"),
 )
-# More at once take longer on two cores: each process waits less than half of its time.
+# On two cores, more processes at once take longer: each waits less than half of its time.
 _MOST_AT_ONCE = 3
-# What the pods of one test's stack ask for, of a processor, and half of a server's update.
+# CPU requests of the pods of one test's stack, and half of the request of a server that is added.
 _CPU_OF_A_STACK = 0.65
 
 
 def command() -> int:
-    """Run pytest over what the arguments name, or over all but the unit tests.
+    """Run pytest with the arguments, or over all folders except the unit tests.
 
     Returns:
         The exit status of pytest.
@@ -60,10 +60,10 @@ def command() -> int:
 
 
 def _parallel(environment: Mapping[str, str]) -> list[str]:
-    """Return the arguments by which pytest runs as many tests at once as the cluster has room for.
+    """Return the arguments by which pytest runs as many tests at once as fit into the cluster.
 
-    A pod that fits on no node waits for another test's end, and its own test fails meanwhile. A
-    stack that its user has up takes the room of one.
+    A pod that fits on no node waits until another test ends, and its own test fails meanwhile. A
+    user's stack in the cluster takes the room of one test.
     """
     get = ["kubectl", "get", "--output=json"]
     nodes = json.loads(capture([*get, "nodes"], environment).stdout)["items"]
@@ -74,7 +74,7 @@ def _parallel(environment: Mapping[str, str]) -> list[str]:
             asked = [one["resources"].get("requests", {}) for one in pod["spec"]["containers"]]
             room -= sum(_cpus(one.get("cpu", "0")) for one in asked)
     number = max(1, min(_MOST_AT_ONCE, int(room / _CPU_OF_A_STACK)))
-    # Each test is named when it ends, or the run would show dots alone for half an hour.
+    # With --verbose, pytest names each test at its end. Otherwise it prints dots for half an hour.
     return [f"--numprocesses={number}", "--dist=loadscope", "--no-loadscope-reorder", "--verbose"]
 
 

@@ -18,15 +18,19 @@ from commands.support import images, stack
 from commands.support.console import CommandError, main, say
 
 _PATIENCE_SECONDS = 120
-# A controller's default limit of a body is 1 MB in most. JSON takes any number of blanks.
+# Most controllers limit a body to 1 MB by default. JSON allows any number of blanks.
 _BODY = b'{"max_results": 1}' + b" " * 2_000_000
 
 
 def command() -> None:
-    """Find a cluster, put the images there, run `pulumi up`, and wait for the server."""
+    """Find a cluster, put the images there, run `pulumi up`, and wait for the server.
+
+    Raises:
+        CommandError: if a setting is refused, or a step fails.
+    """
     started = time.monotonic()
     chosen = stack.chosen()
-    # On a fresh machine, minutes pass until the program itself can refuse a setting.
+    # On a fresh machine, minutes pass before the program can refuse a setting.
     settings = stack.settings(chosen.name)
     found = chosen.cluster
     say(f"bringing stack {chosen.name} up on {found.describe()}")
@@ -48,7 +52,7 @@ def wait(
     authority: str | None = None,
     login: Mapping[str, str] | None = None,
 ) -> None:
-    """Wait until the server does a client's work through the ingress.
+    """Wait until the server answers a client through the ingress.
 
     Args:
         uri: the tracking URI.
@@ -57,7 +61,7 @@ def wait(
         login: the environment of a client.
 
     Raises:
-        CommandError: if it does not within two minutes, with the reason.
+        CommandError: with the reason, if the server does not answer within two minutes.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     host = urlsplit(uri).hostname or ""
@@ -76,7 +80,7 @@ def wait(
 
 
 def _ask(uri: str, target: str, authority: str | None, login: Mapping[str, str] | None) -> str:
-    """Ask the server at an address as a client and a browser do; return what is wrong, if so."""
+    """Send the requests of a client and a browser to an address; return the problem, or nothing."""
     host, secure = urlsplit(uri).hostname or "", urlsplit(uri).scheme == "https"
     port = urlsplit(uri).port or (443 if secure else 80)
     connection = http.client.HTTPConnection(target, port, timeout=10)
@@ -141,7 +145,7 @@ def _names(connection: ssl.SSLSocket) -> set[str]:
 
 
 def address_in(hosts_line: str) -> str | None:
-    """Return the address in a line for /etc/hosts; none while the ingress has not told it."""
+    """Return the address in a line for /etc/hosts; None if the ingress has published none."""
     first = hosts_line.partition(" ")[0]
     try:
         return str(ipaddress.ip_address(first))
@@ -157,7 +161,7 @@ def _resolve(host: str) -> str | None:
 
 
 def _line_to_paste(hosts_line: str) -> str | None:
-    """Return the line for /etc/hosts, unless all of its names are known already."""
+    """Return the line for /etc/hosts; None if all of its names resolve already."""
     address = address_in(hosts_line)
     known = address and all(_resolve(name) == address for name in hosts_line.split()[1:])
     return None if known else hosts_line

@@ -1,4 +1,4 @@
-"""When the last good backup was made, as the stack's CronJobs tell it."""
+"""The last good and the last verified backup, from the status of the stack's CronJobs."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

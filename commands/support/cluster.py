@@ -1,4 +1,4 @@
-"""Which cluster a stack is put on: one the user names, a minikube that answers, or the lab."""
+"""The cluster of a stack: one that the user names, a minikube that answers, or the lab."""
 
 import json
 import os
@@ -21,18 +21,18 @@ from commands.support.console import (
 )
 
 _GET_PULUMI = "the Pulumi CLI is not on PATH: see https://www.pulumi.com/docs/install"
-# `make env` puts the lab's programs on PATH from here.
+# `make env` puts the lab's programs in this folder on PATH.
 _LAB_FILES = CLONE / ".lab"
 
 
 @dataclass(frozen=True)
 class Source:
-    """What an image is built from."""
+    """The sources of an image."""
 
     folder: Path
-    """Holds the Dockerfile."""
+    """The folder with the Dockerfile."""
     context: Path
-    """What the Dockerfile copies from: the folder itself, or a folder around it."""
+    """The folder that the Dockerfile copies from: ``folder`` itself, or a folder above it."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Cluster(ABC):
     """A cluster, and the environment in which `pulumi` and `kubectl` reach it."""
 
     context: str
-    """The context of the kubeconfig in `environment`, which knows no other."""
+    """The only context of the kubeconfig in `environment`."""
     environment: dict[str, str]
 
     @property
@@ -73,21 +73,21 @@ class Cluster(ABC):
     def provide(
         self, references: Sequence[str], builds: Mapping[str, Source], registry: str = ""
     ) -> bool:
-        """Put images into the cluster; return False where only a registry can bring them.
+        """Put images into the cluster; return False if the cluster pulls them from a registry.
 
         Args:
-            references: every image that the cluster must hold.
-            builds: those of them that are built from a folder of this clone.
-            registry: the registry whose name stands before each image, if any.
+            references: every image of the stack.
+            builds: the sources of those that are built from this clone, by image.
+            registry: the registry in front of each name, if any.
         """
 
     @abstractmethod
     def publish(self, hosts_line: str) -> None:
-        """Make a stack's host names known on this machine, where that is not the user's to do."""
+        """Add a stack's host names to this machine's hosts file, unless the user does that."""
 
     @abstractmethod
     def unpublish(self) -> None:
-        """Take back what `publish` did."""
+        """Remove the host names that `publish` added."""
 
 
 class UsersCluster(Cluster):
@@ -144,11 +144,11 @@ class UsersCluster(Cluster):
         listed = capture([*minikube, "ls"], self.environment)
         if listed.returncode:
             raise CommandError(f"minikube's images cannot be listed: {last_line(listed)}")
-        # Listed in full: docker.io/ or localhost/, as the container runtime has it.
+        # minikube lists full names, with docker.io/ or localhost/ in front.
         if any(f"/{line}".endswith(f"/{reference}") for line in listed.stdout.split()):
             return
         say(f"building {reference} in minikube, usually 3 min ...")
-        # minikube looks for the Dockerfile from the context on.
+        # minikube takes the path of the Dockerfile relative to the context.
         dockerfile = source.folder.relative_to(source.context) / "Dockerfile"
         build = ["build", "--tag", reference, "--file", str(dockerfile), str(source.context)]
         if stream([*minikube, *build], self.environment):
@@ -156,9 +156,16 @@ class UsersCluster(Cluster):
 
 
 def find(context: str = "minikube") -> Cluster:
-    """Return the cluster to use, without starting anything; a stack file may ask for a context."""
+    """Return the cluster to use, without starting anything.
+
+    Args:
+        context: the context that the stack file names.
+
+    Raises:
+        CommandError: if there is no cluster to use.
+    """
     environment = _users_own(os.environ)
-    # A shell that evaluated `make env` knows the user's cluster by our copy alone.
+    # A shell that evaluated `make env` has only our copy of the user's kubeconfig.
     copied = _context_of_copy(Path(environment.get("KUBECONFIG", "")))
     asked = "" if context == "minikube" else context
     named = os.environ.get("CONTEXT") or copied or asked
@@ -185,7 +192,7 @@ def find(context: str = "minikube") -> Cluster:
 
 
 def _problem(context: str, environment: Mapping[str, str]) -> str:
-    """Say why a context of the user's kubeconfig cannot be used; nothing if it can."""
+    """Return why a context of the user's kubeconfig cannot be used; empty if it can."""
     if not shutil.which("kubectl", path=environment["PATH"]):
         return "kubectl is not on PATH: see https://kubernetes.io/docs/tasks/tools"
     kubectl = ["kubectl", f"--context={context}", "--request-timeout=10s"]
@@ -209,9 +216,9 @@ def _why_no_lab() -> str:
 
 
 def _users_cluster(context: str, environment: dict[str, str]) -> Cluster:
-    """Return a cluster of the user's, behind a copy of the kubeconfig that knows nothing else.
+    """Return a cluster of the user's, with a copy of the kubeconfig that has one context.
 
-    In a shell that evaluated `make env` no other cluster can then be meant by mistake: Pulumi
+    In a shell that evaluated `make env`, no other cluster can then be used by mistake: Pulumi
     refuses a stack file that names a context which the copy lacks.
     """
     view = ["kubectl", "config", "view", "--minify", "--flatten", f"--context={context}"]
@@ -228,28 +235,28 @@ def _users_cluster(context: str, environment: dict[str, str]) -> Cluster:
 
 
 def _lab_cluster(environment: dict[str, str]) -> Cluster:
-    # Imported here alone: a user's cluster takes nothing of the lab.
+    # Imported here, because a user's cluster needs nothing of the lab.
     from commands.support.lab_cluster import LabCluster  # noqa: PLC0415
 
     return LabCluster.find(environment)
 
 
 def _kubeconfig(context: str) -> Path:
-    """Return where the copy for a context is, or will be."""
+    """Return the path of the copy of the kubeconfig for a context."""
     return state_folder() / "contexts" / quote(context, safe="") / "kubeconfig"
 
 
 def _context_of_copy(file: Path) -> str:
-    """Return the context that one of our copies was made for; nothing for any other file."""
+    """Return the context of one of our copies; empty for any other file."""
     context = unquote(file.parent.name)
     return context if file == _kubeconfig(context) else ""
 
 
 def _users_own(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without what `make env` adds.
+    """Return an environment without the values that `make env` adds.
 
-    In a shell that evaluated it, the lab's programs would pass for the official ones, its cluster
-    for the user's minikube, and one cluster's state for another's.
+    In a shell that evaluated `make env`, this command would otherwise take the lab's programs for
+    the official ones, the lab for the user's minikube, and one cluster's state for another's.
     """
     own = dict(environment)
     lab_home = own.get("MLFLOW_LAB_HOME")

@@ -10,7 +10,7 @@ from commands.support.cluster import Cluster
 
 @contextmanager
 def ready() -> Generator[Cluster]:
-    """Yield a running cluster that holds the stack's images; stop what this started."""
+    """Yield a running cluster that has the stack's images, and stop it if it did not run before."""
     chosen = stack.chosen()
     found = chosen.cluster
     ran_before = found.running()
@@ -19,7 +19,7 @@ def ready() -> Generator[Cluster]:
         images.provide(found, stack.settings(chosen.name))
         yield found
     finally:
-        # Without a word: the last lines are the result, which whoever ran this came for.
+        # Silent, so that the last lines are the result.
         if not ran_before:
             with redirect_stderr(StringIO()):
                 found.stop()

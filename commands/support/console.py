@@ -1,4 +1,4 @@
-"""How every command starts, speaks to its user, runs a program and fails: in one line."""
+"""How every command starts, prints to its user, runs a program, and fails in one line."""
 
 import os
 import signal
@@ -13,17 +13,17 @@ CLONE = Path(__file__).resolve().parents[2]
 
 
 class CommandError(Exception):
-    """A failure whose message is what the user reads, and all of it."""
+    """A failure whose message is all that the user reads."""
 
 
 def say(line: str) -> None:
-    """Tell the user something, away from output that a shell may evaluate."""
+    """Print a line for the user to standard error: a shell may evaluate standard output."""
     print(line, file=sys.stderr, flush=True)
 
 
 def main(command: Callable[[], int | None]) -> None:
     """Run a command and leave with its exit status."""
-    # A closed terminal, a `kill` and Ctrl-C are one wish: stop, and leave things in order.
+    # A closed terminal and a `kill` end the command as Ctrl-C does.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -45,12 +45,19 @@ def stream(
     environment: Mapping[str, str],
     hopeless: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Run a program that the user watches, and pass an interruption on to it.
+    """Run a program whose output the user sees; return its exit status.
 
-    It is interrupted once as well when it is ``hopeless``, which is asked every few seconds.
+    An interruption is passed on to the program. The program gets a process group of its own,
+    because a terminal sends Ctrl-C to a whole group, and Pulumi stops without saving at a second
+    SIGINT.
 
-    The program gets a process group of its own: a terminal sends Ctrl-C to a whole group, and
-    Pulumi takes a second SIGINT, ours after the terminal's, as the order to stop without saving.
+    Args:
+        command: the program and its arguments.
+        environment: the variables of the program.
+        hopeless: is called every few seconds. If it returns true, the program is interrupted once.
+
+    Raises:
+        KeyboardInterrupt: when the program has ended after an interruption by the user.
     """
     interrupted = given_up = False
     with subprocess.Popen(
@@ -66,7 +73,7 @@ def stream(
                         given_up = True
                         process.send_signal(signal.SIGINT)
             except KeyboardInterrupt:
-                # The first one after ours is the same wish.
+                # After our own SIGINT, the user's first one must not become a second SIGINT.
                 if interrupted or not given_up:
                     process.send_signal(signal.SIGINT)
                 interrupted = True
@@ -78,7 +85,7 @@ def stream(
 def capture(
     command: Sequence[str], environment: Mapping[str, str], stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program for its answer; it reads ``stdin``."""
+    """Run a program, and return its output and exit status."""
     return subprocess.run(
         command,
         env=environment,
@@ -91,13 +98,13 @@ def capture(
 
 
 def last_line(answer: subprocess.CompletedProcess[str]) -> str:
-    """Return the line in which a failed program says why."""
+    """Return the last line that a failed program printed."""
     lines = (answer.stderr.strip() or answer.stdout.strip()).splitlines()
     return lines[-1] if lines else f"exit status {answer.returncode}, without a word"
 
 
 def state_folder() -> Path:
-    """Return the folder that holds Pulumi's state and its passphrase, made for this user only."""
+    """Return the folder with Pulumi's state and its passphrase, which only this user can read."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     folder = Path(base).absolute() / "mlflow-kubernetes"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The stack's host names in /etc/hosts: one line, marked as ours."""
+"""The stack's host names in /etc/hosts: one line with a mark."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ _MARK = "# mlflow-kubernetes, until `make down`"
 
 
 def put(line: str, file: Path = HOSTS) -> None:
-    """Make this the one line of ours."""
+    """Write this line in the place of the former one."""
     _write(file, [*_others(file), f"{line}  {_MARK}"])
 
 
@@ -24,8 +24,8 @@ def _write(file: Path, lines: list[str]) -> None:
     text = "".join(f"{line}\n" for line in lines)
     if text == file.read_text():
         return
-    # In place: a container's /etc/hosts is a bind mount, which nothing can be renamed onto. Our
-    # line is the last, so that all others are written as they were, even if this is cut short.
+    # Written in place, because no file can be renamed onto a container's /etc/hosts (a bind mount).
+    # Our line is the last, so a write that is cut short leaves all other lines as they were.
     with file.open("r+") as stream:
         stream.write(text)
         stream.truncate()

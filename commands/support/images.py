@@ -1,4 +1,4 @@
-"""The images that the stack needs, built where its cluster can run them."""
+"""The images of a stack, and how they get into its cluster."""
 
 from commands.support.cluster import Cluster, Source
 from commands.support.console import CLONE, CommandError
@@ -6,22 +6,22 @@ from settings import Settings
 from settings.values import mirrored
 
 _IMAGES = CLONE / "images"
-# The settings that name images of ours, and what each is built from unless overridden.
+# The settings that name images of this project, with the sources of each image.
 _BUILT_FROM = {
     "serverImage": Source(_IMAGES / "mlflow", _IMAGES / "mlflow"),
     "minioImage": Source(_IMAGES / "minio", _IMAGES / "minio"),
-    # It shares code with the server's.
+    # This image shares code with the server's.
     "workspaceImage": Source(_IMAGES / "client", _IMAGES),
 }
-# No registry serves this repository: what is named under it is built here.
+# Prefix of the names of images that are built here.
 _OURS = "mlflow-kubernetes/"
 
 
 def needed(settings: Settings) -> tuple[list[str], dict[str, Source]]:
-    """Return the images of a stack, and what those of ours are built from."""
+    """Return the images of a stack, and the sources of those that are built here."""
     used = ["serverImage", "rcloneImage", "postgresFormerImage", f"{settings.artifact_store}Image"]
     if settings.backend_store == "external":
-        # Backups need the database's programs. The address says which, and may be encrypted.
+        # Backups need the programs of the database, which the address names. It may be encrypted.
         used += ["postgresImage", "mysqlImage"]
     else:
         used.append(f"{settings.backend_store}Image")
@@ -39,7 +39,11 @@ def needed(settings: Settings) -> tuple[list[str], dict[str, Source]]:
 
 
 def provide(cluster: Cluster, settings: Settings) -> None:
-    """Put the images of a stack into the cluster, or say how to."""
+    """Put the images of a stack into the cluster.
+
+    Raises:
+        CommandError: with the commands to run, if the cluster pulls images that are built here.
+    """
     references, builds = needed(settings)
     registry = settings.image_registry or ""
     if cluster.provide(references, builds, registry) or registry or not builds:

@@ -243,6 +243,18 @@ def chosen() -> Stack:
     return Stack(name, find(context(name)))
 
 
+def running() -> Stack:
+    """Return the stack that the user names, which is up on a cluster that runs.
+
+    Raises:
+        CommandError: if the stack is not up, or its cluster does not run.
+    """
+    found = chosen()
+    if not (found.cluster.running() and found.exists()):
+        raise CommandError(f"nothing is up on {found.cluster.describe()}: `make up` first")
+    return found
+
+
 def context(name: str) -> str:
     """Return the context that the file of a stack names, and that `pulumi` by hand goes by."""
     return _given(name).texts.get("kubernetes:context", "minikube")
