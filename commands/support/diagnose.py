@@ -1,4 +1,4 @@
-"""Why a stack does not come up, as its pods, claims and events tell it."""
+"""Why a stack does not come up, by its pods, claims and events."""
 
 import json
 import math
@@ -15,55 +15,55 @@ Object = dict[str, Any]
 _KINDS = "pods,persistentvolumeclaims,events,statefulsets,replicasets,jobs"
 _OURS = ("app.kubernetes.io/part-of", "mlflow")
 NO_ROOM = "No room is left"
-"""How the server's line in its log begins where a database, a store or /tmp is full."""
+"""Begin of the line that the server logs when a database, a store or /tmp is full."""
 _SERVERS = "--selector=app.kubernetes.io/component=tracking-server"
 _FULL_MINUTES = 10
 _LOG_LINES = 10
 _LINE_LENGTH = 300
-# What was broken before is perhaps what this `up` repairs.
+# This `up` may repair what was broken before it.
 _BROKEN_BEFORE_SECONDS = 180
 
 _IMAGE = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
 _CONFIGURATION = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-# The words of registries and runtimes for what is not there or not for us; anything else, such as a
-# name server that is away, may pass.
+# Words of registries and runtimes for an image that does not exist or is refused. Another problem,
+# such as a name server that is away, may pass.
 _NO_SUCH_IMAGE = re.compile(
     "not found|manifest unknown|does not exist|denied|unauthorized|not present|invalid reference"
 )
-# How registries say that they ask for a login.
+# Words of registries that ask for a login.
 _LOGIN_NEEDED = re.compile("denied|unauthorized|no basic auth credentials|401", re.IGNORECASE)
 _LOGIN_TO_MAKE = (
     "make a Secret with the registry's login (`kubectl create secret docker-registry`), and name "
     "the Secret in imagePullSecrets of mlflow:pods"
 )
-# How the scheduler names nodes that a pod's own rules leave out. A taint of kubernetes.io says
-# that the node itself is sick.
+# The scheduler's words for nodes that a pod's own rules exclude. A taint of kubernetes.io means a
+# problem of the node.
 _RULED_OUT = re.compile(
     r"untolerated taint(?!\(?s?\)? \{node\.kubernetes\.io)|node affinity/selector|topology spread"
 )
-# An autoscaler (Kubernetes' own, Karpenter) is making a node.
+# Events of an autoscaler that is making a node: the Cluster Autoscaler, Karpenter.
 _NODE_TO_COME = {"TriggeredScaleUp", "Nominated"}
-# How a pod says that it waits for a claim, which says why by itself.
+# The scheduler's words for a pod that waits for a claim. There is a finding for the claim.
 _WAITS_FOR_CLAIM = re.compile("unbound immediate PersistentVolumeClaims|persistentvolumeclaim ")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that does not heal by itself."""
+    """A problem of one object, and what to do."""
 
     uid: str
     what: str
     why: str
     to_do: str
     patience: float | None
-    """For how many seconds it may be so before waiting is in vain; infinite where it may well pass.
-    `None` where Pulumi itself gives up: a Job that has failed for good."""
+    """Seconds after which `make up` stops waiting; infinite for a problem that may pass. `None` for
+    a Job that has failed for good, at which Pulumi itself stops."""
     log: tuple[str, ...] = ()
-    """Arguments of `kubectl logs` for the last words of its container; none if it has none."""
+    """Arguments of `kubectl logs` for the container's last lines; empty without a container."""
 
 
 def findings(objects: Iterable[Object], images: Mapping[str, str]) -> list[Finding]:
-    """Return what is wrong with the objects of a stack.
+    """Return the problems of the objects of a stack.
 
     Args:
         objects: all objects of the stack's namespace.
@@ -82,7 +82,7 @@ def findings(objects: Iterable[Object], images: Mapping[str, str]) -> list[Findi
         for volume in pod["spec"].get("volumes", [])
         if "persistentVolumeClaim" in volume
     }
-    # The claim of backups is there before a pod mounts it. A claim of a StatefulSet has no label.
+    # The claim of backups exists before a pod mounts it. A StatefulSet's claim has no such label.
     claims = [
         claim
         for claim in _of_kind(listed, "PersistentVolumeClaim")
@@ -93,7 +93,7 @@ def findings(objects: Iterable[Object], images: Mapping[str, str]) -> list[Findi
     found: list[Finding] = []
     for claim in claims:
         found += _of_claim(claim, _about(events, claim), pods)
-    # Of a Job that tries again, the last pod speaks for all.
+    # Of a Job with several pods, only the newest one counts.
     spoken: set[str] = set()
     for pod in sorted(
         pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True
@@ -162,7 +162,7 @@ def _of_pod(pod: Object, events: Sequence[Object], images: Mapping[str, str]) ->
 
 
 def _to_do_for_a_node(message: str) -> str:
-    """Return what lets a pod run that fits on no node, by the scheduler's message."""
+    """Return what to do about a pod that fits on no node, by the scheduler's message."""
     if "Insufficient" not in message and _RULED_OUT.search(message):
         return (
             "correct tolerations, nodeSelector, affinity or topologySpreadConstraints in "
@@ -178,7 +178,7 @@ def _of_image(uid: str, what: str, image: str, message: str, images: Mapping[str
         (f"mlflow:{key}" for key, name in images.items() if image.endswith(name)),
         "its setting",
     )
-    # Kubernetes and the runtime say the image's name three times over.
+    # Kubernetes and the runtime repeat the image's name three times.
     short = re.sub(r'^.*failed to resolve reference "[^"]*": ', "", message, flags=re.DOTALL)
     return Finding(
         uid,
@@ -194,7 +194,7 @@ def _of_image(uid: str, what: str, image: str, message: str, images: Mapping[str
 
 def _of_claim(claim: Object, events: Sequence[Object], pods: Sequence[Object]) -> Iterator[Finding]:
     name, namespace = claim["metadata"]["name"], claim["metadata"]["namespace"]
-    # Where a class waits for the pod, the pod says what is wrong.
+    # With this event, the claim waits for its pod, for which there is a finding.
     told = [event for event in events if event["reason"] != "WaitForFirstConsumer"]
     if not told:
         return
@@ -218,7 +218,7 @@ def _of_claim(claim: Object, events: Sequence[Object], pods: Sequence[Object]) -
 
 
 def _of_owner(owner: Object, events: Sequence[Object], pods: Sequence[Object]) -> Iterator[Finding]:
-    """Find what cannot even make its pods: a quota, or a rule of the namespace."""
+    """Yield a finding if the owner may not make pods, by a quota or a rule of the namespace."""
     uid, what = owner["metadata"]["uid"], f"{owner['kind']} {owner['metadata']['name']}"
     told = [event["message"] for event in events if event["reason"] == "FailedCreate"]
     wanted = owner.get("spec", {}).get("replicas", 1) and not _is(owner, "Complete")
@@ -249,7 +249,7 @@ def _to_do_after(ended: Object) -> str:
 
 
 def _is_ours(about: Object) -> bool:
-    """Say whether it is of a stack, and not of somebody else in the same namespace."""
+    """Return whether an object has the label of a stack's objects."""
     return bool(about["metadata"].get("labels", {}).get(_OURS[0]) == _OURS[1])
 
 
@@ -290,7 +290,7 @@ def _named(owner: Object) -> str:
 
 
 class Watch:
-    """Looks at a namespace while Pulumi works on it, and tells when waiting is in vain."""
+    """Watches a namespace while Pulumi works on it, and finds when waiting is useless."""
 
     def __init__(
         self, environment: Mapping[str, str], namespace: str, images: Mapping[str, str]
@@ -303,9 +303,9 @@ class Watch:
         self.hopeless = False
 
     def __call__(self) -> bool:
-        """Look, and say whether something has been wrong for too long."""
+        """Look, and return whether a problem has lasted longer than its patience."""
         now, found = time.monotonic(), self._look()
-        # The words change while the matter stays the same: a back-off follows each failure.
+        # The message of one problem changes, for instance with each back-off.
         self._since = {(f.uid, f.to_do): self._since.get((f.uid, f.to_do), now) for f in found}
         self.hopeless = any(now - self._since[f.uid, f.to_do] >= self._patience(f) for f in found)
         if self.hopeless:
@@ -313,18 +313,18 @@ class Watch:
         return self.hopeless
 
     def explanation(self) -> str:
-        """Say what has gone wrong since, with the last words of the containers concerned."""
+        """Return the problems since the begin, with the last lines of the containers' logs."""
         return self._tell(self._found or [f for f in self._look() if f.uid not in self._before])
 
     def everything(self) -> str:
-        """Say all that is wrong."""
+        """Return all problems, as text."""
         return "\n\n".join(filter(None, [self._tell(self._look()), *self._full()]))
 
     def _full(self) -> list[str]:
-        """Return a line for each database, store or /tmp that the servers found full just now."""
+        """Return a line for each database, store or /tmp that was full in the last minutes."""
         log = ["logs", _SERVERS, f"--since={_FULL_MINUTES}m", "--tail=-1"]
         said = capture([*self._kubectl, *log], self._environment).stdout
-        # The last line for each place speaks for all.
+        # Of each place, the last line.
         places = dict(re.findall(rf"({NO_ROOM} in [^:\n]+): ([^\n]*)", said))
         return [
             f"{place}, in the last {_FULL_MINUTES} minutes: {why[:_LINE_LENGTH]}\n  to do: delete "
@@ -345,8 +345,8 @@ class Watch:
     def _look(self) -> list[Finding]:
         answer = capture([*self._kubectl, "get", _KINDS, "--output=json"], self._environment)
         if not answer.stdout:
-            return []  # a cluster that does not answer is Pulumi's to tell
-        # Where some of the kinds may not be listed, it fails, and says what it can.
+            return []  # Pulumi reports a cluster that does not answer
+        # kubectl fails if one of the kinds may not be listed, and prints the others.
         return findings(json.loads(answer.stdout)["items"], self._images)
 
     def _told(self, found: Finding) -> str:

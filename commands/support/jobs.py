@@ -1,4 +1,4 @@
-"""Jobs that a command makes of the stack's CronJobs: the program has asked for their pods."""
+"""Jobs that a command makes from the stack's CronJobs, so that the program describes their pods."""
 
 import json
 import secrets
@@ -19,7 +19,7 @@ class Jobs:
     def __init__(
         self, environment: Mapping[str, str], namespace: str, images: Mapping[str, str]
     ) -> None:
-        """Take what reaches the stack.
+        """Make the Jobs of a stack.
 
         Args:
             environment: the environment in which kubectl reaches the cluster.
@@ -49,7 +49,7 @@ class Jobs:
         tell: Callable[[str], None] | None = None,
         keep: bool = False,
     ) -> tuple[str, str]:
-        """Make a Job of a CronJob, wait for its end, and remove it.
+        """Make a Job from a CronJob, wait for its end, and remove the Job.
 
         Args:
             cron_job: name of the CronJob.
@@ -97,7 +97,7 @@ class Jobs:
 
 
 class _Follower:
-    """Passes on what the containers of a Job's pod print."""
+    """Passes on the output of the containers of a Job's pod."""
 
     def __init__(self, jobs: Jobs, job: str, tell: Callable[[str], None]) -> None:
         self._jobs, self._job, self._tell = jobs, job, tell
@@ -116,13 +116,14 @@ class _Follower:
             ]:
                 if not container["state"].keys() & {"running", "terminated"}:
                     continue
-                # After an init container, the image of the next one may never come.
+                # A pod between two init containers does not count as started, because the image of
+                # the next one may be missing.
                 started = started or "running" in container["state"]
                 try:
                     said = self._jobs.kubectl("logs", name, f"--container={container['name']}")
                 except CommandError:
                     continue  # the runtime has no log yet, or no longer
-                # The line that is being written is passed on when it is complete.
+                # The last part is a line that is not complete.
                 lines = said.split("\n")[:-1]
                 known = self._told.get((name, container["name"]), 0)
                 for line in lines[known:]:
@@ -134,7 +135,13 @@ class _Follower:
 def job_of(
     cron_job: dict[str, Any], arguments: Sequence[str], variables: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return a Job of a CronJob, with other arguments unless there are none, and with variables."""
+    """Return a Job of a CronJob.
+
+    Args:
+        cron_job: the CronJob.
+        arguments: arguments of the last container; none means those of the CronJob.
+        variables: variables of every container, which replace those of the same name.
+    """
     spec: dict[str, Any] = cron_job["spec"]["jobTemplate"]["spec"]
     pod = spec["template"]["spec"]
     (last,) = pod["containers"]

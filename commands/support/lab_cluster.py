@@ -1,4 +1,4 @@
-"""The lab as the cluster of a stack: this module alone imports lab/, apart from the tests."""
+"""The lab as the cluster of a stack: of commands/, this module alone imports lab/."""
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager

@@ -25,7 +25,7 @@ from commands.support.console import (
 from commands.support.diagnose import Watch
 from settings import SETTINGS, Given, Settings, SettingsError
 
-# What Pulumi itself writes into a stack file: how to decrypt the secrets in it.
+# The keys of a stack file that Pulumi writes: how to decrypt the secrets in the file.
 _ENCRYPTION = ("secretsprovider", "encryptionsalt", "encryptedkey")
 
 _NAMESPACE = "kubernetes:core/v1:Namespace"
@@ -33,12 +33,12 @@ _PROVIDER = "pulumi:providers:kubernetes"
 _OURS = "app.kubernetes.io/part-of=mlflow"
 
 WHAT_RUNS = ("namespace", "imageRegistry", *(key for key in SETTINGS if key.endswith("Image")))
-"""Settings that say where the pods are, and of which images."""
+"""Settings with the namespace and the images of the pods."""
 READ_BY_COMMANDS = (
     *WHAT_RUNS,
     *("backendStore", "artifactStore", "clientWorkspace", "protectData"),
 )
-"""Settings by which commands act."""
+"""Settings that commands need, and that therefore must not be encrypted."""
 
 _State = dict[str, list[dict[str, Any]]]
 
@@ -61,7 +61,11 @@ class Stack:
         return environment
 
     def up(self) -> None:
-        """Bring the stack to what the program says."""
+        """Run `pulumi up`, after the repairs that the state needs.
+
+        Raises:
+            CommandError: if Pulumi fails, or another Pulumi works on the stack.
+        """
         self._unlock()
         self._create()
         state = self._state()
@@ -69,12 +73,16 @@ class Stack:
         self._take_up_namespace(state)
         known = settings(self.name)
         watch = Watch(self.environment, known.namespace, known.images)
-        # The refresh notices what went away behind Pulumi's back, a whole cluster for instance.
+        # The refresh notices objects that vanished without Pulumi, such as those of a new cluster.
         self._change("up", "--refresh", watch=watch)
 
     def destroy(self) -> None:
-        """Remove everything that the stack made."""
-        # Pulumi would keep the data, and take away all that it does not need.
+        """Run `pulumi destroy`.
+
+        Raises:
+            CommandError: if the data is protected, or Pulumi fails.
+        """
+        # Pulumi would keep the protected data, and remove everything else.
         if some_settings(self.name, "protectData").protect_data:
             raise CommandError(
                 f"{project()}:protectData: 'true'; accepted: false, and `make up`, before a stack "
@@ -99,7 +107,7 @@ class Stack:
         return f"file://{folder}?metadata=skip"
 
     def exists(self) -> bool:
-        """Say whether the stack has any resource."""
+        """Return whether the stack has any resource."""
         if not shutil.which("pulumi", path=self.environment["PATH"]):
             return False
         return bool(self._state().get("resources"))
@@ -113,15 +121,15 @@ class Stack:
         return cast(dict[str, Any], json.loads(answer.stdout))
 
     def _state(self) -> _State:
-        """Return what Pulumi knows of the stack; nothing if there is no stack."""
+        """Return the state of the stack; empty if there is no stack."""
         answer = self._capture("stack", "export", "--stack", self.name)
         return json.loads(answer.stdout)["deployment"] if answer.returncode == 0 else {}
 
     def _know_former_context(self, state: _State) -> None:
-        """Give the cluster, in our copy of the kubeconfig, the name that it has in the state too.
+        """Add to our copy of the kubeconfig a context with the name in the state.
 
-        A refresh and a destroy reach the cluster by the context that the state has noted. Up to
-        November 2026 that was `minikube` for every cluster, whatever its user calls it.
+        A refresh and a destroy use the context in the state. Up to November 2026, this program
+        recorded every cluster as `minikube`.
         """
         if self.environment["PULUMI_BACKEND_URL"] != self._own_backend():
             return  # the state may be of another cluster
@@ -139,11 +147,11 @@ class Stack:
             kubeconfig.write_text(yaml.safe_dump(content))
 
     def _take_up_namespace(self, state: _State) -> None:
-        """Import the namespace, if a Pulumi was killed between making it and noting it.
+        """Import the namespace, if a Pulumi was killed after it made the namespace.
 
-        Everything in it is taken up by the program's own provider; a namespace never is, since one
-        that exists is somebody else's. Here it is known to be ours: it was being made, and bears
-        our label.
+        The program's provider takes over the objects in the namespace. It never takes over a
+        namespace, which may belong to others. This namespace is the stack's, because the state has
+        its creation as pending, and because it has the stack's label.
         """
         noted = {resource["urn"] for resource in state.get("resources") or []}
         for operation in state.get("pending_operations") or []:
@@ -165,8 +173,8 @@ class Stack:
         names = [stack["name"].rpartition("/")[2] for stack in json.loads(listed.stdout)]
         if self.name in names:
             return
-        # Pulumi gives a new stack the salt of its passphrase, and writes it into the stack file of
-        # the project it finds: here the copy, so that the clone stays as it was.
+        # Pulumi writes the salt of the passphrase into the stack file of the project in the current
+        # folder. That is a copy, so that the clone does not change.
         answer = self._capture(
             "stack", "init", self.name, "--no-select", "--cwd", str(self._config_file().parent)
         )
@@ -174,9 +182,9 @@ class Stack:
             raise CommandError(f"the stack cannot be made: {last_line(answer)}")
 
     def _config_file(self) -> Path:
-        """Return a copy of the stack file that names the cluster's context.
+        """Return a copy of the stack file, with the context of the cluster.
 
-        Pulumi may write its salt to it, and the choice of a context stays out of the clone.
+        The copy may get Pulumi's salt. The clone's file does not change.
         """
         folder = self.cluster.folder / "project"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -194,7 +202,11 @@ class Stack:
         return copy
 
     def _unlock(self) -> None:
-        """Take away the lock of a Pulumi that was killed; say who holds any other."""
+        """Remove the lock of a Pulumi that was killed.
+
+        Raises:
+            CommandError: if a Pulumi that runs, or one of another machine, has the lock.
+        """
         for lock in self._locks():
             content = json.loads(lock.read_text())
             holder = f"pid {content['pid']} on {content['hostname']}, since {content['timestamp']}"
@@ -218,7 +230,11 @@ class Stack:
         return sorted(locks.glob("*.json"))
 
     def _change(self, command: str, *arguments: str, watch: Watch | None = None) -> None:
-        """Run an update that the user watches."""
+        """Run a Pulumi command that changes the stack, and show its output.
+
+        Raises:
+            CommandError: if the command fails.
+        """
         where = ["--stack", self.name, "--config-file", str(self._config_file())]
         quietly = ["--yes", "--skip-preview", "--suppress-permalink=true"]
         whole = ["pulumi", command, *where, *quietly, *arguments]
@@ -256,7 +272,7 @@ def running() -> Stack:
 
 
 def context(name: str) -> str:
-    """Return the context that the file of a stack names, and that `pulumi` by hand goes by."""
+    """Return the context in the file of a stack, which `pulumi` by hand uses."""
     return _given(name).texts.get("kubernetes:context", "minikube")
 
 
@@ -266,9 +282,9 @@ def project() -> str:
 
 
 def settings(name: str, **changed: object) -> Settings:
-    """Return the settings of a stack, as the program will read them.
+    """Return the settings of a stack as the program will read them.
 
-    Values that the user has encrypted are left to the program: only the engine can decrypt them.
+    Encrypted values have their defaults, because only the engine can decrypt them.
 
     Args:
         name: name of the stack.
@@ -281,7 +297,7 @@ def settings(name: str, **changed: object) -> Settings:
 
 
 def some_settings(name: str, *keys: str) -> Settings:
-    """Return some settings of a stack, whatever mistakes there are in others.
+    """Return some settings of a stack, also if other settings have mistakes.
 
     Every other setting has its default.
 
@@ -311,8 +327,8 @@ def passphrase_file() -> Path:
     file = state_folder() / "passphrase"
     if file.exists():
         return file
-    # Linked when it is complete: a second command at the same moment reads the same words, and a
-    # killed one leaves no half of them.
+    # The file is linked when it is complete. So a second command at the same moment reads the same
+    # passphrase, and a killed command leaves no half of one.
     partial = file.with_name(f"passphrase.{os.getpid()}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as stream_:
@@ -336,7 +352,7 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def _runs_pulumi(pid: int) -> bool:
-    """Say whether a process of this machine is a Pulumi; its number may have been given away."""
+    """Return whether a process is a Pulumi. The kernel may have given its number to another one."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
