@@ -1,1 +1,1 @@
-"""The numbers: how long the stack takes, and how much memory; see `python -m bench --help`."""
+"""Measures time, memory and throughput of a stack; see `python -m bench --help`."""

@@ -1,4 +1,4 @@
-"""Measure a stack of its own on the cluster in use, and print the figures beside their goals."""
+"""Measure a stack of its own on the cluster in use, and print the figures with their goals."""
 
 import argparse
 import datetime
@@ -26,13 +26,13 @@ from harness.stack import Stack
 NAMESPACE = "mlflow-bench"
 APPS = ("mlflow", "postgres", "minio")
 DATABASES = {each.name: each for each in (POSTGRES, MYSQL)}
-# Start-up work is over by then: connections are made, and Python's allocator has settled.
+# By then, connections are made, and Python's allocator has settled.
 REST_SECONDS = 20
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Something measured, and how much of it is good enough."""
+    """A figure that is measured, and its goal."""
 
     what: str
     unit: str
@@ -40,7 +40,7 @@ class Figure:
 
     @property
     def goal_text(self) -> str:
-        """The goal in words: a ratio is better when it is higher, all else when it is lower."""
+        """The goal in words: the least value of a ratio (no unit), or the most of other figures."""
         if self.goal is None:
             return ""
         return f"{self.goal:g} {self.unit} or less" if self.unit else f"{self.goal:g} or more"
@@ -56,7 +56,7 @@ WHOLE = Figure("whole stack at rest (PSS)", "MiB", 700)
 UPLOAD = Figure("600 MB artifact up, through the ingress", "MB/s")
 DOWNLOAD = Figure("600 MB artifact down, through the ingress", "MB/s")
 STORES = {"minio": 128, "hdfs": 64}
-"""Every artifact store, and by how many MiB the server may grow while 1 GB goes through it."""
+"""Every artifact store, and the goal in MiB for the server's growth while 1 GB passes."""
 THROUGH = {
     (store, what): Figure(f"{store}: 1 GB {what}", "MB/s")
     for store in STORES
@@ -71,7 +71,7 @@ GROWTH = {
     store: Figure(f"{store}: the server's growth meanwhile (PSS)", "MiB", goal)
     for store, goal in STORES.items()
 }
-# The server's pod may have 1024.
+# The limit of the server's pod is 1024 MiB.
 CROWD = {
     (store, who): Figure(
         f"{store}: the server while {crowd.EACH} {who} uploads and {crowd.EACH} downloads of 20 MB "
@@ -129,14 +129,14 @@ FIGURES = (
 
 
 def timed(action: Callable[[], object]) -> float:
-    """Return the seconds that something takes."""
+    """Return the seconds that a call takes."""
     start = time.monotonic()
     action()
     return time.monotonic() - start
 
 
 def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> None:
-    """Take the stack from nothing to nothing, and note what it took."""
+    """Make the stack, measure it, and destroy it."""
     # A run that was killed may have left its namespace.
     stack.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", seconds=180)
     before = inventory(stack.kubectl)
@@ -181,7 +181,7 @@ def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
 
 
 def note_refusal(stack: Stack, found: dict[Figure, list[float]]) -> None:
-    """Note how long a user waits to hear of a wrong setting."""
+    """Note the seconds until a wrong setting is refused."""
     stack.set(workers="0")
     start = time.monotonic()
     said = stack.change("up", check=False)
@@ -191,7 +191,7 @@ def note_refusal(stack: Stack, found: dict[Figure, list[float]]) -> None:
 
 
 def note_transfers(stack: Stack, store: str, found: dict[Figure, list[float]]) -> None:
-    """Note how fast a store is through the server and past it, and how much the server grows."""
+    """Note the speed of a store through the server and past it, and the server's growth."""
     moved = transfers.measure(stack, store)
     found[THROUGH[store, "up"]].append(moved.up)
     found[THROUGH[store, "down"]].append(moved.down)
@@ -203,7 +203,7 @@ def note_transfers(stack: Stack, store: str, found: dict[Figure, list[float]]) -
 
 
 def note_crowd(stack: Stack, store: str, found: dict[Figure, list[float]]) -> None:
-    """Note the memory of a server with many clients, none of which may fail."""
+    """Note the memory of the server while many clients move artifacts."""
     clients = crowd.Crowd(stack)
     for who, seconds in (("slow", SLOW_SECONDS), ("fast", 0)):
         memory = Memory(stack.kubectl.pod("mlflow"))
@@ -217,7 +217,7 @@ def note_crowd(stack: Stack, store: str, found: dict[Figure, list[float]]) -> No
 
 
 def note_load(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> None:
-    """Note how fast runs are logged, beside a plain `mlflow server` and beside no login."""
+    """Note the runs per second of this server with and without a login, and of a plain one."""
     measured = beside_plain.measure(home, NAMESPACE, stack)
     for number, turns in measured.items():
         for turn in turns:
@@ -232,7 +232,7 @@ def note_load(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
 
 
 def hdfs_round(stack: Stack, found: dict[Figure, list[float]]) -> None:
-    """Measure what differs on HDFS."""
+    """Measure the figures of HDFS."""
     stack.set(artifactStore="hdfs")
     stack.change("up")
     note_transfers(stack, "hdfs", found)
@@ -242,7 +242,7 @@ def hdfs_round(stack: Stack, found: dict[Figure, list[float]]) -> None:
 
 
 def about(stack: Stack) -> list[str]:
-    """Say where and of what the figures are."""
+    """Return lines on the machine, the versions and the date."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     version = stack.kubectl.json("version")["serverVersion"]["gitVersion"]
     pulumi = stack.pulumi("version").stdout.strip()
@@ -271,7 +271,7 @@ def command() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=2, help="times from nothing to nothing")
-    parser.add_argument("--load", choices=DATABASES, help="measure logged runs alone, on this one")
+    parser.add_argument("--load", choices=DATABASES, help="log runs only, on this database")
     given = parser.parse_args()
     clients.make_virtual_environment()
     found: dict[Figure, list[float]] = defaultdict(list)

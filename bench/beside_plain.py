@@ -1,6 +1,6 @@
-"""Our server with its login and without one, beside a plain `mlflow server` of the same release.
+"""This project's server with and without a login, compared with a plain `mlflow server`.
 
-The plain server has as many workers as ours, and no job runners: with MLflow's own 4 workers and
+The plain server has as many workers, and no job runners: with MLflow's own 4 workers and
 its job runners, it does not fit into the memory of the pod.
 """
 
@@ -18,10 +18,10 @@ from harness.stack import Stack
 from harness.waiting import wait_until
 
 PAIRS = 8
-"""How often all are measured, in turn."""
+"""How often the three servers are measured, in turn."""
 SECONDS = 6.0
 CLIENTS = (8, 32)
-# What a plain server needs of the container's variables: the others tune ours.
+# The container's variables that a plain server needs. The others tune this project's server.
 _KEPT = (
     *("HOME", "MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_DISABLE_TELEMETRY"),
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION",
@@ -33,7 +33,7 @@ _INGRESS_SECONDS = 60
 
 @dataclass(frozen=True)
 class Turn:
-    """What each server did in one turn."""
+    """The load of each server in one turn."""
 
     login: Load
     open: Load

@@ -1,4 +1,4 @@
-"""What a server does for clients that log runs, as many at a time as it is told."""
+"""Runs per second that a server takes from a number of clients."""
 
 import http.client
 import json
@@ -17,14 +17,14 @@ _PARAMS = [{"key": f"p{number}", "value": str(number)} for number in range(10)]
 
 @dataclass(frozen=True)
 class Load:
-    """What clients got of a server."""
+    """A measurement of a server with some clients."""
 
     runs: float
-    """Complete runs a second: made, given 10 params and 10 batches of 10 metrics, and ended."""
+    """Complete runs a second: created, 10 params and 10 batches of 10 metrics logged, ended."""
     slow: float
     """The 95th percentile of the requests' times, in milliseconds."""
     cores: float
-    """How many cores the clients themselves used."""
+    """Cores that the clients used."""
     failed: int
     """Requests that were answered with another status than 200."""
 
@@ -71,7 +71,7 @@ class _Client:
             self._connection.request("POST", path, json.dumps(body), self._headers)
             answer = self._connection.getresponse()
         except http.client.RemoteDisconnected:
-            # The ingress takes in another stack's rules, and ends connections that wait.
+            # When Ingresses of another stack change, the controller closes idle connections.
             self._connection.close()
             return self._post(call, body)
         content = answer.read()

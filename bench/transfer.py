@@ -1,6 +1,6 @@
-"""Runs in a pod: log a file and read it back; tell the seconds of both, as JSON.
+"""Log a file from a pod, read it back, and print the seconds of both, as JSON.
 
-Arguments: the file's size in bytes, and where artifacts go; nothing means through the server.
+Arguments: the file's size in bytes, and the address of a store; empty means through the server.
 """
 
 import json
@@ -17,7 +17,7 @@ BLOCK = 16 * 1024 * 1024
 
 
 def main(size: int, root: str) -> None:
-    """Do it, through the server in a run of its own."""
+    """Move the file, through the server as an artifact of a new run."""
     client = mlflow.MlflowClient()
     run = client.create_run(client.create_experiment(f"transfer {time.time_ns()}")).info
     artifacts = get_artifact_repository(f"{root}/{run.run_id}" if root else run.artifact_uri)

@@ -1,4 +1,4 @@
-"""A large artifact to each store and back, through the server and past it, and what that costs."""
+"""Moves a large artifact to a store and back, through the server and past it."""
 
 import json
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def measure(stack: Stack, store: str) -> Transfers:
     """Move 1 GB each way, from a pod beside the server, whose image has every store's client."""
     server = stack.kubectl.pod("mlflow")
     _start_pod(stack.kubectl, server, store)
-    # What any first transfer makes, connections and code, is not the transfer's.
+    # The first transfer makes connections and imports code, which are not the transfer's growth.
     _move(stack, 1_000_000, "")
     memory = Memory(server)
     with memory.watched():

@@ -148,5 +148,5 @@ def wal_archive(
 
 
 def _touched(file: str, seconds: int) -> list[str]:
-    """Return a command that fails if a file in ``/tmp`` was touched ``seconds`` ago or earlier."""
+    """Return a command that fails if a file in ``/tmp`` is older than ``seconds``."""
     return ["sh", "-c", f"[ $(($(date +%s) - $(stat -c %Y /tmp/{file}))) -lt {seconds} ]"]

@@ -1,4 +1,4 @@
-"""A stack under test and what asks it: Pulumi, kubectl, MLflow's clients, the pods' processes.
+"""A stack under test, and the programs that ask it: Pulumi, kubectl, MLflow's clients, faults.
 
-The tests that take a cluster and the measurements in bench/ use these modules.
+The tests that need a cluster and the measurements in bench/ use these modules.
 """

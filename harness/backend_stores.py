@@ -1,4 +1,4 @@
-"""What the tests know of each backend store beyond what the stack publishes."""
+"""Facts of each backend store that a stack does not publish, for tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,37 +9,37 @@ from harness.kubectl import Kubectl
 
 @dataclass(frozen=True)
 class Database:
-    """A backend store, under the name by which the settings choose it."""
+    """A backend store of the stack."""
 
     name: str
-    """Also that of its Service, and of its pod's component."""
+    """Value of the setting `backendStore`, and name of the Service and of the component."""
     port: int
     superuser: str
-    """Name of the generated password that stays with the pod."""
+    """Name of the superuser's generated password."""
     client: list[str]
-    """Takes a superuser's statements from standard input, in the pod."""
+    """Command in the pod that runs a superuser's statements from standard input."""
     make: str
-    """Makes a database that MLflow's user may do anything in."""
+    """Statements that make a database in which MLflow's user may do everything."""
     drop: str
-    """Drops it, whoever is connected to it."""
+    """Statements that drop a database, even while clients are connected."""
     data: str
-    """How the volume's check names what is on the volume."""
+    """The words of the volume's check for the data on the volume."""
     older_image: str
     """An image of a version that does not read the volume."""
     accepted: str
-    """What is accepted in its place."""
+    """The words of a refusal of that image for the accepted ones."""
     like_another: list[str]
     """Arguments of `env` with which the volume's check runs as in another version's image."""
     lock: str
-    """Keeps everybody from the table of users, for some seconds."""
+    """Statements that lock the table of users for some seconds."""
     connections: str
-    """Lists the ids of the connections of MLflow's user, one a line."""
+    """Statement that lists the ids of the connections of MLflow's user, one a line."""
     end_connection: str
-    """Ends one of them."""
+    """Statement that ends a connection."""
 
     @contextmanager
     def another(self, kubectl: Kubectl, name: str) -> Iterator[None]:
-        """Have another database on the server."""
+        """Make another database on the server, and drop it at the end."""
         self._administer(kubectl, self.make.format(name))
         try:
             yield
@@ -60,7 +60,7 @@ class Database:
         kubectl("exec", "-i", f"{self.name}-0", "--", *self.client, stdin=statements)
 
 
-# A program of this name tells an older version to what runs after it.
+# A program with the name of the server tells the volume's check an older version.
 _OLDER_MYSQL = """\
 echo 'echo mysqld Ver 9.6.0' > /tmp/mysqld && chmod +x /tmp/mysqld
 PATH=/tmp:$PATH "$@"

@@ -1,4 +1,4 @@
-"""Where MLflow clients run: on this machine, or in a pod, with what the stack tells clients."""
+"""Runs MLflow clients on this machine or in a pod, with the environment that a stack publishes."""
 
 import hashlib
 import json
@@ -22,11 +22,11 @@ SCRIPTS = Path(__file__).parent / "client_scripts"
 _PACKAGES = Path(__file__).parent / "client_packages"
 _SETTINGS = stacks.settings("minikube", clientWorkspace=True)
 VENV = CLONE / ".venv-client"
-"""Where the client is installed."""
+"""The virtual environment with MLflow's client."""
 RELEASED = _PACKAGES / "released"
 """The packages of released MLflows: requirements.txt, and one file of versions for each release."""
 NAMESPACE = "mlflow-e2e-client"
-"""Where client pods are; the stack has to be told."""
+"""Namespace of client pods, which `clientNamespaces` of the stack must name."""
 
 
 class Place(Protocol):
@@ -64,7 +64,7 @@ class Machine:
     def start(
         self, script: str, *arguments: str, client_env: Mapping[str, str]
     ) -> subprocess.Popen[str]:
-        """Start a script that is told what to do, and answers, through pipes."""
+        """Start a script, with pipes for its standard input and output."""
         return subprocess.Popen(
             [str(self.venv / "bin" / "python"), str(SCRIPTS / script), *arguments],
             env=self.environment(client_env),
@@ -74,8 +74,8 @@ class Machine:
         )
 
     def environment(self, client_env: Mapping[str, str]) -> dict[str, str]:
-        """Return all that a client's process gets."""
-        # The whole of it: what the tests' own shell has set must not help.
+        """Return the whole environment of a client's process."""
+        # Nothing of the tests' own environment, which might help the client.
         return {
             "PATH": "/usr/bin:/bin",
             "HOME": str(self.home),
@@ -105,7 +105,7 @@ class Pod:
 def client_pod(
     environment: Mapping[str, str], namespace: str = NAMESPACE, hosts: str = ""
 ) -> Iterator[Pod]:
-    """Have a client pod in a namespace made for it, which may know a line of a hosts file."""
+    """Make a client pod in a namespace of its own, with a line of a hosts file; remove both."""
     address, *names = hosts.split() or [""]
     kubectl = Kubectl(environment, namespace)
     kubectl("delete", "namespace", namespace, "--ignore-not-found", seconds=120)
@@ -136,7 +136,7 @@ def client_pod(
 
 
 def add_packages(pod: Pod, names: Sequence[str], folder: Path) -> None:
-    """Put packages that clients have into ``/tmp/packages`` of a pod, without what they need."""
+    """Put packages into ``/tmp/packages`` of a pod, without their dependencies."""
     pip = [str(VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
     constraints = str(_PACKAGES / "constraints.txt")
     target = [f"--target={folder / 'packages'}", "--no-deps", f"--constraint={constraints}"]
@@ -150,19 +150,19 @@ def provide_image(cluster: Cluster) -> None:
 
 
 def make_virtual_environment() -> None:
-    """Make the client's virtual environment, unless it is what its requirements ask for."""
+    """Make the client's virtual environment, unless it fits its requirements."""
     _make(VENV, _PACKAGES / "requirements.txt", _PACKAGES / "constraints.txt")
 
 
 def released_environment(release: str) -> Path:
-    """Make the virtual environment of a released MLflow, such as 3.10.1, and return it.
+    """Make the virtual environment of a released MLflow, such as 3.10.1, and return its folder.
 
-    Every clone shares it: it depends on the files of ``RELEASED`` alone.
+    All clones share it, because it depends on the files of ``RELEASED`` alone.
     """
     venv = paths.CACHE / "clients" / release
     venv.parent.mkdir(parents=True, exist_ok=True)
     constraints = RELEASED / f"{release}.txt"
-    # The whole package asks for training libraries, which no script of ours imports.
+    # The package `mlflow` depends on training libraries, which no script here imports.
     _make(venv, RELEASED / "requirements.txt", constraints, "--no-deps", f"mlflow=={release}")
     return venv
 
@@ -175,7 +175,7 @@ def _make(venv: Path, requirements: Path, constraints: Path, *more: str) -> None
     content = requirements.read_bytes() + constraints.read_bytes()
     wanted = hashlib.sha256(content).hexdigest()
     made_for = venv / "made-for"
-    # Tests that run at once would clear it under each other.
+    # Without the lock, tests that run at once would clear each other's environment.
     with locks.held(venv.with_name(f"{venv.name}.lock")):
         if made_for.exists() and made_for.read_text() == wanted:
             return

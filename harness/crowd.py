@@ -20,7 +20,7 @@ _PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 
 
 class Crowd:
-    """Clients of a stack that move one and the same content."""
+    """Clients of a stack, which all upload or download the same content."""
 
     def __init__(self, stack: Stack) -> None:
         client_env = stack.client_env()
@@ -36,7 +36,11 @@ class Crowd:
         self._upload("down", 0)
 
     def move(self, seconds: float) -> None:
-        """Move it, each up or down in so many seconds at least; raise where one fails."""
+        """Upload and download the content, each transfer in ``seconds`` at least.
+
+        Raises:
+            RuntimeError: if a transfer fails.
+        """
         with ThreadPoolExecutor(2 * EACH) as clients:
             moves = [clients.submit(self._upload, f"up-{n}", seconds) for n in range(EACH)]
             paths = (self._page, f"{self._folder}/down")

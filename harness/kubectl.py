@@ -1,4 +1,4 @@
-"""What the tests ask a cluster, through the real `kubectl`."""
+"""Questions of the tests to a cluster, by the real `kubectl`."""
 
 import json
 import os
@@ -45,7 +45,11 @@ class Kubectl:
         return found
 
     def pod(self, app: str) -> dict[str, Any]:
-        """Return the one running pod of a component that is not on its way out."""
+        """Return the one running pod of a component that is not being deleted.
+
+        Raises:
+            ProgramError: if there is none, or several.
+        """
         pods: list[dict[str, Any]] = [
             pod
             for pod in self.json("get", "pods", f"--selector=app.kubernetes.io/instance={app}")[
@@ -64,9 +68,10 @@ class Kubectl:
     def python(
         self, target: str, script: Path, *arguments: str, seconds: float = 60, **environment: str
     ) -> str:
-        """Run a script in a pod; it and its environment travel through standard input.
+        """Run a script in a pod.
 
-        An argument could be read by others in the meantime.
+        The script and its environment go through standard input, because others could read an
+        argument.
         """
         source = f"import os\nos.environ |= {environment!r}\n{script.read_text()}"
         command = ["python", "-", *arguments]
@@ -74,9 +79,9 @@ class Kubectl:
 
     @contextmanager
     def forwarded(self, target: str, port: int) -> Iterator[int]:
-        """Forward a free local port to a Service or pod, and give its number.
+        """Forward a free local port to a Service or pod, and yield its number.
 
-        kubectl ends at the first connection that it loses. It is started again, on the same port.
+        kubectl ends when it loses a connection. Then it is started again, on the same port.
         """
         with socket.create_server(("127.0.0.1", 0)) as free:
             local: int = free.getsockname()[1]
@@ -102,7 +107,7 @@ def _listens(port: int) -> bool:
 
 
 def ready(pod: Mapping[str, Any]) -> bool:
-    """Say whether a pod takes requests."""
+    """Return whether a pod is ready."""
     return any(
         condition["type"] == "Ready" and condition["status"] == "True"
         for condition in pod["status"].get("conditions", [])
@@ -114,15 +119,15 @@ def restarts(pod: Mapping[str, Any]) -> int:
     return sum(status["restartCount"] for status in pod["status"]["containerStatuses"])
 
 
-# Made and taken away by clusters all the time, whatever anybody deploys.
+# Kinds whose objects clusters make and remove all the time.
 _PASSING = {"events", "events.events.k8s.io", "leases.coordination.k8s.io", "componentstatuses"}
 _MEASURED = re.compile(r"\.metrics\.k8s\.io$")
-# Come and go while the cluster does its own work: a provisioner's helper, a new pod.
+# Kinds whose objects come and go with the cluster's own work, such as a provisioner's helper pod.
 _RESTLESS = ("Pod", "ReplicaSet", "Job")
-# What tests put into the cluster for other programs; a stack that is made meanwhile did not.
+# Label of objects that a test makes in the cluster for other programs.
 OTHERS_LABEL = "mlflow-e2e/others=true"
 _OURS = "!mlflow-e2e/others,!kube-aggregator.kubernetes.io/automanaged"
-# Volumes and Services' addresses are in no namespace, but belong to one.
+# Volumes and addresses of Services are in no namespace, but belong to one.
 _FIELDS = (
     *("{.kind}", "{.apiVersion}", "{.metadata.name}"),
     *("{.metadata.namespace}", "{.spec.claimRef.namespace}", "{.spec.parentRef.namespace}"),
@@ -130,21 +135,21 @@ _FIELDS = (
 
 
 class Object(NamedTuple):
-    """Something in a cluster."""
+    """An object in a cluster."""
 
     kind: str
     version: str
     name: str
     namespace: str
-    """Where it is, or what it belongs to; empty for what belongs to the cluster."""
+    """Namespace of the object, or of its claim or Service; empty for an object of the cluster."""
 
 
 def inventory(kubectl: Kubectl) -> set[Object]:
-    """Return every object of every kind that the cluster lists, but those with `OTHERS_LABEL`.
+    """Return every object of every kind that the cluster lists, except those with `OTHERS_LABEL`.
 
-    The API server makes an APIService for each kind of those itself, and says so by a label.
+    The API server itself makes an APIService for each of their kinds, with a label of its own.
     """
-    # A test that runs meanwhile may take a kind away between the two calls of kubectl.
+    # A test that runs meanwhile may remove a kind between the two calls of kubectl.
     return wait_until(lambda: _inventory(kubectl), 60, "every kind is listed", every=1)
 
 
@@ -166,9 +171,9 @@ def _inventory(kubectl: Kubectl) -> set[Object]:
 
 
 def wait_for_nothing_more_than(kubectl: Kubectl, before: set[Object], seconds: float) -> None:
-    """Wait until the namespace and the cluster itself hold nothing that was not there before.
+    """Wait until the namespace and the cluster have no object that was not there before.
 
-    Other stacks have namespaces of their own, which may come and go while we look.
+    Objects in other stacks' namespaces do not count.
     """
 
     def may_be_ours(found: Object) -> bool:

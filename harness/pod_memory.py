@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import pod_processes
 
-# Often enough to see what lasts for a part of a transfer; reading it takes the kernel some 5 ms.
+# Often enough to see a peak within a transfer. A reading takes the kernel some 5 ms.
 _EVERY_SECONDS = 0.3
 
 
@@ -21,7 +21,7 @@ class Memory:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Watch while something is done."""
+        """Read the memory again and again while the block runs."""
         done = threading.Event()
 
         def watch() -> None:
@@ -42,15 +42,15 @@ class Memory:
 
     @property
     def most(self) -> float:
-        """The most at any time, in MiB."""
+        """The highest reading, in MiB."""
         return max(self.seen)
 
     @property
     def last(self) -> float:
-        """That of the last look, in MiB."""
+        """The last reading, in MiB."""
         return self.seen[-1]
 
     @property
     def growth(self) -> float:
-        """How much more than at first, in MiB."""
+        """The highest reading less the first one, in MiB."""
         return max(self.seen) - self.seen[0]

@@ -1,4 +1,4 @@
-"""The processes inside a pod as the machine under it sees them, where that machine is this one."""
+"""The processes of a pod, if the cluster runs on this machine."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 PROC = Path("/proc")
-# The programs that keep a pod's namespaces: everybody's, and the lab's.
+# The programs that hold a pod's namespaces open: Kubernetes' own, and the lab's.
 _PAUSES = {"pause", "catatonit"}
 
 
@@ -35,7 +35,7 @@ def of_pod(pod: Mapping[str, Any]) -> list[int]:
 
 
 def visible_of_pod(pod: Mapping[str, Any]) -> list[int]:
-    """Return the process ids of a pod, or skip the test where another machine runs them."""
+    """Return the process ids of a pod; skip the test if they run on another machine."""
     found = of_pod(pod)
     if not found:
         pytest.skip("the cluster's processes run on another machine")
@@ -43,7 +43,7 @@ def visible_of_pod(pod: Mapping[str, Any]) -> list[int]:
 
 
 def working_in(folder: Path) -> list[int]:
-    """Return the ids of the processes whose working folder this is, as Pulumi's plugins have it."""
+    """Return the ids of the processes with this working folder, which Pulumi's plugins have."""
     found = []
     for process in PROC.glob("[0-9]*"):
         with suppress(OSError):  # the process may just have ended
@@ -53,7 +53,7 @@ def working_in(folder: Path) -> list[int]:
 
 
 def end_working_in(folder: Path) -> None:
-    """End what a killed Pulumi left: its Kubernetes provider was seen to wait on for 47 minutes."""
+    """End the plugins of a killed Pulumi: a Kubernetes provider was seen to wait for 47 minutes."""
     for left in working_in(folder):
         with suppress(ProcessLookupError):
             os.kill(left, signal.SIGKILL)
@@ -70,12 +70,12 @@ def memory(process: int) -> int:
 
 
 def command_line(process: int) -> str:
-    """Return a process's arguments, as everybody on its machine can read them."""
+    """Return a process's arguments, which everybody on the machine can read."""
     return _words(process, "cmdline")
 
 
 def environment(process: int) -> str:
-    """Return the variables that a process was started with, and hands on."""
+    """Return the variables with which a process was started."""
     return _words(process, "environ")
 
 

@@ -1,4 +1,4 @@
-"""Run other programs as a user would, each with a time limit, and keep what they said."""
+"""Runs other programs with a time limit, and keeps their output."""
 
 import os
 import signal
@@ -8,12 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 
 CLONE = Path(__file__).resolve().parents[1]
-# Before the command of a process that would outlive tests which are killed.
+# In front of a command whose process must end when the tests are killed.
 ENDS_WITH_US = ("setpriv", "--pdeathsig=KILL")
 
 
 class ProgramError(RuntimeError):
-    """A program failed or took too long; the text is all that it said."""
+    """A program failed or took too long; the text has its whole output."""
 
 
 def run(
@@ -25,7 +25,11 @@ def run(
     folder: Path = CLONE,
     check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end."""
+    """Run a program to its end.
+
+    Raises:
+        ProgramError: if the program takes longer than ``seconds``, or with ``check`` if it fails.
+    """
     with subprocess.Popen(
         command,
         env=dict(environment),
@@ -57,7 +61,7 @@ def run(
 
 
 def _kill_session(leader: int) -> None:
-    """End a program and all that it started: Pulumi gives its plugins groups of their own."""
+    """End all processes of a session: Pulumi's plugins have process groups of their own."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(ProcessLookupError):  # it may just have ended
             if os.getsid(int(process.name)) == leader:

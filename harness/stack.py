@@ -1,4 +1,4 @@
-"""A stack of the tests' own, brought up through the real CLI, that shares nothing with a user's.
+"""A stack of the tests' own, made with the real CLI, which shares nothing with a user's stack.
 
 It is a copy of the program with a state file, a passphrase, a namespace and host names of its own.
 """
@@ -23,16 +23,16 @@ from harness.kubectl import Kubectl
 from harness.programs import CLONE, ProgramError, run
 
 PROGRAM = ("Pulumi.yaml", "Pulumi.minikube.yaml", ":(glob)*.py", "components", "settings")
-"""What a version of the program consists of, as `git ls-files` takes it."""
-# commands/support/stack.py leaves the attributes out too, and says why.
+"""The files of the program, as arguments of `git ls-files`."""
+# For the reason, see commands/support/stack.py.
 _WITHOUT_ATTRIBUTES = "?metadata=skip"
-# An `up` that takes longer hangs: its own waits end after 5 minutes.
+# An `up` that takes longer hangs, because its waits end after 5 minutes.
 UP_SECONDS = 420
 
 
 @dataclass
 class Stack:
-    """One stack, called `minikube` as a user's is."""
+    """One stack, called `minikube` like a user's."""
 
     folder: Path
     namespace: str
@@ -40,9 +40,9 @@ class Stack:
     environment: dict[str, str]
     database: Database
     said: list[str] = field(default_factory=list)
-    """All that Pulumi printed for users."""
+    """All output of Pulumi for users."""
     secrets: dict[str, str] = field(default_factory=dict)
-    """What nobody may come across, also when the stack is gone."""
+    """The secrets that no output may have, by name. They are kept after the stack is removed."""
 
     @classmethod
     def create(
@@ -105,12 +105,12 @@ class Stack:
 
     @property
     def passphrase(self) -> str:
-        """What the secrets in the state file are encrypted with."""
+        """The passphrase of the secrets in the state file."""
         return self.environment["PULUMI_CONFIG_PASSPHRASE"]
 
     @property
     def state_files(self) -> list[Path]:
-        """The state file, and what Pulumi keeps beside it: backups and histories."""
+        """The state file, and Pulumi's files beside it: backups and histories."""
         return [path for path in self._state_folder.rglob("*") if path.is_file()]
 
     @property
@@ -119,7 +119,7 @@ class Stack:
         return Path(address.removeprefix("file://").removesuffix(_WITHOUT_ATTRIBUTES))
 
     def noted(self) -> list[dict[str, Any]]:
-        """Return the resources in the state file, at once: the CLI takes a second to tell."""
+        """Return the resources in the state file, read from the file: the CLI takes a second."""
         file = self._state_folder / ".pulumi" / "stacks" / project() / "minikube.json"
         latest = json.loads(file.read_text())["checkpoint"]["latest"] or {}
         found: list[dict[str, Any]] = latest.get("resources") or []
@@ -144,20 +144,20 @@ class Stack:
     def pulumi(
         self, *arguments: str, seconds: float = 60, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run Pulumi in the program's folder, with nobody at the keyboard."""
+        """Run Pulumi in the program's folder, without a terminal."""
         command = ["pulumi", *arguments, "--non-interactive"]
         return run(command, self.environment, seconds=seconds, folder=self.folder, check=check)
 
     def change(
         self, command: str, *arguments: str, seconds: float = UP_SECONDS, check: bool = True
     ) -> str:
-        """Run `up`, `preview`, `refresh` or `destroy`, and return what a user would read."""
+        """Run `up`, `preview`, `refresh` or `destroy`, and return the output."""
         answer = self.pulumi(*_change(command), *arguments, seconds=seconds, check=check)
         self.said.append(answer.stdout + answer.stderr)
         return self.said[-1]
 
     def remove(self) -> None:
-        """Destroy the stack, whatever became of it; where that fails, at least what is inside."""
+        """Destroy the stack. If that fails, remove its namespace, and raise the failure."""
         self._unlock()
         try:
             self.change("destroy")
@@ -219,7 +219,7 @@ class Stack:
         return found
 
     def generated_secrets(self) -> dict[str, str]:
-        """Return every secret that the program had made, by the name of its resource."""
+        """Return every generated secret, by the name of its resource."""
         return {
             resource["urn"].rpartition("::")[2]: plain(resource["outputs"]["result"])
             for resource in self.resources("--show-secrets")
@@ -243,7 +243,7 @@ def basic_login(client_env: Mapping[str, str]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of the state without the wrapping that marks it as secret."""
+    """Return a value of the state without Pulumi's mark of a secret."""
     return (
         json.loads(value["plaintext"])
         if isinstance(value, dict) and "plaintext" in value
@@ -259,7 +259,7 @@ def _change(command: str) -> list[str]:
 
 
 def kill(process: subprocess.Popen[bytes], *, group: bool) -> None:
-    """End a program with SIGKILL: alone, as a user might, or with all that it started."""
+    """End a program with SIGKILL: the process alone, or its whole process group."""
     if group:
         os.killpg(process.pid, signal.SIGKILL)
     else:

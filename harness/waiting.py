@@ -1,4 +1,4 @@
-"""Wait for something to be so, and fail with what was seen instead."""
+"""Waits for a condition."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,13 @@ T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T], seconds: float, what: str, every: float = 0.5) -> T:
-    """Return the first true answer; an error while asking counts as one that is not true."""
+    """Call ``condition`` until its answer is true, and return that answer.
+
+    An OSError or a RuntimeError counts as an answer that is not true.
+
+    Raises:
+        AssertionError: after ``seconds``, with ``what`` and the last answer.
+    """
     deadline = time.monotonic() + seconds
     while True:
         try:

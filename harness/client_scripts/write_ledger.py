@@ -93,7 +93,7 @@ class Client:
         run = made["run"]
         for step in range(1, STEPS + 1):
             if kinds != "artifacts":
-                yield self._log(run, name, step)
+                yield self._log(run, step)
                 if step % 3 == 0:
                     yield self._log_params(run, step)
                     yield self._tag(run, step)
@@ -110,7 +110,7 @@ class Client:
         run = self._mlflow.create_run(self._experiment, run_name=name)
         return {"run": run.info.run_id}
 
-    def _log(self, run: str, _: str, step: int) -> None:
+    def _log(self, run: str, step: int) -> None:
         now = int(time.time() * 1000)
         values = [Metric(f"m{key}", metric(step, key), now, step) for key in range(METRICS)]
         wrote = {"run": run, "step": step, "keys": METRICS}

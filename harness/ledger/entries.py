@@ -1,4 +1,4 @@
-"""What a ledger says: which calls were acknowledged, and what clients got in place of it."""
+"""The entries of a ledger: acknowledged calls, and the other answers that clients got."""
 
 import json
 from collections import Counter

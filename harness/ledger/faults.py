@@ -1,4 +1,4 @@
-"""The faults: each takes something from a running stack, and gives it back.
+"""The faults: each one harms a running stack, and then undoes the harm.
 
 Some act on the processes and volumes of pods from the machine under the cluster. These need the
 lab, whose processes run on this machine.
@@ -33,7 +33,7 @@ MEMORY_SECONDS = 5
 _WORKER = "mlflow_kubernetes.server.workers"
 _ROLE = "app.kubernetes.io/component"
 _INSTANCE = "app.kubernetes.io/instance"
-# What a volume has room for beyond its content, in MiB, while it is to be filled.
+# Free room of the small file system, in MiB.
 _ROOM = 200
 _LAST_BYTES = 8 << 20
 _SCRATCH = "64k"
@@ -48,7 +48,7 @@ class Target:
     kubectl: Kubectl
     database: Database
     stores: tuple[str, ...]
-    """The components whose pods hold artifacts, or know where they are."""
+    """The components of the artifact store: those with artifacts, and HDFS's NameNode."""
 
     @classmethod
     def of(cls, kubectl: Kubectl) -> "Target":
@@ -66,7 +66,7 @@ class Target:
         return (SERVER, self.database.name, *self.stores)
 
     def pods(self, app: str) -> list[Pod]:
-        """Return the pods of a component that are not on their way out."""
+        """Return the pods of a component that are not being deleted."""
         found = self.kubectl.json("get", "pods", f"--selector={_INSTANCE}={app}")["items"]
         return [one for one in found if "deletionTimestamp" not in one["metadata"]]
 
@@ -109,7 +109,7 @@ def worker_killed(target: Target) -> None:
 
 
 def ended(target: Target, app: str) -> None:
-    """Delete a pod, which ends with SIGTERM and its time to finish."""
+    """Delete a pod: it gets SIGTERM, and its grace period."""
     name = target.pods(app)[0]["metadata"]["name"]
     target.kubectl("delete", "pod", name, "--wait=false")
 
@@ -150,7 +150,7 @@ def stopped(target: Target, app: str, seconds: float) -> None:
 
 
 def cut_off(target: Target, app: str, seconds: float) -> None:
-    """Drop every packet of a pod; nobody is told, as when a node is lost."""
+    """Drop every packet of a pod without an answer, as when a node is lost."""
     rules = [
         ["INPUT", "!", "-i", "lo", "-j", "DROP"],
         ["OUTPUT", "!", "-o", "lo", "-j", "DROP"],
@@ -172,7 +172,7 @@ def cut_off(target: Target, app: str, seconds: float) -> None:
 
 
 def scratch_full(target: Target, seconds: float) -> None:
-    """Leave the server's pod without room in /tmp."""
+    """Fill /tmp of the server's pod."""
     pod = target.pods(SERVER)[0]
     mount = f"mount -t tmpfs -o size={_SCRATCH},mode=1777 full /tmp"
     fill = "head -c 100000 /dev/zero > /tmp/fill"
@@ -181,7 +181,7 @@ def scratch_full(target: Target, seconds: float) -> None:
     try:
         time.sleep(seconds)
     finally:
-        # A container that has ended took its /tmp along.
+        # If the container has ended, its /tmp is gone too.
         for process in pod_processes.of_pod(pod)[:1]:
             subprocess.run(_among_files(process, "umount --lazy /tmp"), check=False)
 
@@ -192,7 +192,7 @@ def _among_files(process: int, script: str) -> list[str]:
     return ["nsenter", f"--target={process}", "--mount", "--pid", "sh", "-c", script]
 
 
-# Memory of a file counts for the pod, and for none of its processes: the kernel ends the pod's own.
+# Memory of this file counts for the pod, and for no process: the kernel ends the pod's processes.
 _ALLOCATE = """\
 import os, sys, time
 group, seconds, limit = sys.argv[1:]
@@ -214,7 +214,7 @@ def memory_used_up(target: Target, app: str, seconds: float = MEMORY_SECONDS) ->
     """Use up the memory that a pod may have."""
     group = _memory_group(_processes(target, app)[0])
     limit = _memory_limit(group)
-    # The program is ended too where the kernel finds nothing else to end.
+    # The kernel may end this program too.
     subprocess.run(
         [sys.executable, "-c", _ALLOCATE, str(group), str(seconds), str(limit)],
         check=False,
@@ -250,10 +250,10 @@ def node_stopped(cluster: Cluster) -> None:
 
 
 class SmallVolume:
-    """A volume of a pod as a small file system, for as long as it is to be filled.
+    """Moves a pod's volume into a small file system, which can be filled.
 
-    The lab's volumes are folders of the machine's disk, which must never be filled. So the pod's
-    volume moves into a file system of a fixed size in a sparse file, and back at the end.
+    The lab's volumes are folders of the machine's disk, which must never be filled. So the content
+    moves into a file system of a fixed size in a sparse file, and back at the end.
     """
 
     def __init__(self, target: Target, app: str) -> None:
@@ -277,8 +277,8 @@ class SmallVolume:
     def fill(self, seconds: float = FULL_SECONDS) -> None:
         """Fill the volume, and free it after some seconds."""
         fill = f"{self._folder}/fill"
-        # Room that is only allocated costs nothing on the machine's disk; the file system needs
-        # some of it for itself.
+        # `fallocate` takes room in the file system, and none on the machine's disk. `cat` takes the
+        # rest.
         self._inside(
             f"avail=$(df --output=avail -B1 {self._folder} | tail -n1); "
             f"fallocate -l $((avail - {_LAST_BYTES})) {fill}; "

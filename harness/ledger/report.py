@@ -8,7 +8,7 @@ from harness.ledger.entries import percentile
 
 Round = Mapping[str, Any]
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-"""Between these lines of a document the report stands."""
+"""The lines around the report in a document."""
 
 
 def totals(rounds: Sequence[Round]) -> dict[str, Counter[str]]:

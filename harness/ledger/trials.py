@@ -17,10 +17,10 @@ from harness.waiting import wait_until
 
 HEALED_SECONDS = 240
 """How long a stack may take until all of it is whole again after a fault."""
-# An API server shows some moments later that a pod is gone.
+# The API server shows the end of a pod with a delay.
 _SETTLE_SECONDS = 3
 _READ_SECONDS = 900
-# So ends the repetition of a call that was stored, and whose answer did not arrive.
+# The answer to a repeated call whose first try was stored.
 _STORED = "RESOURCE_ALREADY_EXISTS"
 
 
