@@ -8,5 +8,7 @@ contract.py lists their names. The folders hold what these programs are made of:
 - artifacts: HDFS and S3 as artifact stores, and what passes through the server in pieces
 - stores: plugins of MLflow for its database, with the rules of this package
 - patches: everything that is replaced in MLflow and in the libraries below it, with its registry
+- backup: backups are saved, verified and restored
+- upgrade: tables that hold data are upgraded while no server runs, and the way back
 - support: the environment, the database and its schemas, for all programs
 """

@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _client(endpoint: str | None) -> Any:
-    """Return a client as MLflow makes it, but for its patience."""
+    """Return a client as MLflow makes it, with shorter time limits."""
     style = os.environ.get(contract.S3_ADDRESSING_STYLE, "auto")
     return boto3.client(
         "s3",
@@ -65,7 +65,7 @@ def _client(endpoint: str | None) -> Any:
 
 
 def _problem(where: str, client: Callable[[], Any], bucket: str, key: str) -> str | None:
-    """Try, and return what may pass with time; what will not ends the job."""
+    """Try the bucket. Return a problem that may pass; end the Job at any other problem."""
     attempt = _Attempt(bucket, key)
     try:
         attempt.run(client())

@@ -14,10 +14,10 @@ from mlflow_kubernetes import contract
 from mlflow_kubernetes.support import database
 from mlflow_kubernetes.support.environment import fail, limit, required
 
-# Nobody else's table has this name, and no statement holds anything that somebody typed.
+# A random name, which no other table has. The statements have no text of a user.
 _TABLE = f"mlflow_kubernetes_check_{secrets.token_hex(4)}"
 _OTHER = f"{_TABLE}_other"
-# What is tried, in the words that say what a user may not do.
+# The statements that are tried, by the words for a refusal.
 _STEPS = {
     "create tables": f"CREATE TABLE {_TABLE} (id INTEGER PRIMARY KEY, name VARCHAR(20))",
     "alter tables": f"ALTER TABLE {_TABLE} ADD COLUMN more INTEGER",
@@ -26,7 +26,7 @@ _STEPS = {
         f"CREATE TABLE {_OTHER} (id INTEGER, FOREIGN KEY (id) REFERENCES {_TABLE} (id))"
     ),
     "insert rows": f"INSERT INTO {_TABLE} (id, name) VALUES (1, 'one')",  # noqa: S608
-    # MLflow fails on it only where somebody first logs such a name.
+    # Otherwise MLflow fails only when somebody first logs such a name.
     "keep any letter (its encoding must be UTF-8, on MySQL utf8mb4)": (
         f"INSERT INTO {_TABLE} (id, name) VALUES (2, 'ü🚀')"  # noqa: S608
     ),
@@ -76,7 +76,7 @@ def _try(engine: Engine) -> None:
 
 
 def _refuse_unverified(engine: Engine, where: str, authority: str) -> None:
-    """End the job where the address does not have the driver check who the server is."""
+    """End the Job if the address does not make the driver check the server's certificate."""
     options = engine.url.query
     if engine.dialect.name == "mysql":
         wanted, verified = f"ssl_ca={authority}", options.get("ssl_ca") == authority
@@ -95,7 +95,7 @@ def _do(connection: Connection, where: str, action: str, statement: str) -> None
     try:
         connection.exec_driver_sql(statement)
     except (SQLAlchemyError, UnicodeError) as error:
-        # PostgreSQL takes all of it back by itself; MySQL keeps tables whatever happens.
+        # PostgreSQL undoes all statements with the transaction. MySQL keeps the tables.
         connection.rollback()
         with suppress(SQLAlchemyError):
             connection.exec_driver_sql(f"DROP TABLE IF EXISTS {_OTHER}, {_TABLE}")

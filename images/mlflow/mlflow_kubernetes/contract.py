@@ -42,11 +42,11 @@ AUTOSCALED = "UPGRADE_AUTOSCALED"
 CONNECTIONS = "CONNECTIONS"
 """The number of connections that a database has to allow."""
 DATABASE_CA = "DATABASE_CA"
-"""The path of a file with the certificates that a database's own has to be signed by."""
+"""The path of a file with the authorities that may sign a database's certificate."""
 DEPLOYMENT = "UPGRADE_DEPLOYMENT"
 """The name of the servers' Deployment."""
 EGRESS = "MLFLOW_KUBERNETES_EGRESS"
-"""What the network lets out: a JSON list of networks, names of namespaces, and `internet`."""
+"""The open ways out: a JSON list of networks, names of namespaces, and `internet`."""
 EGRESS_CA = "MLFLOW_KUBERNETES_EGRESS_CA"
 """The path of a file with certificates that outgoing calls trust beside the public ones, as PEM."""
 HDFS_SUPERUSER = "HDFS_SUPERUSER"
@@ -64,7 +64,7 @@ ROLLBACK = "UPGRADE_ROLLBACK"
 SECRETS_READ = "SECRETS_READ"
 """The names of the Secrets that a Job reads, for its messages."""
 TIMEOUT_SECONDS = "TIMEOUT_SECONDS"
-"""How long a Job waits for the server that it needs."""
+"""How long a Job waits for the server that it needs, in seconds."""
 USERS = "USERS"
 """The stack's own users with their passwords, as a JSON object."""
 WORK = "UPGRADE_WORK"
@@ -82,14 +82,14 @@ S3_ENDPOINT_URL = "MLFLOW_S3_ENDPOINT_URL"
 S3_KEY = "AWS_ACCESS_KEY_ID"
 S3_SECRET = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 (a name)
 
-# Variables of the Secret of a backup target. The last two may be of another Secret, whose own names
-# they have behind the prefix.
+# Variables of the Secret of a backup target. The last two may come from another Secret, whose keys
+# have these names without the prefix `BACKUP_`.
 BACKUP_STORE = "BACKUP_STORE"
 """What the backup target is: `volume`, `s3` or `artifacts`."""
 BACKUP_PASSPHRASE = "BACKUP_PASSPHRASE"  # noqa: S105 (a name)
 """The passphrase with which everything in the target is encrypted."""
 BACKUP_REASON = "BACKUP_REASON"
-"""Why a backup is made: `schedule` or `command`."""
+"""Why a backup is made: `schedule`, `command` or `restore`."""
 BACKUP_BUCKET = "BACKUP_BUCKET"
 """The bucket of a target `s3`, which exists."""
 BACKUP_PREFIX = "BACKUP_PREFIX"
@@ -101,7 +101,7 @@ BACKUP_REGION = "BACKUP_REGION"
 BACKUP_CA = "BACKUP_CA"
 """The path of a file with the certificates to trust at the endpoint."""
 BACKUP_KEY = "BACKUP_AWS_ACCESS_KEY_ID"
-"""The access key of the target; without it, the key is the pod's own."""
+"""The access key of a target `s3`, which is required there."""
 BACKUP_SECRET = "BACKUP_AWS_SECRET_ACCESS_KEY"  # noqa: S105 (a name)
 
 # Variables of MLflow, of the AWS libraries and of Hadoop that backups read as well.

@@ -32,7 +32,7 @@ from mlflow_kubernetes.support import database
 from mlflow_kubernetes.support.environment import fail, one_line, required, seconds
 
 _PROXIED = re.compile(r"mlflow-artifacts:|https?://.*?/mlflow-artifacts/artifacts")
-# A store that is away is told after these, and not once for each of a thousand runs.
+# A store that is away is reported after so many failures, and not once for each of a thousand runs.
 _MOST_FAILURES = 5
 # Each batch is one transaction.
 _TRACES_AT_ONCE = 1000
@@ -53,7 +53,7 @@ class _Found(NamedTuple):
 
 
 class _Collector:
-    """Removes files first, then records: what is cut short is found again by the next one."""
+    """Removes files first, then records, so that the next collection finds what was cut short."""
 
     def __init__(self, store: SqlAlchemyStore, destination: str) -> None:
         self._store = store
@@ -201,7 +201,7 @@ class _Collector:
 
 
 def in_the_store(uri: str, destination: str) -> str:
-    """Return where the files of an address are kept, of which the server is asked by clients.
+    """Return the place in the store of files whose address leads through the server.
 
     Raises:
         MlflowException: if the address is that of the whole store.

@@ -39,7 +39,7 @@ def main() -> None:
 def _problem(
     endpoint: str, bucket: str, root: StaticProvider, limited: StaticProvider
 ) -> str | None:
-    """Provision, and return what may pass with time; what will not ends the job."""
+    """Provision. Return a problem that may pass; end the Job at any other problem."""
     step = "make"
     try:
         _make_bucket(_client(endpoint, root), bucket)
@@ -93,8 +93,8 @@ def _policy(bucket: str) -> dict[str, object]:
                 }
                 for resource, actions in statements
             ),
-            # Unless it is denied, MinIO lets every key change itself, and make others like it,
-            # which go on when it is exchanged (cmd/admin-handlers-users.go: DenyOnly).
+            # By default, a key may change itself and make other keys, which stay valid after the
+            # first one is replaced (MinIO's cmd/admin-handlers-users.go: DenyOnly).
             {"Effect": "Deny", "Action": ["admin:*"]},
         ],
     }
@@ -130,7 +130,7 @@ def _admin(endpoint: str, key: StaticProvider) -> MinioAdmin:
 
 
 def _connections() -> PoolManager:
-    # The package's own client would hide a server that is down for minutes.
+    # By default, the package repeats requests for minutes when the server is down.
     return PoolManager(
         timeout=Timeout(connect=5, read=30),
         retries=Retry(0),

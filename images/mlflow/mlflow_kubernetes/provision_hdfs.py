@@ -26,7 +26,7 @@ def main() -> None:
     if not root.startswith(("hdfs://", "viewfs://")) or not folder.strip("/"):
         fail(f"MLFLOW_ARTIFACTS_DESTINATION is {root!r}: expected hdfs://<host>:<port>/<folder>")
     if superuser := os.environ.get(contract.HDFS_SUPERUSER):
-        # The only way to say who one is; a client reads it when it connects.
+        # A client of HDFS reads its user name from this variable alone, when it connects.
         os.environ[contract.HADOOP_USER] = superuser
         client = Client(root.removesuffix(folder), SETTINGS)
         wait(root, lambda: _made(client, folder, user))
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _made(client: Client, folder: str, user: str) -> str | None:
-    """Make the folder and give it away; return what may pass with time."""
+    """Make the folder for MLflow's user; return a problem that may pass."""
     try:
         client.mkdirs(folder, create_parent=True)
         client.set_owner(folder, user, user)
@@ -47,7 +47,7 @@ def _made(client: Client, folder: str, user: str) -> str | None:
 
 
 def _proved(repository: HdfsArtifactRepository, root: str, user: str) -> str | None:
-    """Use the folder as the server does; return what may pass with time, else end the job."""
+    """Use the folder as the server does. Return a problem that may pass; else end the Job."""
     content = os.urandom(16)
     try:
         repository.log_artifact_from_stream(io.BytesIO(content), _PROBE)

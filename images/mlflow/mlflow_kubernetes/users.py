@@ -36,7 +36,7 @@ _MANAGE = "MANAGE"
 
 
 def make(passwords: Mapping[str, str]) -> None:
-    """Make these users, or give them these passwords; the first admin is one for good.
+    """Make these users, or give them these passwords; the user `admin` always is an admin.
 
     Each other user gets an experiment of their own.
     """
@@ -97,7 +97,7 @@ def main() -> None:
     logging.disable(logging.WARNING)  # MLflow's own
     uri, *names = sys.argv[1:] or [""]
     name = " ".join(names)
-    # A colon would end it where a client sends it, and a shell reads what is printed.
+    # In a login, a colon ends the name. A shell evaluates the printed lines.
     if not re.fullmatch(r"[\w.@+][-\w.@+]{0,249}", name, re.ASCII):
         fail(
             f"{name!r}: expected one name of 1 to 250 letters, digits and . _ - + @, "

@@ -1,4 +1,4 @@
-"""Bytes that wait for their turn: in memory if they are few, or else in /tmp.
+"""Bytes of an upload that wait to be sent: in memory if they are few, or else in /tmp.
 
 A part of an upload waits until the client has sent all of it, which may take hours. The parts of a
 few dozen slow clients would fill a server's memory.
@@ -14,7 +14,7 @@ _IN_MEMORY = 1024 * 1024
 
 
 class Spool:
-    """A file that begins in memory, and is gone when it is closed."""
+    """A file that is in memory while it is small, and is removed when it is closed."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -39,5 +39,5 @@ class Spool:
         return self._file
 
     def close(self) -> None:
-        """Free what it takes."""
+        """Free the memory, or remove the file."""
         self._file.close()

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-# What all transfers of a process share; each holds a few pieces: one that is read, one that is
-# written, and what lies in between.
+# Bytes that the pieces of all transfers of a process may take. A transfer has a few pieces: one
+# that is read, one that is written, and those between.
 _SHARED = 16 * 1024 * 1024
 _LEAST = 64 * 1024
 
@@ -42,17 +42,17 @@ class StreamDownloadMixin(ABC):
 
     @abstractmethod
     def find_artifact(self, path: str) -> Artifact:
-        """Return what a file is, and read nothing of it."""
+        """Return size and version of a file, without its content."""
 
     @abstractmethod
     def open_artifact(self, path: str) -> tuple[Artifact, Iterator[bytes]]:
-        """Return what a file is, and its content."""
+        """Return size and version of a file, and its content."""
 
     @abstractmethod
     def open_part(self, path: str, artifact: Artifact, start: int, stop: int) -> Iterator[bytes]:
-        """Return the content from one byte to before another, of the file that was found before.
+        """Return the bytes from ``start`` to before ``stop`` of a file that was found before.
 
-        Raises MlflowException where the file has been replaced since.
+        Raises MlflowException if the file has been replaced since.
         """
 
 

@@ -13,10 +13,10 @@ from uvicorn.protocols.http import h11_impl
 
 from mlflow_kubernetes.artifacts import streams
 
-# What is read of an upload before the application asks for it. With uvicorn's 64 KiB it stops at
-# each read, and goes on at the next.
+# Bytes of an upload that uvicorn reads before the application asks for them. With its default of
+# 64 KiB, uvicorn pauses the connection at each read.
 _READ_AHEAD = 1024 * 1024
-# Long enough that what is asked of the C library, some milliseconds, is nothing beside it.
+# Much longer than the call of the C library, which takes some milliseconds.
 _AFTER_SECONDS = 2.0
 
 _waiting = threading.Lock()

@@ -61,10 +61,10 @@ class Probes:
 
 
 class Databases:
-    """The databases of this server, asked once for all who want to know.
+    """The databases of this server, which are asked once for all requests at a time.
 
-    Their pools are not used: a connection of its own tells a database that is slow to answer from a
-    server that has a lot to do.
+    The questions use connections of their own. In the servers' pools, a server that has a lot to do
+    would look like a database that does not answer.
     """
 
     def __init__(self) -> None:

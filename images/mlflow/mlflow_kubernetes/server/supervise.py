@@ -12,7 +12,7 @@ import time
 
 SOCKET = "MLFLOW_KUBERNETES_SOCKET"
 """Names the file descriptor on which all workers listen."""
-# A worker that dies at once, as without its database's driver, must not take all of a core.
+# If workers end at once, the starts of new ones must not use a whole core.
 _PAUSE_SECONDS = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -40,7 +40,7 @@ def main() -> None:
             code = os.waitstatus_to_exitcode(status)
             print(f"worker {ended} ended ({code}): another one starts", file=sys.stderr, flush=True)
             time.sleep(_PAUSE_SECONDS)
-        # A signal in between would miss the new one.
+        # A signal during the start would not reach the new worker.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         if not stopping:
             workers.add(_start())

@@ -24,7 +24,7 @@ def required(name: str) -> str:
 
 
 def secrets_read() -> str:
-    """Return the Secrets that the environment comes from; one of them may not exist."""
+    """Return the names of the Secrets of the environment, for a message: one may be missing."""
     return f"Secret {os.environ.get(contract.SECRETS_READ, 'of the job')}"
 
 
@@ -57,15 +57,16 @@ def wait(what: str, problem: Callable[[], str | None], most: float | None = None
 
 
 def limit(what: str) -> threading.Timer:
-    """End the job when a server takes its connection and then never answers: not all drivers do.
+    """End the Job when a server accepts a connection and never answers; some drivers wait for ever.
 
-    What is returned can be cancelled.
+    Returns:
+        The timer, which can be cancelled.
     """
     seconds = timeout() + _BEYOND_SECONDS
 
     def late() -> None:
         print(f"error: {what} did not answer within {seconds:.0f} s", file=sys.stderr, flush=True)
-        os._exit(1)  # the driver sits in the main thread, and may not be in Python
+        os._exit(1)  # the main thread may wait in the driver's C code
 
     timer = threading.Timer(seconds, late)
     timer.daemon = True
