@@ -3,6 +3,7 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
+from .._kubernetes import database_tools
 from .._kubernetes.labels import labels, metadata
 from .._kubernetes.network_policies import client_labels
 from .._kubernetes.pods import (
@@ -118,7 +119,9 @@ def replication(
                         labels=pod_labels(worn, [login]),
                         annotations={"mlflow-kubernetes/secrets": login["fingerprint"]},
                     ),
-                    spec=restricted_pod(container, user=999, restart_policy="Never"),
+                    spec=restricted_pod(
+                        container, user=database_tools.DATABASE_USER, restart_policy="Never"
+                    ),
                 )
             ),
         ),
