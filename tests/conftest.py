@@ -1,4 +1,4 @@
-"""What every folder of tests uses: the cluster, groups that run at once, a table of durations."""
+"""Shared by all folders of tests: the cluster, groups that run at once, a table of durations."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Who reaches whom under network policies: what Kubernetes' rules say, worked out from the objects.
+"""Computes who reaches whom under network policies, by Kubernetes' rules.
 
 Source: https://kubernetes.io/docs/concepts/services-networking/network-policies/
 """

@@ -1,4 +1,4 @@
-"""What the program asks for in every variant, noted so that no change of it goes unseen.
+"""Notes the objects of every variant of the stack, so that no change of them goes unseen.
 
 `python -m tests.renders` prints all of it as YAML: compare the output of two checkouts to see what
 a change did. With `--note` it writes the digests that tests/unit/test_renders.py compares.

@@ -1,4 +1,4 @@
-"""A virtual environment with what the server image holds, and tests that run in it.
+"""A virtual environment with the packages of the server's image, and tests that run in it.
 
 Only numpy differs: the image's version needs a newer Python than this project does.
 """

@@ -1,4 +1,4 @@
-"""What tests read from the source of a module."""
+"""Reads facts from the source of a module."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The variants of the stack that are rendered to be judged: validated, scanned, reached."""
+"""The variants of the stack that are rendered, and then validated, scanned and compared."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

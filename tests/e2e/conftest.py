@@ -1,4 +1,4 @@
-"""In which order the modules of end-to-end tests run, and the options of such a run."""
+"""The order of the modules of end-to-end tests, and the options of a run."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the wheel holds, and what it asks for."""
+"""The content of the wheel, and its dependencies."""
 
 import os
 import re

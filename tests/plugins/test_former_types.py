@@ -1,4 +1,4 @@
-"""A stack whose components have their former types, under the real engine: nothing is made anew.
+"""A stack whose components have their former types, under the real engine: nothing is replaced.
 
 The children are passwords, which need no cluster. A new password would lock MLflow out of its data.
 """

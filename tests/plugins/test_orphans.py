@@ -1,4 +1,4 @@
-"""A plugin does not outlive an engine that was killed, and so told it nothing."""
+"""A plugin ends when its engine is killed."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Settings as nobody meant them: valid, nearly valid and hostile values, several at once."""
+"""Random settings: valid, nearly valid and hostile values, several at once."""
 
 import json
 from typing import Any

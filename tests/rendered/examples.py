@@ -1,4 +1,4 @@
-"""2,000 examples of settings, each refused or rendered: once, for all who judge the result."""
+"""2,000 examples of settings, each refused or rendered once, for all tests of the result."""
 
 import functools
 import json

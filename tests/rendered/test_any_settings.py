@@ -1,4 +1,4 @@
-"""2,000 settings that nobody meant: refused in clear lines, or rendered as Kubernetes takes it."""
+"""2,000 random settings: refused in clear lines, or rendered to objects that Kubernetes accepts."""
 
 import re
 

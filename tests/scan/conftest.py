@@ -1,4 +1,4 @@
-"""What judges the stack: built and installed once, into the cache."""
+"""The scanners, built and installed once, into the cache."""
 
 import hashlib
 import subprocess

@@ -1,4 +1,4 @@
-"""What the scanners find and we leave as it is, with the reason; tests hold the number down."""
+"""Findings of the scanners that stay, with the reason of each."""
 
 from dataclasses import dataclass
 

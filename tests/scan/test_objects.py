@@ -1,4 +1,4 @@
-"""kube-score and checkov have nothing to say against any variant, but for what exclusions.py names.
+"""kube-score and checkov find nothing in any variant, except what exclusions.py names.
 
 They read what is rendered; tests/e2e shows that it runs.
 """

@@ -1,4 +1,4 @@
-"""No package of our images has a known vulnerability, but for those that exclusions.py names.
+"""No package in the images has a known vulnerability, except those that exclusions.py names.
 
 What is known changes every day: this fails one day for what nobody changed, and that is its use.
 """

@@ -1,4 +1,4 @@
-"""What is refused because a stack would lose what it keeps, with the state that an `up` leaves.
+"""Settings that are refused because the stack would lose data, with the state after an `up`.
 
 That the engine tells this state, in `preview` and `up`, tests/e2e shows.
 """

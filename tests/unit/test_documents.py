@@ -1,4 +1,4 @@
-"""The documents: every block is run or left out for a reason; what links and names lead to exists.
+"""The documents: every block is run or left out for a reason; links and file names exist.
 
 The end-to-end tests test_documents.py and test_workspace.py run the blocks that take a stack.
 """

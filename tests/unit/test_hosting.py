@@ -1,4 +1,4 @@
-"""Components as a program in another language uses them: by the provider, with its names."""
+"""Components for programs in other languages: the provider, and the names of inputs."""
 
 from typing import Any
 

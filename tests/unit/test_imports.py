@@ -1,5 +1,5 @@
-"""Which module may import which: the lab has one door, and `make up` needs the program's own
-requirements alone.
+"""Which module may import which: of commands/, one module imports lab/, and `make up` needs
+requirements.txt alone.
 """
 
 import re

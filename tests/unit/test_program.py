@@ -1,4 +1,4 @@
-"""The program as a whole, under mocks: what it asks for, and how its parts are wired."""
+"""The whole program under mocks: its objects, and the connections of its components."""
 
 import base64
 import json

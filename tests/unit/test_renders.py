@@ -1,4 +1,4 @@
-"""What the program asks for, held against what was noted."""
+"""The objects of every variant, compared with the noted ones."""
 
 import json
 

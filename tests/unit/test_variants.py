@@ -1,4 +1,4 @@
-"""The variants that everything is judged on: that none is missing."""
+"""The variants of the stack: none is missing."""
 
 from itertools import combinations
 

@@ -1,4 +1,4 @@
-"""The way from settings to components: what of it is refused, and what the type checker finds."""
+"""The way from settings to components: refused values, and mistakes that the type checker finds."""
 
 import re
 import subprocess

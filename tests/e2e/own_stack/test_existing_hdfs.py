@@ -1,4 +1,4 @@
-"""An HDFS of somebody else's, whose nodes DNS does not know: used, refused in a line, left.
+"""An HDFS outside the stack, whose nodes DNS does not know: used, refused in one line, left.
 
 It is this machine's own, so that the module runs where the cluster is the lab.
 """

@@ -1,4 +1,4 @@
-"""A database and a bucket outside the cluster: used, refused before anything relies on them, left.
+"""A database and a bucket outside the cluster: checked, used, refused in one line, left.
 
 The servers are this machine's own, so that the module runs where the cluster is the lab.
 """

@@ -1,4 +1,4 @@
-"""An `up` that fails says what failed, why, and what to do, and ends while its user still looks."""
+"""An `up` that fails names the failure, the cause and what to do, and ends within minutes."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The same stack on HDFS, by one setting, and what is HDFS's own."""
+"""The stack on HDFS, by one setting, and tests of HDFS alone."""
 
 import re
 

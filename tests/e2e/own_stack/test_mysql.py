@@ -1,4 +1,4 @@
-"""The same stack on MySQL, by one setting, and what only MySQL can do wrong."""
+"""The stack on MySQL, by one setting, and tests of MySQL alone."""
 
 import json
 

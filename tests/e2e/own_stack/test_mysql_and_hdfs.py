@@ -1,4 +1,4 @@
-"""The same stack on MySQL and HDFS, by two settings."""
+"""The stack on MySQL and HDFS, by two settings."""
 
 from harness.backend_stores import MYSQL
 from tests.e2e.support.artifact_stores import HDFS

@@ -1,4 +1,4 @@
-"""What takes minutes: full volumes, many updates, backends that are late, many servers at once."""
+"""Faults that take minutes: full volumes, many updates, late backends, many servers at once."""
 
 import time
 from collections.abc import Iterator

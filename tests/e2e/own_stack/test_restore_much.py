@@ -1,4 +1,4 @@
-"""A backup brought back into the stack that it is of."""
+"""A backup of much data, restored into the same stack."""
 
 import time
 from collections.abc import Iterator

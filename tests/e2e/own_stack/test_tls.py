@@ -1,4 +1,4 @@
-"""HTTPS, as clients meet it: with a certificate of ours, of theirs, and with cert-manager's."""
+"""HTTPS for clients: with a generated certificate, with a user's, and with cert-manager's."""
 
 import base64
 import http.client

@@ -1,4 +1,4 @@
-"""The workspace in the cluster: wired, closed to strangers, and used as people use it."""
+"""The workspace in the cluster: its connections, its login, and a notebook in it."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""A wrong setting is refused before any resource, in one line: key, value, what is accepted."""
+"""A wrong setting is refused before any resource, in one line: key, value, accepted values."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What HTTP lets a client ask of an artifact, and which names artifacts may have."""
+"""Ranges, preconditions and HEAD for artifacts, and the names that artifacts may have."""
 
 import json
 import time

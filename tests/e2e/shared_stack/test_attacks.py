@@ -1,4 +1,4 @@
-"""Who is kept out, shown on the running server: by every route and verb, name, origin and attack.
+"""Requests that the running server refuses: every route and verb, names, origins, known attacks.
 
 Requests are sent in the server's own pod, as they are: what an ingress would straighten reaches it.
 """

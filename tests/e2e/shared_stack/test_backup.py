@@ -1,4 +1,4 @@
-"""Backups of the shared stack: made, verified, damaged, told of."""
+"""Backups of the shared stack: made, verified, damaged, shown by `make status`."""
 
 from harness import clients
 from harness.stack import Stack

@@ -1,4 +1,4 @@
-"""A client that gets only the tracking URI does all its work: outside, forwarded, and in a pod."""
+"""A client that knows only the tracking URI works: outside, by a forwarded port, and in a pod."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the documents print works for everybody they make: their own blocks, run as they are."""
+"""The blocks of the documents, run as they are, for each user that they create."""
 
 import secrets
 from collections.abc import Mapping

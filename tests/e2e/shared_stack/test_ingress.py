@@ -1,4 +1,4 @@
-"""What proxies like to cut off or hold back passes the ingress controller whole."""
+"""Long transfers, large bodies and unusual names pass the ingress controller."""
 
 import pytest
 

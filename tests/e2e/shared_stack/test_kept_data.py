@@ -1,4 +1,4 @@
-"""Settings that would lose what a stack keeps are refused, and the stack stays as it is."""
+"""Settings that would lose data are refused, and the stack stays as it is."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""What breaks MLflow on Kubernetes elsewhere, each shown not to break it here."""
+"""Known problems of MLflow on Kubernetes, which this stack does not have."""
 
 import http.client
 import json

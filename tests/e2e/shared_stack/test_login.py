@@ -1,4 +1,4 @@
-"""Who gets in, and to what: the admin of the stack, and a user made by the documented command."""
+"""Logins and permissions of the admin, and of a user made by the documented command."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""No request that a client can form is an error of the server's, or shows its insides."""
+"""No malformed request is answered by a 5xx, or shows internals of the server."""
 
 import json
 from collections.abc import Iterator

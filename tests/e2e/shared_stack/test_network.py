@@ -1,4 +1,4 @@
-"""Packets go where the policies let them, and nowhere else: among all pods, and what is around.
+"""Packets among all pods and their surroundings go where the policies allow, and nowhere else.
 
 The packets are sent in the pods' own networks, from the machine under them: that takes the lab.
 """

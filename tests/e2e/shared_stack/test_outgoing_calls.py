@@ -1,4 +1,4 @@
-"""The server calls nobody whom no setting names, and says so; webhooks keep their secrets."""
+"""The server calls only what a setting names, and refuses other calls; webhooks keep secrets."""
 
 import json
 from typing import Any

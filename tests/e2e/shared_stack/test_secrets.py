@@ -1,4 +1,4 @@
-"""Secrets that the program generates stay secret, wherever people, programs or files could look."""
+"""Generated secrets are in no place where other people or programs can read them."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""A second stack beside the first, in a namespace that is somebody else's.
+"""A second stack beside the first, in a namespace that exists.
 
 Its images come under the names that they have in a registry of one's own.
 """

@@ -1,4 +1,4 @@
-"""What the server needs does not answer, or strangers keep it busy: it lives, and comes back."""
+"""The server survives backends that do not answer, and strangers who keep it busy."""
 
 import time
 from collections import Counter

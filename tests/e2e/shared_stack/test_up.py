@@ -1,4 +1,4 @@
-"""`pulumi up --stack minikube` brings everything up from nothing, and then has no more to do."""
+"""`pulumi up --stack minikube` brings the stack up from nothing; a second one changes nothing."""
 
 import pytest
 

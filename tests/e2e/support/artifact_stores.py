@@ -1,4 +1,4 @@
-"""What the tests know of each artifact store beyond what the stack publishes."""
+"""Facts of each artifact store that a stack does not publish, for tests."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the server's user and key can do in each backend, and no more, asked in the server's pod."""
+"""The rights of the server's user and key in each backend, tried in the server's pod."""
 
 import json
 import re

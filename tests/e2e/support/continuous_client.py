@@ -1,4 +1,4 @@
-"""A client that logs without a pause while its server is upgraded, and what it was told.
+"""A client that logs without a pause while its server is upgraded, and its answers.
 
 The ledger's clients (harness/ledger) take calls that older releases of MLflow do not have.
 """

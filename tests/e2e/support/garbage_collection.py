@@ -1,4 +1,4 @@
-"""What a collection removes for good, and what it leaves: on any database and store."""
+"""The garbage collection on any database and store: what it removes, and what it keeps."""
 
 import json
 from typing import Any

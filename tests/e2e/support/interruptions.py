@@ -1,4 +1,4 @@
-"""How tests end a pod, and see that its containers are the same or others."""
+"""Ends pods, and compares their containers with the former ones."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Requests that a client can form, and no database or protobuf takes."""
+"""Requests that a client can form, and that no database or protobuf accepts."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""Requests as they are, past every client that would put them right."""
+"""Sends requests byte by byte, because clients would correct them."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""The secrets of a stack, and everywhere that people, programs or files could come across them."""
+"""The secrets of a stack, and every place where other people or programs could read them."""
 
 import base64
 import json

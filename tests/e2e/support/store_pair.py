@@ -1,4 +1,4 @@
-"""What is claimed of every database with every store: a class that names two runs all of it."""
+"""The tests of every database with every store: a class that names a pair runs all of them."""
 
 import json
 from collections.abc import Iterator

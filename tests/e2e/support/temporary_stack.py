@@ -1,4 +1,4 @@
-"""A stack that has a namespace to itself, and leaves nothing of it anywhere."""
+"""A stack with a namespace of its own, of which nothing is left at the end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

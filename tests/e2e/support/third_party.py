@@ -1,4 +1,4 @@
-"""What only tests need in the cluster: somebody else's programs, in images built from packages."""
+"""Third-party programs that only tests need in the cluster, in images built from packages."""
 
 import json
 from collections.abc import Iterator, Sequence

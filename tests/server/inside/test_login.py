@@ -1,4 +1,4 @@
-"""Who may do what on a server with a login."""
+"""Permissions on a server with a login."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""Patches that no request of a single client shows, each by the function that it replaces."""
+"""Patches that need more than a request of a single client, each by the function it replaces."""
 
 import asyncio
 import json

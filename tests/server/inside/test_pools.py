@@ -1,4 +1,4 @@
-"""When the database is asked whether a connection is still there, and when it is left alone."""
+"""When the server asks the database whether a connection is still there."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a request may ask of the server: with the package as it should be, and by MLflow alone."""
+"""Answers of the server to requests, beside the answers of MLflow alone."""
 
 import http.client
 import json

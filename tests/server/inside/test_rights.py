@@ -1,4 +1,4 @@
-"""Who may do what by MLflow's own checks and by ours, and what a check asks of the databases."""
+"""Permissions by MLflow's own checks and by this package's, and the statements of a check."""
 
 import os
 import sqlite3

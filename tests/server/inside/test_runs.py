@@ -1,4 +1,4 @@
-"""What the store of runs answers and writes, beside MLflow's own store, on one SQLite database."""
+"""Answers and rows of the store of runs, beside MLflow's own store, on one SQLite database."""
 
 import random
 import sys

@@ -1,4 +1,4 @@
-"""How the server starts, and that it does not start where a part of MLflow is another."""
+"""How the server starts, and that it does not start if a registered part of MLflow differs."""
 
 import subprocess
 import sys

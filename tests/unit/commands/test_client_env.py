@@ -1,4 +1,4 @@
-"""What a client is told to trust a stack by, where the stack has an authority of its own."""
+"""The authority in a client's environment, where the stack has one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What `make env` says beside its exports."""
+"""The messages of `make env`, beside its exports."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Waiting for the server, and the closing words."""
+"""How `make up` waits for the server, and its last lines."""
 
 import re
 import ssl

@@ -1,4 +1,4 @@
-"""The component Backups: what it saves, where, and who reads what."""
+"""The component Backups: its CronJobs, its targets, and the readers of its Secrets."""
 
 import json
 from typing import Any

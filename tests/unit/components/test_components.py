@@ -1,4 +1,4 @@
-"""What all components promise alike, and the pure builders below them."""
+"""The rules for all components, and the builders in _kubernetes/."""
 
 import inspect
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The components' own defaults: those of Pulumi.yaml, and enough for ten lines of a stranger."""
+"""The components' defaults: those of Pulumi.yaml, and enough for a program of ten lines."""
 
 from collections.abc import Callable
 from typing import Any

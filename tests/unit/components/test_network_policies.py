@@ -1,4 +1,4 @@
-"""Who reaches whom, in every variant: all pairs of pods and of what is around them, at every port.
+"""Open paths in every variant: all pairs of pods and their surroundings, at every port.
 
 What is declared is compared with what the rendered policies say, line by line.
 """

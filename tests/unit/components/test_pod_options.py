@@ -1,4 +1,4 @@
-"""The `pods` input: what reaches the pods of a component, and what is refused."""
+"""The input `pods`: the options that pods get, and those that are refused."""
 
 import json
 import typing

@@ -1,4 +1,4 @@
-"""What every pod may do, in every variant: Pod Security's "restricted" profile, and less.
+"""Every pod of every variant is under Pod Security's profile "restricted", with fewer rights.
 
 That Kubernetes refuses any other is shown in tests/e2e/shared_stack/test_known_problems.py.
 """

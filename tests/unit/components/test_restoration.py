@@ -1,4 +1,4 @@
-"""The CronJob of which `make restore` makes a Job: it never runs by itself."""
+"""The suspended CronJob from which `make restore` makes Jobs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What an upgrade finds again: objects that release 0.1.0 made under other parents and names."""
+"""An upgrade finds the objects that release 0.1.0 made under other parents and names."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""TLS: the generated certificate, judged by OpenSSL, and what each way of having one renders."""
+"""TLS: the generated certificate, checked by OpenSSL, and the objects of each setting `tls`."""
 
 import ssl
 from datetime import UTC, datetime

@@ -1,6 +1,6 @@
 """Every Dockerfile of ours builds with any builder, and through any mirror.
 
-That they build at all, the lab shows; with `docker build` and minikube's they were not tried here.
+The lab builds them. `docker build` built them once, by hand; `minikube image build` was not tried.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""What the jobs of the server image share: settings, waiting, one line on failure.
+"""Shared code of the Jobs of the server's image: settings, waiting, a failure in one line.
 
 Their work needs MLflow, a database and a store: tests/e2e shows it on the real ones.
 """

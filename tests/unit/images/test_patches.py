@@ -1,4 +1,4 @@
-"""The registry of patches has all that the server's package replaces or relies on elsewhere."""
+"""The registry of patches has every private part that the server's package replaces or uses."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Programs that the lab installs out of wheels, from a folder in the place of PyPI."""
+"""Programs that the lab installs from wheels, with a folder in the place of PyPI."""
 
 import hashlib
 import zipfile

@@ -1,4 +1,4 @@
-"""How commands end: one line for a failure, and an interruption passed on once."""
+"""How commands end: a failure in one line, and an interruption that is passed on once."""
 
 import os
 import signal

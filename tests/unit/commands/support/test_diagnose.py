@@ -1,4 +1,4 @@
-"""What is told of pods, claims and events that a real cluster showed when they had failed."""
+"""Findings from pods, claims and events of failures in a real cluster."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What `eval` makes of the exports; shells themselves judge."""
+"""The exports, evaluated by real shells."""
 
 import subprocess
 
