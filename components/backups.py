@@ -64,9 +64,9 @@ class BackupsArgs(TypedDict):
     point_in_time: NotRequired[bool]
     """Whether any moment since a backup can be brought back: backups have a base backup, and the
     server's write-ahead log (WAL) is copied to the target as it comes. The backend store must be a
-    ``Postgres`` with ``replication``, and ``store`` no volume, because a volume is there for one
-    node at a time. A :class:`TrackingServer` that restores has an input of the same name. Defaults
-    to ``False``."""
+    ``Postgres`` with ``replication``, and ``store`` no volume, because one node at a time mounts a
+    volume. A :class:`TrackingServer` that restores has an input of the same name. Defaults to
+    ``False``."""
     store: NotRequired[str]
     """Where backups are kept: ``volume``, ``s3`` (a bucket that exists), or ``artifacts`` (a folder
     of the artifact store: it is lost with that store). Defaults to ``volume``."""
@@ -352,7 +352,7 @@ def _way(backups: _Backups, args: BackupsArgs, opts: pulumi.ResourceOptions) -> 
 
 
 def _reached(backups: _Backups, target: BackupTarget) -> list[pulumi.Input[Credentials]]:
-    """Return what a pod is given that reaches the target: the artifact store, where it is there."""
+    """Return the backends of a pod that reaches the target, with the store if it is the target."""
     return [target, *([backups.artifacts] if backups.store == "artifacts" else [])]
 
 

@@ -31,9 +31,9 @@ DUMPS = f"{WORK}/dumps"
 """Folder with one dump for each database: ``runs.dump`` and ``users.dump`` of pg_dump, or
 ``runs.sql`` and ``users.sql`` of mysqldump; and what is known of a dump, as ``<name>.facts``."""
 RECOVERED = f"{WORK}/recovered"
-"""Folder with the dumps of what a verification recovers."""
+"""Folder with the dumps of the databases that a verification recovers."""
 POINT = f"{WORK}/point"
-"""Folder with a base backup and what follows it in the WAL archive (images/mlflow,
+"""Folder with a base backup and the segments after it from the WAL archive (images/mlflow,
 backup/point.py)."""
 TARGET = "/backup"
 """Folder of the backup target's volume; empty where the target is no volume."""
@@ -221,8 +221,8 @@ committed=$(last 'at log time ')
 echo "recovered the databases${committed:+: the last transaction is of $committed}"
 export PGSERVICEFILE=$point/pg_service.conf
 """
-"""Starts a server on a base backup, which goes through the log of the archive to a moment. The
-folder with both is the second argument."""
+"""Starts a server on a base backup, which replays the archived log up to a moment. The folder with
+both is the second argument."""
 
 
 def base(
