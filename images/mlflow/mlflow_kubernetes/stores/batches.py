@@ -12,14 +12,6 @@ from typing import Any
 
 import sqlalchemy
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.store.tracking.dbmodels.models import (
-    SqlExperiment,
-    SqlLatestMetric,
-    SqlMetric,
-    SqlParam,
-    SqlRun,
-    SqlTag,
-)
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 from sqlalchemy import (
     BigInteger,
@@ -41,15 +33,18 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.types import TypeEngine
 
+from mlflow_kubernetes.stores.tables import (
+    LATEST,
+    METRICS,
+    PARAMS,
+    RUNS,
+    TAGS,
+    in_workspace,
+    parameters,
+)
+
 Columns = Mapping[str, TypeEngine[Any]]
 """Names of columns with the types that PostgreSQL reads lists of them as."""
-
-_EXPERIMENTS: Any = SqlExperiment.__table__
-_LATEST: Any = SqlLatestMetric.__table__
-_METRICS: Any = SqlMetric.__table__
-_PARAMS: Any = SqlParam.__table__
-_RUNS: Any = SqlRun.__table__
-_TAGS: Any = SqlTag.__table__
 
 # The columns of a row, in the order of the tuples of a Batch. All but the two of a primary key are
 # what an upsert changes. MySQL sets one column after the other, and reads the new values of those
@@ -161,8 +156,8 @@ def compares_exactly(connection: Connection) -> bool:
     )
     collation = select(columns.c.collation_name).where(
         columns.c.table_schema == func.database(),
-        columns.c.table_name == _LATEST.name,
-        columns.c.column_name == _LATEST.c.key.name,
+        columns.c.table_name == LATEST.name,
+        columns.c.column_name == LATEST.c.key.name,
     )
     return connection.execute(collation).scalar() == "utf8mb4_0900_bin"
 
@@ -193,9 +188,7 @@ def write_at_once(
         tuple(batch.changes),
         workspace is not None,
     )
-    values: dict[str, Any] = {"run": run_id}
-    if workspace is not None:
-        values["workspace"] = workspace
+    values = parameters(workspace, run=run_id)
     for number, (columns, rows) in enumerate(
         (
             (_POINT, batch.points),
@@ -218,9 +211,7 @@ def read(connection: Connection, run_id: str, workspace: str | None, batch: Batc
         workspace: The workspace that has to have the run; None for any.
         batch: What is to be written.
     """
-    values: dict[str, Any] = {"run": run_id}
-    if workspace is not None:
-        values["workspace"] = workspace
+    values = parameters(workspace, run=run_id)
     if batch.params:
         values["keys"] = [key for key, _ in batch.params]
     return _found(connection.execute(_before(bool(batch.params), workspace is not None), values))
@@ -241,7 +232,7 @@ def write(connection: Connection, found: Found, batch: Batch) -> None:
     # First: a row that refers to a run locks the run in MySQL, where another transaction that waits
     # for the same run would have to be given up.
     if batch.changes:
-        run = update(_RUNS).where(_RUNS.c.run_uuid == run_id)
+        run = update(RUNS).where(RUNS.c.run_uuid == run_id)
         connection.execute(run.values(batch.changes))
     points, latest, params, tags = _inserts(connection.dialect.name)
     new = [(key, value) for key, value in batch.params if key not in found.params]
@@ -273,31 +264,30 @@ def _before(params: bool, workspace: bool) -> Select[Any]:
     if not params:
         return run
     given = and_(
-        _PARAMS.c.run_uuid == _RUNS.c.run_uuid,
-        _PARAMS.c.key.in_(bindparam("keys", expanding=True)),
+        PARAMS.c.run_uuid == RUNS.c.run_uuid,
+        PARAMS.c.key.in_(bindparam("keys", expanding=True)),
     )
-    return run.add_columns(_PARAMS.c.key, _PARAMS.c.value).outerjoin(_PARAMS, given)
+    return run.add_columns(PARAMS.c.key, PARAMS.c.value).outerjoin(PARAMS, given)
 
 
 @cache
 def _inserts(dialect: str) -> tuple[Any, Any, Any, Any]:
     """Return the statements that insert points, latest points, params and tags."""
     if dialect == "mysql":
-        points, latest, params, tags = map(mysql.insert, (_METRICS, _LATEST, _PARAMS, _TAGS))
+        points, latest, params, tags = map(mysql.insert, (METRICS, LATEST, PARAMS, TAGS))
         new = latest.inserted
         # In this order: MySQL compares with what is set already.
         newest = [
-            (column, func.if_(_is_newer(new), new[column], _LATEST.c[column]))
+            (column, func.if_(_is_newer(new), new[column], LATEST.c[column]))
             for column in _CHANGING
         ]
         return (
-            points.on_duplicate_key_update(step=_METRICS.c.step),
+            points.on_duplicate_key_update(step=METRICS.c.step),
             latest.on_duplicate_key_update(newest),
             params,
             tags.on_duplicate_key_update(value=tags.inserted.value),
         )
-    inserts = map(sqlite.insert, (_METRICS, _LATEST, _PARAMS, _TAGS))
-    points, latest, params, tags = inserts
+    points, latest, params, tags = map(sqlite.insert, (METRICS, LATEST, PARAMS, TAGS))
     return points.on_conflict_do_nothing(), _upsert_points(latest), params, _upsert_tags(tags)
 
 
@@ -317,11 +307,11 @@ def _everything(
     if params:
         given = lists(2, PAIR, "given")
         changed = (
-            select(_PARAMS.c.key, _PARAMS.c.value)
-            .join(given, _PARAMS.c.key == given.c.key)
+            select(PARAMS.c.key, PARAMS.c.value)
+            .join(given, PARAMS.c.key == given.c.key)
             .where(
-                _PARAMS.c.run_uuid == bindparam("run"),
-                _PARAMS.c.value.is_distinct_from(given.c.value),
+                PARAMS.c.run_uuid == bindparam("run"),
+                PARAMS.c.value.is_distinct_from(given.c.value),
             )
             .cte("changed")
         )
@@ -333,32 +323,28 @@ def _everything(
     writes: list[Any] = []
     if changes:
         new = lists(4, {column: _CHANGES[column] for column in changes}, "changes")
-        run_changes = update(_RUNS).where(_RUNS.c.run_uuid == active.c.run_uuid)
+        run_changes = update(RUNS).where(RUNS.c.run_uuid == active.c.run_uuid)
         writes.append(run_changes.values({column: new.c[column] for column in changes}))
     if points:
         writes.append(
-            _insert(_METRICS, _POINT, lists(0, _POINT, "points"), active).on_conflict_do_nothing()
+            _insert(METRICS, _POINT, lists(0, _POINT, "points"), active).on_conflict_do_nothing()
         )
-        writes.append(_upsert_points(_insert(_LATEST, _POINT, lists(1, _POINT, "newest"), active)))
+        writes.append(_upsert_points(_insert(LATEST, _POINT, lists(1, _POINT, "newest"), active)))
     if params:
         new = lists(2, PAIR, "new")
-        known = exists().where(_PARAMS.c.run_uuid == active.c.run_uuid, _PARAMS.c.key == new.c.key)
-        writes.append(_insert(_PARAMS, PAIR, new, active, ~known))
+        known = exists().where(PARAMS.c.run_uuid == active.c.run_uuid, PARAMS.c.key == new.c.key)
+        writes.append(_insert(PARAMS, PAIR, new, active, ~known))
     if tags:
-        writes.append(_upsert_tags(_insert(_TAGS, PAIR, lists(3, PAIR, "tags_given"), active)))
+        writes.append(_upsert_tags(_insert(TAGS, PAIR, lists(3, PAIR, "tags_given"), active)))
     parts = [write.cte(f"write_{number}") for number, write in enumerate(writes)]
     return found.add_cte(*parts)
 
 
 def _run(workspace: bool) -> Select[Any]:
-    run = select(*(_RUNS.c[column] for column in _RUN)).where(
-        _RUNS.c.run_uuid == bindparam("run", type_=String())
+    run = select(*(RUNS.c[column] for column in _RUN)).where(
+        RUNS.c.run_uuid == bindparam("run", type_=String())
     )
-    if not workspace:
-        return run
-    return run.join(_EXPERIMENTS, _EXPERIMENTS.c.experiment_id == _RUNS.c.experiment_id).where(
-        _EXPERIMENTS.c.workspace == bindparam("workspace", type_=String())
-    )
+    return in_workspace(run) if workspace else run
 
 
 def lists(number: int, columns: Columns, name: str) -> Any:
@@ -416,5 +402,5 @@ def _upsert_tags(insert: Any) -> Any:
 def _is_newer(new: Any) -> Any:
     """Say whether a point is newer than the latest one of its key, by MLflow's own rule."""
     return tuple_(new.step, new.timestamp, new.value) > tuple_(
-        _LATEST.c.step, _LATEST.c.timestamp, _LATEST.c.value
+        LATEST.c.step, LATEST.c.timestamp, LATEST.c.value
     )

@@ -21,16 +21,6 @@ from mlflow.entities import (
     RunTag,
     SourceType,
 )
-from mlflow.store.tracking.dbmodels.models import (
-    SqlDataset,
-    SqlExperiment,
-    SqlInput,
-    SqlInputTag,
-    SqlLatestMetric,
-    SqlParam,
-    SqlRun,
-    SqlTag,
-)
 from mlflow.utils.mlflow_tags import _get_run_name_from_tags
 from sqlalchemy import (
     BigInteger,
@@ -52,15 +42,18 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.sql import CompoundSelect
 
 from mlflow_kubernetes.stores.batches import PAIR, Columns, lists, values_of
-
-_DATASETS: Any = SqlDataset.__table__
-_EXPERIMENTS: Any = SqlExperiment.__table__
-_INPUTS: Any = SqlInput.__table__
-_INPUT_TAGS: Any = SqlInputTag.__table__
-_LATEST: Any = SqlLatestMetric.__table__
-_PARAMS: Any = SqlParam.__table__
-_RUNS: Any = SqlRun.__table__
-_TAGS: Any = SqlTag.__table__
+from mlflow_kubernetes.stores.tables import (
+    DATASETS,
+    EXPERIMENTS,
+    INPUT_TAGS,
+    INPUTS,
+    LATEST,
+    PARAMS,
+    RUNS,
+    TAGS,
+    in_workspace,
+    parameters,
+)
 
 _NEW: Columns = {
     "run_uuid": Text(),
@@ -105,40 +98,37 @@ def create_at_once(
     Returns:
         The experiment; None if there is none of that id.
     """
-    values = {
-        "experiment": expected.experiment_id,
-        "location": expected.artifact_location,
-        "stage": expected.lifecycle_stage,
-        **({} if workspace is None else {"workspace": workspace}),
+    values = parameters(
+        workspace,
+        experiment=expected.experiment_id,
+        location=expected.artifact_location,
+        stage=expected.lifecycle_stage,
         **values_of(0, _NEW, [tuple(_row(run).values())]),
         **values_of(1, PAIR, [(tag.key, tag.value) for tag in tags]),
-    }
+    )
     row = connection.execute(_creation(workspace is not None), values).one_or_none()
     return row and Experiment(*row)
 
 
 def create(connection: Connection, run: RunInfo, experiment: int, tags: list[RunTag]) -> None:
     """Make a run in MySQL or SQLite, by a statement for the run and one for its tags."""
-    connection.execute(insert(_RUNS), _row(run) | {"experiment_id": experiment})
+    connection.execute(insert(RUNS), _row(run) | {"experiment_id": experiment})
     rows = [{"run_uuid": run.run_id, "key": tag.key, "value": tag.value} for tag in tags]
-    connection.execute(insert(_TAGS), rows)
+    connection.execute(insert(TAGS), rows)
 
 
 def read_experiment(
     connection: Connection, experiment: int, workspace: str | None
 ) -> Experiment | None:
     """Return an experiment that is to have a run; None if there is none of that id."""
-    values = {
-        "experiment": experiment,
-        **({} if workspace is None else {"workspace": workspace}),
-    }
+    values = parameters(workspace, experiment=experiment)
     row = connection.execute(_experiment(workspace is not None), values).one_or_none()
     return row and Experiment(*row)
 
 
 def read_experiment_of(connection: Connection, run_id: str, workspace: str | None) -> int | None:
     """Return the id of a run's experiment; None if there is no such run."""
-    values = {"run": run_id, **({} if workspace is None else {"workspace": workspace})}
+    values = parameters(workspace, run=run_id)
     found: int | None = connection.execute(
         _experiment_of(workspace is not None), values
     ).scalar_one_or_none()
@@ -165,19 +155,19 @@ def _row(run: RunInfo) -> dict[str, Any]:
 @cache
 def _experiment(workspace: bool) -> Select[Any]:
     experiment = select(
-        _EXPERIMENTS.c.experiment_id,
-        _EXPERIMENTS.c.artifact_location,
-        _EXPERIMENTS.c.lifecycle_stage,
-    ).where(_EXPERIMENTS.c.experiment_id == bindparam("experiment"))
+        EXPERIMENTS.c.experiment_id,
+        EXPERIMENTS.c.artifact_location,
+        EXPERIMENTS.c.lifecycle_stage,
+    ).where(EXPERIMENTS.c.experiment_id == bindparam("experiment"))
     if not workspace:
         return experiment
-    return experiment.where(_EXPERIMENTS.c.workspace == bindparam("workspace", type_=String()))
+    return experiment.where(EXPERIMENTS.c.workspace == bindparam("workspace", type_=String()))
 
 
 @cache
 def _experiment_of(workspace: bool) -> Select[Any]:
-    run = select(_RUNS.c.experiment_id).where(_RUNS.c.run_uuid == bindparam("run", type_=String()))
-    return _in_workspace(run) if workspace else run
+    run = select(RUNS.c.experiment_id).where(RUNS.c.run_uuid == bindparam("run", type_=String()))
+    return in_workspace(run) if workspace else run
 
 
 @cache
@@ -192,13 +182,13 @@ def _creation(workspace: bool) -> Select[Any]:
         .cte("expected")
     )
     new = lists(0, _NEW, "new")
-    run = postgresql.insert(_RUNS).from_select(
+    run = postgresql.insert(RUNS).from_select(
         ["experiment_id", *_NEW],
         select(expected.c.experiment_id, *new.c).select_from(expected, new),
         include_defaults=False,
     )
     pairs = lists(1, PAIR, "pairs")
-    tags = postgresql.insert(_TAGS).from_select(
+    tags = postgresql.insert(TAGS).from_select(
         ["run_uuid", *PAIR],
         select(new.c.run_uuid, *pairs.c).select_from(expected, new, pairs),
         include_defaults=False,
@@ -214,7 +204,7 @@ def read_at_once(connection: Connection, run_id: str, workspace: str | None) -> 
         run_id: The run.
         workspace: The workspace that has to have the run; None for any.
     """
-    values = {"run": run_id, **({} if workspace is None else {"workspace": workspace})}
+    values = parameters(workspace, run=run_id)
     rows: dict[str, list[Any]] = {part: [] for part in _PARTS}
     for row in connection.execute(_whole(workspace is not None), values):
         rows[row.part].append(row)
@@ -274,47 +264,38 @@ def _whole(workspace: bool) -> CompoundSelect[Any]:
     texts = ("run_uuid", "name", "user_id", "status", "lifecycle_stage", "artifact_uri")
     run = _part(
         "run",
-        [_RUNS.c[column] for column in texts],
-        [_RUNS.c.experiment_id, _RUNS.c.start_time, _RUNS.c.end_time],
-    ).where(_RUNS.c.run_uuid == run_id)
+        [RUNS.c[column] for column in texts],
+        [RUNS.c.experiment_id, RUNS.c.start_time, RUNS.c.end_time],
+    ).where(RUNS.c.run_uuid == run_id)
     if workspace:
-        run = _in_workspace(run)
-    metrics = _part(
-        "metric", [_LATEST.c.key], [_LATEST.c.timestamp, _LATEST.c.step], _LATEST
-    ).where(_LATEST.c.run_uuid == run_id)
-    params = _part("param", [_PARAMS.c.key, _PARAMS.c.value], []).where(
-        _PARAMS.c.run_uuid == run_id
+        run = in_workspace(run)
+    metrics = _part("metric", [LATEST.c.key], [LATEST.c.timestamp, LATEST.c.step], LATEST).where(
+        LATEST.c.run_uuid == run_id
     )
-    tags = _part("tag", [_TAGS.c.key, _TAGS.c.value], []).where(_TAGS.c.run_uuid == run_id)
+    params = _part("param", [PARAMS.c.key, PARAMS.c.value], []).where(PARAMS.c.run_uuid == run_id)
+    tags = _part("tag", [TAGS.c.key, TAGS.c.value], []).where(TAGS.c.run_uuid == run_id)
     dataset = ("dataset_uuid", "name", "digest", "dataset_source_type", "dataset_source")
     datasets = (
         _part(
             "dataset",
-            [_DATASETS.c[column] for column in (*dataset, "dataset_schema", "dataset_profile")]
-            + [_INPUT_TAGS.c.name, _INPUT_TAGS.c.value],
+            [DATASETS.c[column] for column in (*dataset, "dataset_schema", "dataset_profile")]
+            + [INPUT_TAGS.c.name, INPUT_TAGS.c.value],
             [],
         )
-        .select_from(_INPUTS)
-        .join(_DATASETS, _INPUTS.c.source_id == _DATASETS.c.dataset_uuid)
-        .outerjoin(_INPUT_TAGS, _INPUT_TAGS.c.input_uuid == _INPUTS.c.input_uuid)
-        .where(_INPUTS.c.destination_type == "RUN", _INPUTS.c.destination_id == run_id)
+        .select_from(INPUTS)
+        .join(DATASETS, INPUTS.c.source_id == DATASETS.c.dataset_uuid)
+        .outerjoin(INPUT_TAGS, INPUT_TAGS.c.input_uuid == INPUTS.c.input_uuid)
+        .where(INPUTS.c.destination_type == "RUN", INPUTS.c.destination_id == run_id)
     )
     models = (
-        _part(part, [_INPUTS.c.destination_id], [_INPUTS.c.step]).where(
-            _INPUTS.c.source_type == f"RUN_{part.upper()}",
-            _INPUTS.c.source_id == run_id,
-            _INPUTS.c.destination_type == f"MODEL_{part.upper()}",
+        _part(part, [INPUTS.c.destination_id], [INPUTS.c.step]).where(
+            INPUTS.c.source_type == f"RUN_{part.upper()}",
+            INPUTS.c.source_id == run_id,
+            INPUTS.c.destination_type == f"MODEL_{part.upper()}",
         )
         for part in ("input", "output")
     )
     return union_all(run, metrics, params, tags, datasets, *models)
-
-
-def _in_workspace(run: Select[Any]) -> Select[Any]:
-    """Return the statement for a run, restricted to a workspace."""
-    return run.join(_EXPERIMENTS, _EXPERIMENTS.c.experiment_id == _RUNS.c.experiment_id).where(
-        _EXPERIMENTS.c.workspace == bindparam("workspace", type_=String())
-    )
 
 
 def _part(name: str, texts: list[Any], numbers: list[Any], point: Any = None) -> Select[Any]:
