@@ -38,6 +38,8 @@ _ASSIGNMENTS: Any = SqlUserRoleAssignment.__table__
 _GRANTS: Any = SqlRolePermission.__table__
 _ROLES: Any = SqlRole.__table__
 _USERS: Any = SqlUser.__table__
+_GRANT = (_GRANTS.c.resource_type, _GRANTS.c.resource_pattern, _GRANTS.c.permission)
+"""The columns of a RoleGrantRow, in its order."""
 
 MOST_GRANTS = 100
 """The grants of a user that are read together with the user. Those of a user who has more are read
@@ -180,7 +182,7 @@ def _account() -> Select[Any]:
     return (
         select(
             *(_USERS.c.id, _USERS.c.username, _USERS.c.password_hash, _USERS.c.is_admin),
-            *(_GRANTS.c.resource_type, _GRANTS.c.resource_pattern, _GRANTS.c.permission),
+            *_GRANT,
         )
         .select_from(_USERS.outerjoin(held, theirs))
         .where(_USERS.c.username == bindparam("name", type_=String()))
@@ -192,7 +194,7 @@ def _account() -> Select[Any]:
 def _grants(some: bool) -> Select[Any]:
     """Return the statement for grants of some types, and of some resources or all."""
     grants = (
-        select(_GRANTS.c.resource_type, _GRANTS.c.resource_pattern, _GRANTS.c.permission)
+        select(*_GRANT)
         .join(_ROLES, _ROLES.c.id == _GRANTS.c.role_id)
         .join(_ASSIGNMENTS, _ROLES.c.id == _ASSIGNMENTS.c.role_id)
         .where(
