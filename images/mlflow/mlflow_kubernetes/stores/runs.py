@@ -9,7 +9,8 @@ for params, where one of them met an error of the database.
 
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
 
 from mlflow.entities import (
     LifecycleStage,
@@ -51,6 +52,25 @@ from mlflow_kubernetes.stores.statements import committing
 
 _MOST_EXPERIMENTS = 1000
 _MOST_RACES = 5
+_P = ParamSpec("_P")
+
+
+def _where_names_are_exact(
+    write: Callable[Concatenate["Store", _P], None],
+) -> Callable[Concatenate["Store", _P], None]:
+    """Leave a call to MLflow's method of this name where the database takes two names for one.
+
+    MLflow's own statements refuse the second one of such names.
+    """
+
+    @wraps(write)
+    def call(self: "Store", /, *arguments: _P.args, **more: _P.kwargs) -> None:
+        if self._exact:
+            write(self, *arguments, **more)
+        else:
+            getattr(super(Store, self), write.__name__)(*arguments, **more)
+
+    return call
 
 
 class Store(SqlAlchemyStore):
@@ -61,7 +81,6 @@ class Store(SqlAlchemyStore):
         for engine in filter(None, (self.engine, self.read_engine)):
             pools.install(engine)
         with self.engine.connect() as connection:
-            # MLflow's own statements refuse two names that such a database takes for one.
             self._exact = batches.compares_exactly(connection)
         # By id, as they were last: PostgreSQL compares them when it makes a run.
         self._experiments: dict[int, Experiment] = {}
@@ -201,6 +220,7 @@ class Store(SqlAlchemyStore):
                 raise _no_run(run_id)
             return str(experiment)
 
+    @_where_names_are_exact
     def log_batch(
         self, run_id: str, metrics: list[Metric], params: list[Param], tags: list[RunTag]
     ) -> None:
@@ -209,9 +229,6 @@ class Store(SqlAlchemyStore):
         Raises:
             MlflowException: as MLflow's store does.
         """
-        if not self._exact:
-            super().log_batch(run_id, metrics, params, tags)
-            return
         _validate_run_id(run_id)
         metrics, params, tags = _validate_batch_log_data(metrics, params, tags)
         _validate_batch_log_limits(metrics, params, tags)
@@ -222,34 +239,28 @@ class Store(SqlAlchemyStore):
             metrics, params = [], []
         self._log(run_id, self._batch(metrics, params, tags), params)
 
+    @_where_names_are_exact
     def log_param(self, run_id: str, param: Param) -> None:
         """Log a param to a run.
 
         Raises:
             MlflowException: as MLflow's store does.
         """
-        if not self._exact:
-            super().log_param(run_id, param)
-            return
         param = _validate_param(param.key, param.value)
         self._log(run_id, self._batch(params=[param]), param)
 
+    @_where_names_are_exact
     def set_tag(self, run_id: str, tag: RunTag) -> None:
         """Set a tag of a run.
 
         Raises:
             MlflowException: as MLflow's store does.
         """
-        if not self._exact:
-            super().set_tag(run_id, tag)
-            return
         self._log(run_id, self._batch(tags=[_validate_tag(tag.key, tag.value)]))
 
+    @_where_names_are_exact
     def _log_metrics(self, run_id: str, metrics: list[Metric]) -> None:
         """Log metrics to a run: MLflow's :meth:`log_metric` calls this."""
-        if not self._exact:
-            super()._log_metrics(run_id, metrics)
-            return
         for index, metric in enumerate(metrics):
             path = "" if len(metrics) == 1 else f"metrics[{index}]"
             _validate_metric(metric.key, metric.value, metric.timestamp, metric.step, path=path)
