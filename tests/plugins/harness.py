@@ -1,7 +1,8 @@
-"""Starts a plugin as the engine does, with an engine that only takes notes."""
+"""Starts a plugin as the engine does, with an engine that only takes notes; and makes projects."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
-CLONE = Path(__file__).parents[2]
+from harness.programs import CLONE
 
 
 @dataclass
@@ -79,3 +80,18 @@ def plugin(name: str, stub: Any, address: str = "127.0.0.1:1") -> Iterator[Any]:
         process.send_signal(2)
         _, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (0, "")
+
+
+def project(folder: Path, name: str, program: str) -> dict[str, str]:
+    """Make a Pulumi project, and return the environment in which `pulumi` keeps its state there."""
+    options = {"toolchain": "pip", "virtualenv": sys.prefix}
+    described = {"name": name, "runtime": {"name": "python", "options": options}}
+    (folder / "Pulumi.yaml").write_text(json.dumps(described))
+    (folder / "__main__.py").write_text(program)
+    state = folder / "state"
+    state.mkdir()
+    return os.environ | {
+        "PULUMI_BACKEND_URL": f"file://{state}",
+        "PULUMI_CONFIG_PASSPHRASE": "test",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }

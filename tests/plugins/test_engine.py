@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from harness import pod_processes
 from harness.waiting import wait_until
 from lab import paths
+from tests.plugins.harness import project
 
 pytestmark = pytest.mark.e2e
 
@@ -161,15 +161,7 @@ def kubectl(*arguments: str) -> str:
 def stack(tmp_path: Path) -> Iterator[Stack]:
     if "KUBECONFIG" not in os.environ:
         pytest.skip("needs a cluster: KUBECONFIG is not set")
-    options = {"toolchain": "pip", "virtualenv": sys.prefix}
-    project = {"name": "plugins-test", "runtime": {"name": "python", "options": options}}
-    (tmp_path / "Pulumi.yaml").write_text(json.dumps(project))
-    (tmp_path / "__main__.py").write_text(PROGRAM)
-    (tmp_path / "state").mkdir()
-    environment = os.environ | {
-        "PULUMI_BACKEND_URL": f"file://{tmp_path}/state",
-        "PULUMI_CONFIG_PASSPHRASE": "test",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    environment = project(tmp_path, NAMESPACE, PROGRAM) | {
         **{"REPLICAS": "0", "SECONDS": "60", "DATA": "1", "GRACE": "30"},
         "CONTEXT": kubectl("config", "current-context").strip(),
     }

@@ -4,9 +4,7 @@ The children are passwords, which need no cluster. A new password would lock MLf
 """
 
 import json
-import os
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness.programs import CLONE, run
+from tests.plugins.harness import project
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
@@ -92,18 +91,8 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     """A stack that was brought up when the components had their former types."""
     if not shutil.which("pulumi"):
         pytest.skip("needs Pulumi's engine")
-    options = {"toolchain": "pip", "virtualenv": sys.prefix}
-    project = {"name": "types", "runtime": {"name": "python", "options": options}}
-    (tmp_path / "Pulumi.yaml").write_text(json.dumps(project))
-    (tmp_path / "__main__.py").write_text(PROGRAM)
-    (tmp_path / "state").mkdir()
-    environment = os.environ | {
-        "PULUMI_BACKEND_URL": f"file://{tmp_path}/state",
-        "PULUMI_CONFIG_PASSPHRASE": "test",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "CLONE": str(CLONE),
-    }
-    made = Stack(tmp_path, environment)
+    environment = project(tmp_path, "types", PROGRAM)
+    made = Stack(tmp_path, environment | {"CLONE": str(CLONE)})
     made.pulumi("stack", "init", "dev")
     made.up("former")
     yield made

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.programs import CLONE
 from harness.waiting import wait_until
-from tests.plugins.harness import CLONE
 
 ENGINE = """
 import subprocess, sys
