@@ -16,6 +16,7 @@ import pulumi_kubernetes as k8s
 
 from ._kubernetes import database_tools
 from ._kubernetes.arguments import applied
+from ._kubernetes.cron_jobs import cron_job
 from ._kubernetes.labels import labels, metadata, selector
 from ._kubernetes.network_policies import CLOUDS, Path, networks, policy
 from ._kubernetes.pod_options import PodOptions
@@ -27,6 +28,7 @@ WAIT_SECONDS = 150
 UPGRADE_SECONDS = 3600
 """How long the Job may take. A first migration takes about 10 s; one of a large database may take
 many minutes, and the servers are stopped meanwhile."""
+_RETRIES = 2
 API_PORTS = (443, 6443, 8443)
 """Ports of API servers: those of clouds, of kubeadm, k3s and kind, and of minikube."""
 _RECORD_KEY = "upgrade.json"
@@ -132,7 +134,11 @@ def migration(
         name,
         # Without the annotation, a Job that failed for good would fail every later `up`.
         metadata=metadata(name, namespace, worn, {"pulumi.com/replaceUnready": "true"}),
-        spec=_job(template({})),
+        spec=k8s.batch.v1.JobSpecArgs(
+            backoff_limit=_RETRIES,
+            active_deadline_seconds=UPGRADE_SECONDS,
+            template=template({}),
+        ),
         opts=pulumi.ResourceOptions.merge(
             after_rights,
             pulumi.ResourceOptions(
@@ -143,8 +149,18 @@ def migration(
         ),
     )
     if dumps:
-        back = template({"UPGRADE_ROLLBACK": "true"})
-        _way_back(server, back, namespace=namespace, opts=after_rights)
+        # `make rollback` makes a Job of this CronJob.
+        cron_job(
+            f"{server}-rollback",
+            namespace=namespace,
+            labels=labels(f"{server}-rollback", "mlflow", "migration"),
+            # The CronJobs of existing stacks have none, and a schedule that never comes needs none.
+            time_zone=None,
+            seconds=UPGRADE_SECONDS,
+            retries=_RETRIES,
+            template=template({"UPGRADE_ROLLBACK": "true"}),
+            opts=after_rights,
+        )
     return Migration(server, job, record)
 
 
@@ -262,14 +278,6 @@ def _template(
     return template
 
 
-def _job(template: k8s.core.v1.PodTemplateSpecArgs) -> k8s.batch.v1.JobSpecArgs:
-    return k8s.batch.v1.JobSpecArgs(
-        backoff_limit=2,
-        active_deadline_seconds=UPGRADE_SECONDS,
-        template=template,
-    )
-
-
 def _tools(dumps: Dumps) -> list[k8s.core.v1.ContainerArgs]:
     """Return the containers of rclone's image and of the database's image."""
     image = pulumi.Output.from_input(dumps.target).apply(lambda target: target["rclone_image"])
@@ -305,30 +313,6 @@ def _chain(template: k8s.core.v1.PodTemplateSpecArgs, dumps: Dumps) -> None:
     spec.init_containers = [planned, tools, dump, kept, restore]
     volumes = cast("pulumi.Input[list[k8s.core.v1.VolumeArgs]]", spec.volumes)
     spec.volumes = applied(volumes, lambda known: [*known, *database_tools.volumes(dumps.target)])
-
-
-def _way_back(
-    server: str,
-    template: k8s.core.v1.PodTemplateSpecArgs,
-    *,
-    namespace: pulumi.Input[str],
-    opts: pulumi.ResourceOptions,
-) -> None:
-    """Make the suspended CronJob from which `make rollback` makes a Job."""
-    name = f"{server}-rollback"
-    k8s.batch.v1.CronJob(
-        name,
-        metadata=metadata(name, namespace, labels(name, "mlflow", "migration")),
-        spec=k8s.batch.v1.CronJobSpecArgs(
-            # Kubernetes demands a schedule, also where it is suspended.
-            schedule="0 0 1 1 *",
-            suspend=True,
-            starting_deadline_seconds=3600,
-            concurrency_policy="Forbid",
-            job_template=k8s.batch.v1.JobTemplateSpecArgs(spec=_job(template)),
-        ),
-        opts=opts,
-    )
 
 
 def _api() -> k8s.core.v1.VolumeArgs:

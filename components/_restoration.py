@@ -6,7 +6,8 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from ._kubernetes import database_tools
-from ._kubernetes.labels import labels, metadata
+from ._kubernetes.cron_jobs import cron_job
+from ._kubernetes.labels import labels
 from ._kubernetes.pod_options import PodOptions
 from ._kubernetes.pods import Credentials, python_template, resources, secrets_env
 from .contracts import BackupTarget
@@ -81,43 +82,30 @@ def restoration(
         ),
         termination_message_policy="FallbackToLogsOnError",
     )
-    k8s.batch.v1.CronJob(
+    cron_job(
         name,
-        metadata=metadata(name, namespace, worn),
-        spec=k8s.batch.v1.CronJobSpecArgs(
-            # Kubernetes demands a schedule, also where it is suspended.
-            schedule="0 0 1 1 *",
-            suspend=True,
-            starting_deadline_seconds=3600,
-            time_zone="Etc/UTC",
-            concurrency_policy="Forbid",
-            job_template=k8s.batch.v1.JobTemplateSpecArgs(
-                spec=k8s.batch.v1.JobSpecArgs(
-                    # The person who restores decides what to do after a failure.
-                    backoff_limit=0,
-                    active_deadline_seconds=RESTORE_SECONDS,
-                    template=python_template(
-                        _MODULE,
-                        arguments=["finish"],
-                        labels=worn,
-                        image=image,
-                        pods=pods,
-                        backends=backends,
-                        seconds=WAIT_SECONDS,
-                        environment={**of_people, **environment},
-                        first=[
-                            database_tools.prepare(image, [database]),
-                            database_tools.tools(rclone),
-                            fetch,
-                            *([database_tools.recover(client_image)] if recovers else []),
-                            database_tools.restore(client_image),
-                        ],
-                        mounts=database_tools.mounts(),
-                        volumes=database_tools.volumes(target),
-                        most_scratch=database_tools.MOST_WORK,
-                    ),
-                )
-            ),
+        namespace=namespace,
+        labels=worn,
+        seconds=RESTORE_SECONDS,
+        template=python_template(
+            _MODULE,
+            arguments=["finish"],
+            labels=worn,
+            image=image,
+            pods=pods,
+            backends=backends,
+            seconds=WAIT_SECONDS,
+            environment={**of_people, **environment},
+            first=[
+                database_tools.prepare(image, [database]),
+                database_tools.tools(rclone),
+                fetch,
+                *([database_tools.recover(client_image)] if recovers else []),
+                database_tools.restore(client_image),
+            ],
+            mounts=database_tools.mounts(),
+            volumes=database_tools.volumes(target),
+            most_scratch=database_tools.MOST_WORK,
         ),
         opts=opts,
     )

@@ -12,6 +12,7 @@ from ._component import Component
 from ._defaults import BACKUP_STORAGE, NAMESPACE, RCLONE_IMAGE, SERVER_IMAGE
 from ._kubernetes import database_tools
 from ._kubernetes.arguments import applied, known_keys, recorded
+from ._kubernetes.cron_jobs import cron_job
 from ._kubernetes.labels import labels, metadata
 from ._kubernetes.network_policies import Path, after, client_labels, client_policy, outside
 from ._kubernetes.pod_options import PodArgs, PodOptions, pod_options
@@ -369,11 +370,13 @@ def _saving(
         "fingerprint": "",
     }
     worn = labels(backups.name, "mlflow", "backup")
-    _cron_job(
+    cron_job(
         backups.name,
-        backups,
+        namespace=backups.namespace,
+        labels=worn,
         schedule=backups.schedule or "0 2 * * *",
         suspend=not backups.schedule,
+        kept=1,
         seconds=SAVE_SECONDS,
         template=python_template(
             "mlflow_kubernetes.backup.save",
@@ -416,17 +419,20 @@ def _verification(
 ) -> None:
     """Make the CronJob that restores the newest backup into a database of its own pod."""
     name = f"{backups.name}-verify"
+    worn = labels(name, "mlflow", "backup")
     schedule = args.get("verify_schedule", WEEKLY)
     backends = _reached(backups, target)
-    _cron_job(
+    cron_job(
         name,
-        backups,
+        namespace=backups.namespace,
+        labels=worn,
         schedule=schedule or WEEKLY,
         suspend=not (backups.schedule and schedule),
+        kept=1,
         seconds=VERIFY_SECONDS,
         template=python_template(
             "mlflow_kubernetes.backup.verify",
-            labels=labels(name, "mlflow", "backup"),
+            labels=worn,
             image=backups.image,
             pods=pods,
             backends=backends,
@@ -448,44 +454,6 @@ def _verification(
             most_scratch=database_tools.MOST_WORK,
             # A list of a million artifacts fits.
             most_memory="1Gi",
-        ),
-        opts=opts,
-    )
-
-
-def _cron_job(
-    name: str,
-    backups: _Backups,
-    *,
-    schedule: str,
-    suspend: bool,
-    seconds: int,
-    template: k8s.core.v1.PodTemplateSpecArgs,
-    opts: pulumi.ResourceOptions,
-) -> None:
-    """Make a CronJob of one pod."""
-    k8s.batch.v1.CronJob(
-        name,
-        metadata=metadata(name, backups.namespace, labels(name, "mlflow", "backup")),
-        spec=k8s.batch.v1.CronJobSpecArgs(
-            # Kubernetes demands a schedule, also where it is suspended.
-            schedule=schedule,
-            suspend=suspend,
-            time_zone="Etc/UTC",
-            concurrency_policy="Forbid",
-            # A run that was missed, for instance while a laptop slept, starts within the next hour
-            # or not at all.
-            starting_deadline_seconds=3600,
-            successful_jobs_history_limit=1,
-            failed_jobs_history_limit=1,
-            job_template=k8s.batch.v1.JobTemplateSpecArgs(
-                spec=k8s.batch.v1.JobSpecArgs(
-                    # The next run of the schedule is the next attempt.
-                    backoff_limit=0,
-                    active_deadline_seconds=seconds,
-                    template=template,
-                )
-            ),
         ),
         opts=opts,
     )

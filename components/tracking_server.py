@@ -18,6 +18,7 @@ from ._egress import (
 )
 from ._kubernetes.arguments import applied, known_keys, recorded
 from ._kubernetes.availability import apart, one_away_at_most
+from ._kubernetes.cron_jobs import cron_job
 from ._kubernetes.labels import labels, metadata, selector
 from ._kubernetes.network_policies import Path, after, client_labels, namespaces, server_policies
 from ._kubernetes.pod_options import PodArgs, PodOptions, pod_options
@@ -607,36 +608,22 @@ def _collection(server: _Server, pods: PodOptions, opts: pulumi.ResourceOptions)
     """Make the CronJob that removes deleted data for good. `make gc` makes Jobs from it too."""
     name = f"{server.name}-gc"
     worn = labels(name, "mlflow", "gc")
-    k8s.batch.v1.CronJob(
+    cron_job(
         name,
-        metadata=metadata(name, server.namespace, worn),
-        spec=k8s.batch.v1.CronJobSpecArgs(
-            # Kubernetes demands a schedule, also where it is suspended.
-            schedule=server.gc_schedule or "0 3 * * *",
-            suspend=not server.gc_schedule,
-            time_zone="Etc/UTC",
-            concurrency_policy="Forbid",
-            # A run that was missed, for instance while a laptop slept, starts within the next hour
-            # or not at all.
-            starting_deadline_seconds=3600,
-            successful_jobs_history_limit=1,
-            failed_jobs_history_limit=1,
-            job_template=k8s.batch.v1.JobTemplateSpecArgs(
-                spec=k8s.batch.v1.JobSpecArgs(
-                    # The next run of the schedule is the next attempt.
-                    backoff_limit=0,
-                    active_deadline_seconds=GC_SECONDS,
-                    template=python_template(
-                        "mlflow_kubernetes.gc",
-                        arguments=[f"--older-than={server.gc_older_than}"],
-                        labels=worn,
-                        image=server.image,
-                        pods=pods,
-                        backends=[server.database, server.artifacts],
-                        seconds=120,
-                    ),
-                )
-            ),
+        namespace=server.namespace,
+        labels=worn,
+        schedule=server.gc_schedule or "0 3 * * *",
+        suspend=not server.gc_schedule,
+        kept=1,
+        seconds=GC_SECONDS,
+        template=python_template(
+            "mlflow_kubernetes.gc",
+            arguments=[f"--older-than={server.gc_older_than}"],
+            labels=worn,
+            image=server.image,
+            pods=pods,
+            backends=[server.database, server.artifacts],
+            seconds=120,
         ),
         opts=opts,
     )
