@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import partial
 from typing import NotRequired, Self, TypedDict
-from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -18,7 +17,7 @@ from ._kubernetes.network_policies import Path, after, client_labels, client_pol
 from ._kubernetes.pod_options import PodArgs, PodOptions, pod_options
 from ._kubernetes.pods import FILES, Credentials, python_template
 from ._kubernetes.retention import RetentionArgs, generated_password, owner_references
-from ._kubernetes.uris import fingerprint
+from ._kubernetes.uris import endpoint_port, fingerprint
 from ._wal_archive import wal_archive
 from .contracts import ArtifactStoreInput, BackendStoreInput, BackupTarget, output_of
 from .held_data import HeldData
@@ -341,13 +340,11 @@ def _target(
 
 def _way(backups: _Backups, args: BackupsArgs, opts: pulumi.ResourceOptions) -> pulumi.Resource:
     """Make the network policy by which the pods reach the S3 endpoint."""
-    endpoint = urlsplit(args.get("endpoint") or "https:")
-    port = endpoint.port or {"http": 80, "https": 443}[endpoint.scheme]
     return client_policy(
         backups.name,
         namespace=backups.namespace,
         labels=backups.labels,
-        egress=[Path(outside(args.get("networks", [])), tcp=[port])],
+        egress=[Path(outside(args.get("networks", [])), tcp=[endpoint_port(args.get("endpoint"))])],
         opts=opts,
     )
 

@@ -83,6 +83,12 @@ def database_port(uri: str) -> int:
     return parts.port or (3306 if is_mysql(uri) else 5432)
 
 
+def endpoint_port(url: str | None) -> int:
+    """Return the port in the URL of an S3 endpoint, or else the usual one; None: Amazon's own."""
+    endpoint = urlsplit(url or "https:")
+    return endpoint.port or {"http": 80, "https": 443}[endpoint.scheme]
+
+
 def fingerprint(*values: pulumi.Input[str]) -> pulumi.Output[str]:
     """Return a short hash of the values, which is no secret even if the values are.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict
-from urllib.parse import urlsplit
 
 import pulumi
 
@@ -15,6 +14,7 @@ from .._kubernetes.pod_options import PodArgs, pod_options
 from .._kubernetes.pods import FILES, Credentials
 from .._kubernetes.preflight import checked_credentials
 from .._kubernetes.retention import RetentionArgs
+from .._kubernetes.uris import endpoint_port
 
 REGION = "us-east-1"
 _CA_FILE = "s3-ca.pem"
@@ -145,8 +145,7 @@ class S3(Component):
 def _paths(args: S3Args, key: Mapping[str, object], *, account: bool) -> list[Path]:
     """Return the paths to the endpoint, and to the servers from which boto3 gets a missing key."""
     where = outside(args.get("networks", []))
-    endpoint = urlsplit(args.get("endpoint") or "https:")
-    paths = [Path(where, tcp=[endpoint.port or {"http": 80, "https": 443}[endpoint.scheme]])]
+    paths = [Path(where, tcp=[endpoint_port(args.get("endpoint"))])]
     if key or args.get("secret"):
         return paths
     # A service account gets its key from EKS's agent on the node, or from STS; otherwise the node's
