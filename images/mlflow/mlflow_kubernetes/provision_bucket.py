@@ -5,6 +5,7 @@ A second run changes nothing, or repairs what is missing.
 
 import io
 import os
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import certifi
@@ -18,6 +19,7 @@ from mlflow_kubernetes import contract
 from mlflow_kubernetes.support.environment import fail, one_line, required, wait
 
 _PROBE = ".mlflow-kubernetes-probe"
+_Client = TypeVar("_Client", bound=Minio | MinioAdmin)
 
 
 def main() -> None:
@@ -42,11 +44,11 @@ def _problem(
     """Provision. Return a problem that may pass; end the Job at any other problem."""
     step = "make"
     try:
-        _make_bucket(_client(endpoint, root), bucket)
+        _make_bucket(_client(Minio, endpoint, root), bucket)
         step = "make a key for"
-        _make_key(_admin(endpoint, root), bucket, limited)
+        _make_key(_client(MinioAdmin, endpoint, root), bucket, limited)
         step = "use the new key on"
-        _prove(_client(endpoint, limited), bucket)
+        _prove(_client(Minio, endpoint, limited), bucket)
     except (S3Error, MinioAdminException, InvalidResponseError, ServerError) as error:
         if _status(error) < 500:
             fail(f"cannot {step} bucket {bucket} at {endpoint}: {_reason(error)}")
@@ -109,32 +111,18 @@ def _prove(client: Minio, bucket: str) -> None:
     client.remove_object(bucket, _PROBE)
 
 
-def _client(endpoint: str, key: StaticProvider) -> Minio:
+def _client(kind: type[_Client], endpoint: str, key: StaticProvider) -> _Client:
     url = urlsplit(endpoint)
-    return Minio(
+    return kind(
         endpoint=url.netloc,
         credentials=key,
         secure=url.scheme == "https",
-        http_client=_connections(),
-    )
-
-
-def _admin(endpoint: str, key: StaticProvider) -> MinioAdmin:
-    url = urlsplit(endpoint)
-    return MinioAdmin(
-        endpoint=url.netloc,
-        credentials=key,
-        secure=url.scheme == "https",
-        http_client=_connections(),
-    )
-
-
-def _connections() -> PoolManager:
-    # By default, the package repeats requests for minutes when the server is down.
-    return PoolManager(
-        timeout=Timeout(connect=5, read=30),
-        retries=Retry(0),
-        ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
+        # By default, the package repeats requests for minutes when the server is down.
+        http_client=PoolManager(
+            timeout=Timeout(connect=5, read=30),
+            retries=Retry(0),
+            ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
+        ),
     )
 
 
