@@ -1,6 +1,7 @@
 """Artifact store: HDFS in the cluster, a NameNode and DataNodes, with a folder for MLflow."""
 
 import re
+from functools import partial
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -226,41 +227,36 @@ def _nodes(
 ) -> list[pulumi.Resource]:
     """Make the NameNode and the DataNodes, which read the ConfigMap ``configuration``."""
     name_node, data_node = _name_node_of(name), f"{name}-datanode"
-    namespace = args.get("namespace", NAMESPACE)
     image = args.get("image", HDFS_IMAGE)
+    server = partial(
+        data_server,
+        app="hdfs",
+        namespace=args.get("namespace", NAMESPACE),
+        pods=options,
+        restarts_with=changes_with,
+        storage_class=args.get("storage_class"),
+        retention=args.get("retention", {}),
+        opts=opts,
+    )
     return [
-        data_server(
+        server(
             name_node,
-            app="hdfs",
-            namespace=namespace,
             labels=labels(name_node, "hdfs", "artifact-store"),
             ports={"rpc": RPC_PORT},
             pod=_name_node(image, configuration),
-            pods=options,
-            restarts_with=changes_with,
             storage=NAMES_STORAGE,
-            storage_class=args.get("storage_class"),
-            retention=args.get("retention", {}),
             # The NameNode is ready when DataNodes have reported, so they must reach it before.
             reached_unready=True,
-            opts=opts,
         ),
-        data_server(
+        server(
             data_node,
-            app="hdfs",
-            namespace=namespace,
             labels=labels(data_node, "hdfs", "artifact-store"),
             ports={"data": DATA_PORT},
             pod=_data_node(image, configuration),
-            pods=options,
-            restarts_with=changes_with,
             storage=args.get("storage", ARTIFACT_STORAGE),
-            storage_class=args.get("storage_class"),
-            retention=args.get("retention", {}),
             replicas=args.get("data_nodes", 1),
             # Clients connect to each DataNode by the pod's own address.
             headless=True,
-            opts=opts,
         ),
     ]
 
