@@ -95,6 +95,18 @@ def test_a_stack_without_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         stack.chosen()
 
 
+def test_a_stack_that_is_not_up_is_refused_where_it_has_to_be(
+    minikube: stack.Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "chosen", lambda: minikube)
+    monkeypatch.setattr(UsersCluster, "running", lambda _: True)
+    monkeypatch.setattr(stack.Stack, "exists", lambda _: False)
+    with pytest.raises(CommandError, match=r"nothing is up on .*office.*: `make up` first"):
+        stack.running()
+    monkeypatch.setattr(stack.Stack, "exists", lambda _: True)
+    assert stack.running() == minikube
+
+
 def test_settings_are_the_stack_files_over_the_projects() -> None:
     own = yaml.safe_load((CLONE / "Pulumi.minikube.yaml").read_text())["config"]
     settings = stack.settings("minikube")
