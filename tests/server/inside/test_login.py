@@ -6,6 +6,7 @@ from typing import Any
 from conftest import Server
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+API = "/api/2.0/mlflow"
 SPANS = "/v1/traces"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 
@@ -81,6 +82,25 @@ def test_readers_of_a_model_read_its_files(
 
     assert read(mlflow_with_login) == [403, 403]
     assert read(ours_with_login) == [200, 403]
+
+
+def test_nobody_deletes_what_the_query_does_not_name(
+    ours_with_login: Server, mlflow_with_login: Server
+) -> None:
+    models = f"{API}/registered-models"
+
+    def delete(server: Server) -> tuple[int, int]:
+        for user, name in (("alice", "hers"), ("bob", "his")):
+            assert server.ask("POST", f"{models}/create", {"name": name}, user)[0] == 200
+        body, text = b'{"name": "his"}', {"Content-Type": "text/plain"}
+        answer = server.ask("DELETE", f"{models}/delete?name=hers", body, "alice", text)
+        return answer[0], server.ask("GET", f"{models}/get?name=his", user="admin")[0]
+
+    assert delete(mlflow_with_login) == (200, 404)
+    assert delete(ours_with_login) == (400, 200)
+    for user, name in (("alice", "hers"), ("bob", "his")):
+        answer = ours_with_login.ask("DELETE", f"{models}/delete", {"name": name}, user)
+        assert answer[0] == 200
 
 
 def test_the_demo_is_left_to_admins(ours_with_login: Server, mlflow_with_login: Server) -> None:

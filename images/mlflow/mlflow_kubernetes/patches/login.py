@@ -1,4 +1,8 @@
-"""MLflow's basic-auth behind this package's gate, and its demo left to admins."""
+"""MLflow's basic-auth behind this package's gate.
+
+The demo is left to admins. The body of a DELETE or PATCH has to be declared as JSON. Otherwise
+MLflow checks the rights for what the query names, and deletes what the body names.
+"""
 
 import importlib
 from functools import partial
@@ -7,6 +11,7 @@ from typing import Any
 
 from flask import Response as PageResponse
 from flask import request
+from mlflow.exceptions import MlflowException
 
 from mlflow_kubernetes.login import gate
 
@@ -28,6 +33,21 @@ def install_with_login() -> None:
     server._authenticate_fastapi_request = lambda request: request.scope.get(gate.USER)
     server.BEFORE_REQUEST_VALIDATORS[server.DEMO_GENERATE, "POST"] = server.sender_is_admin
     server.app.after_request(partial(_hide_demo, server))
+    # MLflow adds its own check later, so that Flask calls this one first.
+    server.app.before_request(_refuse_two_readings)
+
+
+def _refuse_two_readings() -> PageResponse | None:
+    """Refuse a body that MLflow's handlers read, and MLflow's checks of rights do not."""
+    if request.method not in ("DELETE", "PATCH") or request.is_json or not request.get_data():
+        return None
+    kind = request.content_type
+    error = MlflowException.invalid_parameter_value(
+        f"Content-Type: {kind!a}; expected application/json for a body of {request.method}"
+    )
+    return PageResponse(
+        error.serialize_as_json(), error.get_http_status_code(), mimetype="application/json"
+    )
 
 
 def _hide_demo(server: Any, answer: PageResponse) -> PageResponse:
