@@ -112,6 +112,7 @@ _RIGHT: dict[str, SearchStrategy[str]] = {
     "backupVerifySchedule": _of("", "0 5 * * 0", "59 23 31 12 0"),
     "backupRetention": _of("30d", "0s", "1d2h3m4s"),
     "backupStore": _of("volume", "s3", "artifacts"),
+    "backupPointInTime": _SWITCH,
     "backupPassphrase": _of(HIDDEN, f"{HIDDEN}/+=!~"),
     "backupEndpoint": _of("http://minio:9000", "https://s3.example", "https://[2001:db8::1]:65535"),
     "backupBucket": _of("backups", "a" * 63, "a.b-c"),
