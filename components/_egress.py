@@ -9,6 +9,7 @@ from typing import NamedTuple, NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from ._kubernetes.grammars import LABEL
 from ._kubernetes.labels import labels, metadata
 from ._kubernetes.network_policies import CLOUDS, INTERNET, Path, namespaces, networks
 from ._kubernetes.pods import FILES, Credentials
@@ -16,7 +17,11 @@ from ._kubernetes.retention import RetentionArgs, generated_password
 from ._kubernetes.uris import fingerprint
 
 INTERNET_NAME = "internet"
-_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+WAY = (
+    '"internet", a network such as "192.0.2.0/24" or a namespace such as "models", and ":<port>" '
+    "if need be; policies know no host names"
+)
+"""The texts that ``Way.parse`` accepts, in words."""
 _CA_FILE = "egress-ca.pem"
 # Names of the pod and of the cluster, which a proxy outside of the cluster cannot reach.
 _NEVER_PROXIED = ("localhost", "127.0.0.1", "::1", ".svc", ".svc.cluster.local")
@@ -63,7 +68,7 @@ class Way(NamedTuple):
             raise ValueError(text)
         if where == INTERNET_NAME:
             return cls(where, port or 443)
-        if re.fullmatch(_LABEL, where) and not where.isdecimal():
+        if re.fullmatch(LABEL, where) and not where.isdecimal():
             return cls(where, port)
         if "/" not in where and ":" in where:  # IPv6: its last part may be a port or not
             raise ValueError(text)

@@ -143,7 +143,7 @@ class Backups(Component):
         )
         claim = _volume(backups, args, child) if backups.store == "volume" else None
         self.target = _target(backups, args, self.passphrase, claim, child)
-        reached = after(child, _way(backups, args, child)) if backups.store == "s3" else child
+        reached = after(child, _way(backups, child)) if backups.store == "s3" else child
         _saving(backups, args, pods, self.target, reached)
         _verification(backups, args, pods, self.target, reached)
         if backups.point_in_time:
@@ -177,6 +177,8 @@ class _Backups:
     point_in_time: bool
     schedule: str | None
     store: str
+    endpoint: Path
+    """The path to the S3 endpoint: only with ``store`` ``s3``."""
     retention: RetentionArgs
 
     @classmethod
@@ -184,7 +186,8 @@ class _Backups:
         """Return the inputs of the component ``name``.
 
         Raises:
-            pulumi.RunError: if there is an unknown input, or the target is not described.
+            pulumi.RunError: if there is an unknown input, a text that is not accepted, or a
+                target that is not described.
         """
         known_keys(name, args, BackupsArgs)
         store = args.get("store", "volume")
@@ -219,6 +222,10 @@ class _Backups:
             point_in_time=point_in_time,
             schedule=args.get("schedule"),
             store=store,
+            endpoint=Path(
+                outside(name, args.get("networks", [])),
+                tcp=[endpoint_port(name, args.get("endpoint"))],
+            ),
             retention=args.get("retention", {}),
         )
 
@@ -338,13 +345,13 @@ def _target(
     }
 
 
-def _way(backups: _Backups, args: BackupsArgs, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+def _way(backups: _Backups, opts: pulumi.ResourceOptions) -> pulumi.Resource:
     """Make the network policy by which the pods reach the S3 endpoint."""
     return client_policy(
         backups.name,
         namespace=backups.namespace,
         labels=backups.labels,
-        egress=[Path(outside(args.get("networks", [])), tcp=[endpoint_port(args.get("endpoint"))])],
+        egress=[backups.endpoint],
         opts=opts,
     )
 

@@ -13,7 +13,7 @@ from ._kubernetes.labels import labels, metadata, selector
 from ._kubernetes.network_policies import DNS, INTERNET, after, policy
 from ._kubernetes.pod_options import PodArgs, pod_options
 from ._kubernetes.pods import Credentials, fingerprints, http_probe, resources, restricted_pod
-from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publish
+from ._kubernetes.publishing import IngressArgs, check_published, from_ingress, public_url, publish
 from ._kubernetes.retention import RetentionArgs, generated_password
 from ._kubernetes.uris import fingerprint, service_host
 from .contracts import ArtifactStoreInput, TrackingInput, output_of
@@ -74,6 +74,8 @@ class ClientWorkspace(Component):
         self, name: str, args: ClientWorkspaceArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         known_keys(name, args, ClientWorkspaceArgs)
+        host, ingress = args.get("host", HOST), args.get("ingress", {})
+        check_published(name, ingress)
         backends = _backends(name, args)
         kept: dict[str, object] = {
             **args,
@@ -84,7 +86,6 @@ class ClientWorkspace(Component):
         super().__init__("ClientWorkspace", name, kept, opts)
         child = pulumi.ResourceOptions(parent=self)
         namespace, retention = args.get("namespace", NAMESPACE), args.get("retention", {})
-        host, ingress = args.get("host", HOST), args.get("ingress", {})
         common = labels(name, "jupyterlab", "client-workspace")
         pods = pod_options(name, args.get("pods"), namespace=namespace, labels=common, opts=child)
 

@@ -15,7 +15,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ._component import Component
 from ._defaults import NAMESPACE
-from ._kubernetes.arguments import known_keys
+from ._kubernetes.arguments import checked, known_keys
+from ._kubernetes.grammars import HOST, host_name, object_name
 from ._kubernetes.labels import labels, metadata
 from ._kubernetes.retention import RetentionArgs, generated_password
 
@@ -69,6 +70,10 @@ class LocalCertificate(Component):
         self, name: str, args: LocalCertificateArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         known_keys(name, args, LocalCertificateArgs)
+        for host in args["hosts"]:
+            checked(f"{name}.hosts", host, host_name, HOST)
+        for domain in args.get("scope", []):
+            checked(f"{name}.scope", domain, object_name, "a host name, or a domain")
         super().__init__("LocalCertificate", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         hosts = args["hosts"]

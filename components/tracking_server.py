@@ -10,13 +10,14 @@ from ._component import Component
 from ._defaults import NAMESPACE, SERVER_IMAGE
 from ._egress import (
     INTERNET_NAME,
+    WAY,
     EgressArgs,
     Way,
     egress_credentials,
     egress_environment,
     ways_out,
 )
-from ._kubernetes.arguments import applied, known_keys, recorded
+from ._kubernetes.arguments import applied, checked, known_keys, recorded
 from ._kubernetes.availability import apart, one_away_at_most
 from ._kubernetes.cron_jobs import cron_job
 from ._kubernetes.labels import labels, metadata, selector
@@ -32,7 +33,7 @@ from ._kubernetes.pods import (
     restarts_with,
     restricted_pod,
 )
-from ._kubernetes.publishing import IngressArgs, from_ingress, public_url, publish
+from ._kubernetes.publishing import IngressArgs, check_published, from_ingress, public_url, publish
 from ._kubernetes.retention import RetentionArgs
 from ._kubernetes.uris import service_host
 from ._login import ADMIN, Login
@@ -273,10 +274,14 @@ class _Server:
         """Return the inputs of the component ``name``.
 
         Raises:
-            pulumi.RunError: if there is an unknown input, or two that exclude each other.
+            pulumi.RunError: if there is an unknown input, a text that is not accepted, or two
+                inputs that exclude each other.
         """
         known_keys(name, args, TrackingServerArgs)
         known_keys(f"{name}.egress", args.get("egress", {}), EgressArgs)
+        check_published(name, args.get("ingress", {}))
+        for way in args.get("egress", {}).get("ways", []):
+            checked(f"{name}.egress.ways", way, Way.parse, WAY)
         if args.get("job_execution") and (args.get("replicas", 1) > 1 or args.get("autoscaled")):
             raise pulumi.RunError(f"{name}.job_execution: expected 1 replica, and no autoscaler")
         database, artifacts = args["backend_store"], args["artifact_store"]

@@ -9,10 +9,10 @@ import pulumi
 import pulumi.runtime.config
 from pydantic import ValidationError
 
+from components._kubernetes.grammars import Refused
 from settings.messages import refused, shown, unknown
 from settings.rules import contradictions
 from settings.schema import SETTINGS, Origin, Settings
-from settings.values import Refused
 
 _CLUSTER = ("kubernetes:context", "kubernetes:kubeconfig")
 

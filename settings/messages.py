@@ -1,21 +1,16 @@
 """The lines that users read when settings are refused: ``mlflow:key: value; accepted: ...``."""
 
 import difflib
-import re
 
+from components._kubernetes.arguments import in_message
 from settings.schema import SETTINGS
 from settings.values import Privacy
 
 
 def shown(key: str, value: object, *, encrypted: bool) -> str:
     """Return a value for a message: shortened, and ``[secret]`` for a secret."""
-    text = str(value)
-    # An address with a user name in it has a password as well.
-    telling = "PRIVATE KEY" in text or re.search("://.*@", text)
     hidden = SETTINGS[key].kind.privacy in (Privacy.SECRET, Privacy.PARTLY_SECRET)
-    if encrypted or telling or hidden:
-        return "[secret]"
-    return repr(value if len(text) <= 100 else f"{text[:100]}...")
+    return in_message(value, secret=encrypted or hidden)
 
 
 def refused(key: str, text: str, accepted: str, *, encrypted: bool) -> str:

@@ -23,8 +23,9 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from components import Mysql, Postgres, _defaults
+from components._kubernetes.grammars import Refused
 from settings import values
-from settings.values import Kind, Privacy, Refused
+from settings.values import Kind, Privacy
 
 BackupStoreKind = Literal["volume", "s3", "artifacts"]
 BackendStoreKind = Literal["postgres", "mysql", "external"]

@@ -16,17 +16,27 @@ from typing import Annotated, cast
 from annotated_types import Len
 from pydantic import AfterValidator
 
-from components._egress import ways_out
+from components._egress import WAY, ways_out
+from components._kubernetes.grammars import (
+    DATABASE,
+    ENDPOINT,
+    GATEWAY,
+    HOST,
+    LABEL,
+    NAME,
+    OUTSIDE_HOST,
+    PORT,
+    Refused,
+    check_outside,
+    database_uri,
+    endpoint,
+    gateway,
+    host_name,
+    network,
+    object_name,
+)
 from components._kubernetes.pod_json import from_kubernetes
 from components._kubernetes.pod_options import UNPRINTABLE, Unacceptable
-
-_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-_NAME = rf"{_LABEL}(\.{_LABEL})*"
-_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-
-
-class Refused(ValueError):  # noqa: N818 (the user's value is wrong, not the program)
-    """A value was refused; the text says which values are accepted."""
 
 
 class Privacy(Enum):
@@ -62,11 +72,6 @@ LONGEST_FILE = 200_000
 # Names in Kubernetes and in DNS.
 
 
-def is_name(text: str) -> bool:
-    """Return whether Kubernetes accepts a text as an object's name, and DNS as a host's."""
-    return len(text) <= 253 and re.fullmatch(_NAME, text) is not None
-
-
 def _matches(pattern: str) -> Callable[[str], str]:
     """Return a validator that accepts a text if the regular expression matches all of it."""
     compiled = re.compile(pattern)
@@ -82,7 +87,7 @@ def _matches(pattern: str) -> Callable[[str], str]:
 def _own_namespace(text: str) -> str:
     if text == "default" or text.startswith("kube-"):
         raise ValueError(text)
-    return _matches(_LABEL)(text)
+    return _matches(LABEL)(text)
 
 
 Namespace = Annotated[
@@ -95,19 +100,13 @@ Namespace = Annotated[
 ]
 ExistingNamespace = Annotated[
     str,
-    AfterValidator(_matches(_LABEL)),
+    AfterValidator(_matches(LABEL)),
     Kind("a namespace's name, of 1 to 63 small letters, digits and dashes"),
 ]
 Namespaces = Annotated[
-    list[Annotated[str, AfterValidator(_matches(_LABEL))]],
+    list[Annotated[str, AfterValidator(_matches(LABEL))]],
     Kind('a list of namespaces\' names, such as ["training"]'),
 ]
-
-
-def _object_name(text: str) -> str:
-    if not is_name(text):
-        raise ValueError(text)
-    return text
 
 
 _OWN_SECRETS = re.compile(
@@ -128,7 +127,7 @@ def secret_name(text: str) -> str:
     """
     if _OWN_SECRETS.fullmatch(text):
         raise Refused("the name of a Secret of the namespace that this stack does not write")
-    return _object_name(text)
+    return object_name(text)
 
 
 SecretName = Annotated[
@@ -143,42 +142,26 @@ TlsSecretName = Annotated[
 ]
 ServiceAccountName = Annotated[
     str,
-    AfterValidator(_object_name),
+    AfterValidator(object_name),
     Kind("the name of a service account: small letters, digits, dashes"),
 ]
 IssuerName = Annotated[
     str,
-    AfterValidator(_object_name),
+    AfterValidator(object_name),
     Kind("the name of a ClusterIssuer: small letters, digits, dashes"),
 ]
 ClassName = Annotated[
     str,
-    AfterValidator(_object_name),
+    AfterValidator(object_name),
     Kind("the name of a class in the cluster, or nothing for the cluster's default"),
 ]
 
 
-def _gateway(text: str) -> str:
-    if any(len(part) > 253 for part in text.split("/")):
-        raise ValueError(text)
-    return _matches(rf"{_LABEL}/{_NAME}(/{_NAME})?")(text)
-
-
 Gateway = Annotated[
     str,
-    AfterValidator(_gateway),
-    Kind("<namespace>/<name> of a Gateway, and /<listener> if it has several"),
+    AfterValidator(gateway),
+    Kind(GATEWAY),
 ]
-
-_HOST = "a DNS name of small letters, such as mlflow.example.com, without port, path or scheme"
-
-
-def _host(text: str) -> str:
-    # A last part that begins with a digit makes an address, or what some programs read as one.
-    if len(text) > 253 or not re.fullmatch(rf"({_LABEL}\.)+(?![0-9]){_LABEL}", text):
-        raise Refused(_HOST)
-    return text
-
 
 SERVERS_OWN_PATHS = {
     *("ajax-api", "api", "build", "gateway", "get-artifact", "graphql", "health"),
@@ -190,7 +173,7 @@ An end-to-end test compares them with the routes of a running server."""
 
 def _host_and_path(text: str) -> str:
     host, slash, path = text.partition("/")
-    _host(host)
+    host_name(host)
     fit = re.fullmatch(r"[a-zA-Z0-9][-a-zA-Z0-9_.]*(/[a-zA-Z0-9][-a-zA-Z0-9_.]*)*", path)
     if slash and (not fit or len(path) > 100):
         raise Refused("a DNS name, and a path such as /mlflow without / at its end")
@@ -199,7 +182,7 @@ def _host_and_path(text: str) -> str:
     return text
 
 
-HostName = Annotated[str, AfterValidator(_host), Kind(_HOST)]
+HostName = Annotated[str, AfterValidator(host_name), Kind(HOST)]
 HostAndPath = Annotated[
     str,
     AfterValidator(_host_and_path),
@@ -210,7 +193,7 @@ HostAndPath = Annotated[
 def _host_pattern(text: str) -> str:
     # A pattern that ends in a star would match every name, except one that begins an address.
     name = r"([-a-zA-Z0-9_*]+\.)*[-a-zA-Z0-9_]*[a-zA-Z0-9]"
-    pattern = rf"({name}|([0-9]{{1,3}}\.){{1,3}}\*|\[[0-9a-fA-F:]+\])(:(\*|{_PORT}))?"
+    pattern = rf"({name}|([0-9]{{1,3}}\.){{1,3}}\*|\[[0-9a-fA-F:]+\])(:(\*|{PORT}))?"
     if re.fullmatch(pattern, text):
         return text
     # A network of prefix length 0 has every address in it.
@@ -230,40 +213,8 @@ HostPatterns = Annotated[
 
 # Hosts and networks outside the stack.
 
-# The last part begins with a letter: some programs read "10.1" as an address, others as a name.
-_OUTSIDE_HOST = re.compile(
-    r"(?=.{1,253}$)([a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?\.)*"
-    r"[a-zA-Z]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?\.?"
-)
-
-
-def _check_outside(host: str, accepted: str) -> None:
-    """Refuse a host that cannot be a server outside the stack.
-
-    Raises:
-        Refused: if the text is no host, or means the pod itself.
-    """
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        if not _OUTSIDE_HOST.fullmatch(host):
-            raise Refused(accepted) from None
-        itself = f".{host.lower().rstrip('.')}".endswith(".localhost")
-    else:
-        address = getattr(address, "ipv4_mapped", None) or address
-        itself = address.is_loopback or address.is_unspecified
-    if itself:
-        raise Refused(f"{accepted}; its host is this machine, which in a pod is the pod itself")
-
-
-def _network(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-fA-F.:]+/[0-9.]+", text):
-        raise ValueError(text)
-    return str(ipaddress.ip_network(text))
-
-
 Networks = Annotated[
-    list[Annotated[str, AfterValidator(_network)]],
+    list[Annotated[str, AfterValidator(network)]],
     Kind('a list of networks without host bits, such as ["192.0.2.0/24"]'),
 ]
 
@@ -275,10 +226,7 @@ def _way_out(text: str) -> str:
 
 WaysOut = Annotated[
     list[Annotated[str, AfterValidator(_way_out)]],
-    Kind(
-        'a list of ways out, each "internet", a network such as "192.0.2.0/24" or a namespace '
-        'such as "models", and ":<port>" if need be; policies know no host names'
-    ),
+    Kind(f"a list of ways out, each {WAY}"),
 ]
 
 _PROXY = "http:// or https://, user:password@ if need be, a host, and a port"
@@ -287,11 +235,11 @@ _PROXY = "http:// or https://, user:password@ if need be, a host, and a port"
 def _proxy(text: str) -> str:
     login = r"[^:/?#\[\]@\s]+(:[^/?#\[\]@\s]*)?@"
     match = re.fullmatch(
-        rf"https?://({login})?(?P<host>[-a-zA-Z0-9.]+|\[[0-9a-fA-F:.]+\]):{_PORT}/?", text
+        rf"https?://({login})?(?P<host>[-a-zA-Z0-9.]+|\[[0-9a-fA-F:.]+\]):{PORT}/?", text
     )
     if not match or not re.fullmatch("[!-~]+", text):
         raise ValueError(text)
-    _check_outside(match["host"], _PROXY)
+    check_outside(match["host"], _PROXY)
     return text.rstrip("/")
 
 
@@ -299,7 +247,7 @@ Proxy = Annotated[str, AfterValidator(_proxy), Kind(_PROXY, Privacy.SECRET_WITH_
 
 
 def _host_without_proxy(text: str) -> str:
-    if not _OUTSIDE_HOST.fullmatch(text.removeprefix(".")):
+    if not OUTSIDE_HOST.fullmatch(text.removeprefix(".")):
         ipaddress.ip_address(text)
     return text
 
@@ -332,53 +280,21 @@ Certificates = Annotated[
 
 # Databases.
 
-# The grammar of SQLAlchemy's addresses. The server's image has these two drivers alone.
-_DATABASE_URI = re.compile(
-    r"(?P<driver>[\w+]+)://((?P<user>[^:/?#\[\]@\s]+)(:[^/?#\[\]@\s]*)?@)?"
-    r"(?P<host>[^:/?@\s\[\]]+|\[[0-9a-fA-F:]+\])?(:(?P<port>[0-9]{1,5}))?"
-    r"(/(?P<database>[^/?\s]+)?)?(\?\S*)?",
-    re.ASCII,
-)
-_DRIVERS = ("postgresql+psycopg2", "mysql+pymysql")
-_DATABASE = f"{' or '.join(_DRIVERS)}://user:password@host:port/database, % for special letters"
-
 
 def _database_uri(text: str) -> str:
-    match = _DATABASE_URI.fullmatch(text)
-    if not match or not re.fullmatch("[!-~]+", text):
-        raise ValueError
-    if match["driver"] not in _DRIVERS:
-        raise Refused(f"{_DATABASE}; the image has no other driver than these two")
-    if missing := [part for part in ("user", "host", "port", "database") if not match[part]]:
-        raise Refused(f"{_DATABASE}; it has no {' and no '.join(missing)}")
-    # Host names in some networks have underscores, which DNS's grammar does not allow.
-    _check_outside(match["host"].replace("_", "x"), _DATABASE)
-    if not 1 <= int(match["port"]) <= 65535:
-        raise Refused(f"{_DATABASE}; there are ports from 1 to 65535")
-    return text
+    return database_uri(text, with_port=True)
 
 
-DatabaseUri = Annotated[str, AfterValidator(_database_uri), Kind(_DATABASE, Privacy.SECRET)]
+DatabaseUri = Annotated[str, AfterValidator(_database_uri), Kind(DATABASE, Privacy.SECRET)]
 
 
 # S3.
 
-_ENDPOINT = "http:// or https://, a host, and a port if need be, without path or bucket"
-
-
-def _endpoint(text: str) -> str:
-    match = re.fullmatch(rf"https?://(?P<host>[-a-zA-Z0-9.]+|\[[0-9a-fA-F:.]+\])(:{_PORT})?", text)
-    if not match:
-        raise ValueError(text)
-    _check_outside(match["host"], _ENDPOINT)
-    return text
-
-
-S3Endpoint = Annotated[str, AfterValidator(_endpoint), Kind(_ENDPOINT)]
+S3Endpoint = Annotated[str, AfterValidator(endpoint), Kind(ENDPOINT)]
 S3Bucket = Annotated[
     str,
     # S3 refuses a name that looks like an address.
-    AfterValidator(_matches(rf"(?=.{{3,63}}$)(?!([0-9]+\.){{3}}[0-9]+$){_NAME}")),
+    AfterValidator(_matches(rf"(?=.{{3,63}}$)(?!([0-9]+\.){{3}}[0-9]+$){NAME}")),
     Kind("a bucket's name alone, of 3 to 63 small letters, digits, dashes and dots"),
 ]
 
@@ -425,11 +341,11 @@ _HDFS = "hdfs://<host>:<port>/<folder>, or with a nameservice instead of both"
 
 def _hdfs_uri(text: str) -> str:
     match = re.fullmatch(
-        rf"(hdfs|viewfs)://(?P<host>[-a-zA-Z0-9.]+)(:{_PORT})?(?P<path>(/[-a-zA-Z0-9_.=]+)+)", text
+        rf"(hdfs|viewfs)://(?P<host>[-a-zA-Z0-9.]+)(:{PORT})?(?P<path>(/[-a-zA-Z0-9_.=]+)+)", text
     )
     if not match or not all(part.strip(".") for part in match["path"].split("/")[1:]):
         raise ValueError(text)
-    _check_outside(match["host"], _HDFS)
+    check_outside(match["host"], _HDFS)
     return text
 
 
@@ -467,7 +383,7 @@ def _address(text: str) -> str:
 HostAliases = Annotated[
     dict[
         Annotated[str, AfterValidator(_address)],
-        Annotated[list[Annotated[str, AfterValidator(_object_name)]], Len(1)],
+        Annotated[list[Annotated[str, AfterValidator(object_name)]], Len(1)],
     ],
     Kind(
         'lists of host names by address, such as {"192.0.2.7": ["dn1.corp"]}',
@@ -515,7 +431,7 @@ PodOptions = Annotated[
 
 # A registry, a folder in it, then a tag or a digest or both: the grammar of the distribution
 # project (github.com/distribution/reference), with registries in small letters.
-_REGISTRY = rf"(({_LABEL}(\.{_LABEL})+|localhost)(:{_PORT})?|{_LABEL}:{_PORT})"
+_REGISTRY = rf"(({LABEL}(\.{LABEL})+|localhost)(:{PORT})?|{LABEL}:{PORT})"
 _FOLDER = r"[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*"
 _IMAGE = re.compile(
     rf"(?P<name>({_REGISTRY}/)?{_FOLDER}(/{_FOLDER})*)"
@@ -662,7 +578,7 @@ and NGINX."""
 def _annotation_name(text: str) -> str:
     if len(text.partition("/")[0]) > 253:
         raise ValueError(text)
-    return _matches(rf"({_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")(text)
+    return _matches(rf"({NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")(text)
 
 
 def _fit_annotations(annotations: dict[str, str]) -> dict[str, str]:

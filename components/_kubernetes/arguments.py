@@ -2,10 +2,13 @@
 
 import copy
 import difflib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import pulumi
+
+from .._kubernetes.grammars import Refused
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -26,6 +29,38 @@ def known_keys(component: str, args: Mapping[str, object], declared: type) -> No
     required: frozenset[str] = getattr(declared, "__required_keys__", frozenset())
     for key in sorted(required - set(args)):
         raise pulumi.RunError(f"{component}.{key}: required, and not given")
+
+
+def checked(
+    where: str, text: str, grammar: Callable[[str], T], accepted: str, *, secret: bool = False
+) -> T:
+    """Return what a grammar makes of the text of an input.
+
+    Args:
+        where: the input, as ``<component>.<input>``.
+        text: the text.
+        grammar: raises ``ValueError`` if it does not accept the text.
+        accepted: the accepted texts in words, unless the grammar raises ``Refused`` with others.
+        secret: whether the text must not be in the message.
+
+    Raises:
+        pulumi.RunError: if the grammar does not accept the text.
+    """
+    try:
+        return grammar(text)
+    except ValueError as error:
+        words = str(error) if isinstance(error, Refused) else accepted
+        shown = in_message(text, secret=secret)
+        raise pulumi.RunError(f"{where}: {shown}; accepted: {words}") from None
+
+
+def in_message(value: object, *, secret: bool) -> str:
+    """Return a value for a message: shortened, and ``[secret]`` for a secret."""
+    text = str(value)
+    # An address with a user name in it has a password as well.
+    if secret or "PRIVATE KEY" in text or re.search("://.*@", text):
+        return "[secret]"
+    return repr(value if len(text) <= 100 else f"{text[:100]}...")
 
 
 def recorded(args: Mapping[str, object], *secrets: str) -> dict[str, object]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from .._kubernetes.arguments import checked
+from .._kubernetes.grammars import NETWORK, network
 from .._kubernetes.labels import PART_OF_THE_STACK, metadata
 
 _NAME = "kubernetes.io/metadata.name"  # on every namespace, by Kubernetes itself
@@ -104,14 +106,18 @@ INTERNET = Path(networks("0.0.0.0/0", "2000::/3", without=_NOT_PUBLIC), tcp=[443
 """HTTPS to public addresses."""
 
 
-def outside(cidrs: Sequence[str]) -> list[k8s.networking.v1.NetworkPolicyPeerArgs]:
-    """Return the peers of a server outside the stack: these networks, or else any address.
+def outside(component: str, cidrs: Sequence[str]) -> list[k8s.networking.v1.NetworkPolicyPeerArgs]:
+    """Return the peers of a server outside the stack: the input ``networks``, or else any address.
 
     Policies know no host names. Without ``cidrs``, the peers are every address except a cloud's
     own, and every pod, because some enforcers do not count pods among addresses.
+
+    Raises:
+        pulumi.RunError: if one of ``cidrs`` is no network.
     """
     if cidrs:
-        return networks(*cidrs, without=CLOUDS)
+        known = [checked(f"{component}.networks", one, network, NETWORK) for one in cidrs]
+        return networks(*known, without=CLOUDS)
     every_pod = k8s.networking.v1.NetworkPolicyPeerArgs(
         namespace_selector=k8s.meta.v1.LabelSelectorArgs()
     )

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from .._kubernetes.arguments import applied, changed, known_keys
+from .._kubernetes.grammars import NAME
 from .._kubernetes.labels import labels as common_labels
 from .._kubernetes.labels import metadata
 from .._kubernetes.own_variables import OWN_VARIABLES
@@ -82,8 +83,7 @@ class PodArgs(TypedDict):
     cloud finds the pods' role in them. Defaults to no such account."""
 
 
-_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-_KEY = re.compile(rf"({_LABEL}(\.{_LABEL})*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")
+_KEY = re.compile(rf"({NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")
 _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 # Characters that XML (Hadoop's files) or YAML (objects sent to Kubernetes) excludes, and halves of

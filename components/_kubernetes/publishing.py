@@ -6,6 +6,8 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from .._kubernetes.arguments import checked
+from .._kubernetes.grammars import GATEWAY, gateway
 from .._kubernetes.labels import PART_OF_THE_STACK, metadata
 from .._kubernetes.network_policies import Path, namespaces, policy
 
@@ -59,6 +61,16 @@ class IngressArgs(TypedDict):
     """Namespace of the controller's pods. Defaults to ``ingress-nginx``."""
 
 
+def check_published(component: str, args: IngressArgs) -> None:
+    """Refuse a Gateway that is not named in full.
+
+    Raises:
+        pulumi.RunError: naming the component, the input, and what is accepted.
+    """
+    if named := args.get("gateway"):
+        checked(f"{component}.ingress.gateway", named, gateway, GATEWAY)
+
+
 def from_ingress(args: IngressArgs, *ports: int) -> Path:
     """Return the path from the ingress controller to these ports."""
     return Path(namespaces([args.get("namespace", "ingress-nginx")]), tcp=ports)
@@ -105,13 +117,13 @@ def publish(
         The address that the ingress controller published. It is empty with a Gateway, and may be
         empty without ``wait_seconds``.
     """
-    if gateway := args.get("gateway"):
+    if named := args.get("gateway"):
         k8s.apiextensions.CustomResource(
             name,
             api_version="gateway.networking.k8s.io/v1",
             kind="HTTPRoute",
             metadata=metadata(name, namespace, labels),
-            spec=_route(gateway, host, path, service, port),
+            spec=_route(named, host, path, service, port),
             opts=opts,
         )
         return pulumi.Output.from_input("")
@@ -161,10 +173,10 @@ def publish(
 
 
 def _route(
-    gateway: str, host: str, path: str, service: pulumi.Input[str], port: int
+    named: str, host: str, path: str, service: pulumi.Input[str], port: int
 ) -> Mapping[str, pulumi.Input[Any]]:
     """Return the spec of an HTTPRoute: on all listeners of a Gateway, or on the one it names."""
-    namespace, name, *listener = gateway.split("/")
+    namespace, name, *listener = named.split("/")
     parent = {"namespace": namespace, "name": name}
     if listener:
         parent["sectionName"] = listener[0]

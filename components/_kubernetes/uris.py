@@ -5,6 +5,9 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pulumi
 
+from .._kubernetes.arguments import checked
+from .._kubernetes.grammars import ENDPOINT, endpoint
+
 
 def service_host(service: str, namespace: str) -> str:
     """Return the DNS name of a Service, valid in every namespace of the cluster.
@@ -83,10 +86,14 @@ def database_port(uri: str) -> int:
     return parts.port or (3306 if is_mysql(uri) else 5432)
 
 
-def endpoint_port(url: str | None) -> int:
-    """Return the port in the URL of an S3 endpoint, or else the usual one; None: Amazon's own."""
-    endpoint = urlsplit(url or "https:")
-    return endpoint.port or {"http": 80, "https": 443}[endpoint.scheme]
+def endpoint_port(component: str, url: str | None) -> int:
+    """Return the port in the input ``endpoint``, or else the usual one; None: Amazon's own.
+
+    Raises:
+        pulumi.RunError: if the input is no URL of an S3 endpoint.
+    """
+    parts = urlsplit(checked(f"{component}.endpoint", url, endpoint, ENDPOINT) if url else "https:")
+    return parts.port or {"http": 80, "https": 443}[parts.scheme]
 
 
 def fingerprint(*values: pulumi.Input[str]) -> pulumi.Output[str]:

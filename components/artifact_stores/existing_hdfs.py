@@ -67,6 +67,7 @@ class ExistingHdfs(Component):
         self, name: str, args: ExistingHdfsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         known_keys(name, args, ExistingHdfsArgs)
+        where = outside(name, args.get("networks", []))
         super().__init__("ExistingHdfs", name, args, opts)
         kerberos = args.get("kerberos_secret")
 
@@ -88,9 +89,7 @@ class ExistingHdfs(Component):
                 opts=pulumi.ResourceOptions(parent=self),
             ),
             # A client learns the DataNodes' ports from HDFS. It asks Kerberos on UDP first.
-            reached_by=[
-                Path(outside(args.get("networks", [])), any_tcp=True, udp=[88] if kerberos else [])
-            ],
+            reached_by=[Path(where, any_tcp=True, udp=[88] if kerberos else [])],
             variables={
                 "MLFLOW_ARTIFACTS_DESTINATION": args["uri"],
                 **user,

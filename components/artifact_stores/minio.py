@@ -22,7 +22,7 @@ from .._kubernetes.pods import (
     restricted_pod,
     secret_source,
 )
-from .._kubernetes.publishing import IngressArgs, from_ingress, public_url, publish
+from .._kubernetes.publishing import IngressArgs, check_published, from_ingress, public_url, publish
 from .._kubernetes.retention import RetentionArgs, generated_password
 from .._kubernetes.uris import fingerprint, service_host
 from ..held_data import HeldData, VersionRule
@@ -104,6 +104,7 @@ class Minio(Component):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         known_keys(name, args, MinioArgs)
+        check_published(name, args.get("ingress", {}))
         super().__init__("Minio", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         namespace, retention = args.get("namespace", NAMESPACE), args.get("retention", {})

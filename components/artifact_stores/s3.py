@@ -1,6 +1,5 @@
 """Artifact store: a bucket outside the stack, which a Job checks first."""
 
-from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -74,6 +73,8 @@ class S3(Component):
 
     def __init__(self, name: str, args: S3Args, opts: pulumi.ResourceOptions | None = None) -> None:
         known_keys(name, args, S3Args)
+        where = outside(name, args.get("networks", []))
+        port = endpoint_port(name, args.get("endpoint"))
         super().__init__("S3", name, recorded(args, "secret_access_key"), opts)
         endpoint, ca = args.get("endpoint"), args.get("ca")
         key = {
@@ -119,7 +120,11 @@ class S3(Component):
             role="artifact-store",
             image=args.get("server_image", SERVER_IMAGE),
             pods=pods,
-            reached_by=_paths(args, given, account=account is not None),
+            reached_by=_paths(
+                Path(where, tcp=[port]),
+                has_key=bool(given or args.get("secret")),
+                account=account is not None,
+            ),
             variables={
                 "MLFLOW_ARTIFACTS_DESTINATION": self.artifact_root,
                 **client,
@@ -142,16 +147,15 @@ class S3(Component):
         )
 
 
-def _paths(args: S3Args, key: Mapping[str, object], *, account: bool) -> list[Path]:
+def _paths(endpoint: Path, *, has_key: bool, account: bool) -> list[Path]:
     """Return the paths to the endpoint, and to the servers from which boto3 gets a missing key."""
-    where = outside(args.get("networks", []))
-    paths = [Path(where, tcp=[endpoint_port(args.get("endpoint"))])]
-    if key or args.get("secret"):
+    paths = [endpoint]
+    if has_key:
         return paths
     # A service account gets its key from EKS's agent on the node, or from STS; otherwise the node's
     # metadata server gives a key.
     of_pods = Path(networks("169.254.170.23/32"), tcp=[80])
     of_nodes = Path(networks("169.254.169.254/32"), tcp=[80])
     if account:
-        return [*paths, of_pods, Path(where, tcp=[443])]
+        return [*paths, of_pods, Path(endpoint.peers, tcp=[443])]
     return [*paths, of_nodes]

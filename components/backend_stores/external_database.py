@@ -6,7 +6,8 @@ import pulumi
 
 from .._component import Component
 from .._defaults import MYSQL_IMAGE, NAMESPACE, POSTGRES_IMAGE, SERVER_IMAGE
-from .._kubernetes.arguments import known_keys, recorded
+from .._kubernetes.arguments import applied, checked, known_keys, recorded
+from .._kubernetes.grammars import DATABASE, database_uri
 from .._kubernetes.labels import labels
 from .._kubernetes.network_policies import Path, outside
 from .._kubernetes.pod_options import PodArgs, pod_options
@@ -78,11 +79,13 @@ class ExternalDatabase(Component):
         self, name: str, args: ExternalDatabaseArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         known_keys(name, args, ExternalDatabaseArgs)
-        kept = recorded(args, "uri", "auth_uri")
-        super().__init__("ExternalDatabase", name, kept, opts)
-        uri, secret = args.get("uri"), args.get("secret")
+        uri, secret = _address(f"{name}.uri", args.get("uri")), args.get("secret")
+        auth_uri = _address(f"{name}.auth_uri", args.get("auth_uri"))
         if (uri is None) == (secret is None):
             raise pulumi.RunError(f"{name}: expected either uri or secret, and not both")
+        where = outside(name, args.get("networks", []))
+        kept = recorded(args, "uri", "auth_uri")
+        super().__init__("ExternalDatabase", name, kept, opts)
         self.connections = args.get("connections", CONNECTIONS)
         self.client_image = args.get("client_image") or _client_image(uri)
         ca = args.get("ca")
@@ -97,11 +100,10 @@ class ExternalDatabase(Component):
             key: pulumi.Output.secret(given).apply(complete)
             for key, given in (
                 ("MLFLOW_BACKEND_STORE_URI", uri),
-                ("MLFLOW_AUTH_DATABASE_URI", args.get("auth_uri")),
+                ("MLFLOW_AUTH_DATABASE_URI", auth_uri),
             )
             if given is not None
         }
-        where = outside(args.get("networks", []))
         ports = [pulumi.Output.unsecret(one.apply(database_port)) for one in uris.values()]
         self.credentials = checked_credentials(
             f"{name}-database",
@@ -136,6 +138,17 @@ class ExternalDatabase(Component):
                 "client_image": self.client_image,
             }
         )
+
+
+def _address(where: str, given: pulumi.Input[str] | None) -> pulumi.Input[str] | None:
+    """Return an address, if one is given.
+
+    Raises:
+        pulumi.RunError: if the text is no address of a database; without the text, which is secret.
+    """
+    if given is None:
+        return None
+    return applied(given, lambda uri: checked(where, uri, database_uri, DATABASE, secret=True))
 
 
 def _client_image(uri: pulumi.Input[str] | None) -> pulumi.Output[str]:

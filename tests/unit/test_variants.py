@@ -4,7 +4,8 @@ from itertools import combinations
 
 import pytest
 
-from settings.values import Refused, secret_name
+from components._kubernetes.grammars import Refused
+from settings.values import secret_name
 from tests.unit.recorder import settings
 from tests.variants import AXES, VARIANTS, objects
 
