@@ -75,7 +75,7 @@ class ClientWorkspace(Component):
     ) -> None:
         known_keys(name, args, ClientWorkspaceArgs)
         host, ingress = args.get("host", HOST), args.get("ingress", {})
-        check_published(name, ingress)
+        check_published(name, ingress, host=host)
         backends = _backends(name, args)
         kept: dict[str, object] = {
             **args,

@@ -279,7 +279,7 @@ class _Server:
         """
         known_keys(name, args, TrackingServerArgs)
         known_keys(f"{name}.egress", args.get("egress", {}), EgressArgs)
-        check_published(name, args.get("ingress", {}))
+        check_published(name, args.get("ingress", {}), host=args.get("host", HOST))
         for way in args.get("egress", {}).get("ways", []):
             checked(f"{name}.egress.ways", way, Way.parse, WAY)
         if args.get("job_execution") and (args.get("replicas", 1) > 1 or args.get("autoscaled")):

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from .._kubernetes.arguments import checked
-from .._kubernetes.grammars import GATEWAY, gateway
+from .._kubernetes.grammars import GATEWAY, HOST, gateway, host_name
 from .._kubernetes.labels import PART_OF_THE_STACK, metadata
 from .._kubernetes.network_policies import Path, namespaces, policy
 
@@ -61,12 +61,19 @@ class IngressArgs(TypedDict):
     """Namespace of the controller's pods. Defaults to ``ingress-nginx``."""
 
 
-def check_published(component: str, args: IngressArgs) -> None:
-    """Refuse a Gateway that is not named in full.
+def check_published(component: str, args: IngressArgs, **hosts: str) -> None:
+    """Refuse host names that no Ingress can have, and a Gateway that is not named in full.
+
+    Args:
+        component: name of the component.
+        args: the input ``ingress`` of the component.
+        hosts: the host names, by the names of their inputs.
 
     Raises:
         pulumi.RunError: naming the component, the input, and what is accepted.
     """
+    for key, host in hosts.items():
+        checked(f"{component}.{key}", host, host_name, HOST)
     if named := args.get("gateway"):
         checked(f"{component}.ingress.gateway", named, gateway, GATEWAY)
 

@@ -104,7 +104,12 @@ class Minio(Component):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         known_keys(name, args, MinioArgs)
-        check_published(name, args.get("ingress", {}))
+        check_published(
+            name,
+            args.get("ingress", {}),
+            host=args.get("host", HOST),
+            console_host=args.get("console_host", CONSOLE_HOST),
+        )
         super().__init__("Minio", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         namespace, retention = args.get("namespace", NAMESPACE), args.get("retention", {})
