@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_kubernetes as k8s
 
+from ._kubernetes.arguments import checked
+from ._kubernetes.grammars import object_name
 from ._kubernetes.labels import labels, metadata
 from ._kubernetes.pods import Credentials
 from ._kubernetes.retention import RetentionArgs, generated_password
@@ -15,6 +17,29 @@ from ._kubernetes.uris import fingerprint
 
 ADMIN = "admin"
 """The user who may do anything (images/mlflow/mlflow_kubernetes/login/basic_auth.py)."""
+
+
+def check_users(component: str, users: Sequence[str]) -> None:
+    """Refuse names of users that cannot have a password and a Secret of their own.
+
+    Raises:
+        pulumi.RunError: naming the component, the user, and what is accepted.
+    """
+
+    def user_name(user: str) -> str:
+        if user == ADMIN or users.count(user) > 1:
+            raise ValueError(user)
+        object_name(f"{component}-{_suffix(user)}")
+        return object_name(user)
+
+    accepted = f"names of small letters, digits, dashes and dots, each once, without {ADMIN}"
+    for user in users:
+        checked(f"{component}.users", user, user_name, accepted)
+
+
+def _suffix(user: str) -> str:
+    """Return the end of the name of the Secret with a user's login."""
+    return f"user-{user}"
 
 
 class Login:
@@ -76,7 +101,7 @@ class Login:
     def credentials(self, user: str) -> Credentials:
         """Make a Secret with the variables by which a client in the cluster is this user."""
         content = self.variables(user)
-        return self._secret(f"user-{user}", content, fingerprint(*content.values()))
+        return self._secret(_suffix(user), content, fingerprint(*content.values()))
 
     def _generated(self, what: str, length: int) -> pulumi.Output[str]:
         return generated_password(f"{self._name}-{what}", length, self._retention, self._opts)

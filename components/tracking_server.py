@@ -36,7 +36,7 @@ from ._kubernetes.pods import (
 from ._kubernetes.publishing import IngressArgs, check_published, from_ingress, public_url, publish
 from ._kubernetes.retention import RetentionArgs
 from ._kubernetes.uris import service_host
-from ._login import ADMIN, Login
+from ._login import ADMIN, Login, check_users
 from ._migration import Dumps, Migration, last_upgrade, migration
 from ._restoration import restoration
 from .contracts import (
@@ -280,6 +280,7 @@ class _Server:
         known_keys(name, args, TrackingServerArgs)
         known_keys(f"{name}.egress", args.get("egress", {}), EgressArgs)
         check_published(name, args.get("ingress", {}), host=args.get("host", HOST))
+        check_users(name, args.get("users", []))
         for way in args.get("egress", {}).get("ways", []):
             checked(f"{name}.egress.ways", way, Way.parse, WAY)
         if args.get("job_execution") and (args.get("replicas", 1) > 1 or args.get("autoscaled")):
