@@ -68,15 +68,15 @@ def _networks(settings: Settings, refuse: Refuse) -> Iterator[str]:
 
 
 def _database(settings: Settings, refuse: Refuse) -> Iterator[str]:
-    """Refuse settings of an external database that are missing, or given without need."""
+    """Refuse settings of a database that are missing, or given without need."""
     where = _given(settings, "databaseUri", "databaseSecret")
+    if settings.backend_store != "postgres":
+        for key in _given(settings, "postgresFormerImage"):
+            yield refuse(key, "only with backendStore: postgres")
     if settings.backend_store != "external":
         accepted = "only with backendStore: external, or they are two databases at once"
         for key in [*where, *_given(settings, "authDatabaseUri", "databaseCa")]:
             yield refuse(key, accepted)
-        if settings.backend_store != "postgres":
-            for key in _given(settings, "postgresFormerImage"):
-                yield refuse(key, "only with backendStore: postgres")
     elif not where:
         yield refuse("databaseUri", "an address, or a Secret's name in databaseSecret")
     elif len(where) > 1:

@@ -530,6 +530,14 @@ CONTRADICTIONS = [
         "postgresFormerImage: 'postgres:18.6'; accepted: only with backendStore: postgres",
     ),
     (
+        {
+            "backendStore": "external",
+            "databaseSecret": "theirs",
+            "postgresFormerImage": "postgres:18.6",
+        },
+        "postgresFormerImage: 'postgres:18.6'; accepted: only with backendStore: postgres",
+    ),
+    (
         {"httpsProxy": "http://proxy.example:3128"},
         "httpsProxy: 'http://proxy.example:3128'; accepted: beside it, a way to the proxy in egr",
     ),
