@@ -194,12 +194,12 @@ class _Backups:
         if store not in STORES:
             raise pulumi.RunError(f"{name}.store: {store!r}; accepted: {' or '.join(STORES)}")
         key = (args.get("access_key_id") is None, args.get("secret_access_key") is None)
-        if store == "s3" and (
-            not args.get("bucket") or len({*key, args.get("secret") is not None}) > 1
-        ):
+        if store == "s3" and not args.get("bucket"):
+            raise pulumi.RunError(f"{name}.bucket: required with store s3, and not given")
+        if store == "s3" and len({*key, args.get("secret") is not None}) > 1:
             raise pulumi.RunError(
-                f"{name}: with store s3, expected bucket, and either access_key_id with "
-                "secret_access_key or secret"
+                f"{name}: with store s3, expected either access_key_id with secret_access_key or "
+                "secret"
             )
         point_in_time = args.get("point_in_time", False)
         replication = output_of(args["backend_store"], "replication")

@@ -134,8 +134,9 @@ def test_a_secret_of_others_is_read_beside_the_key_of_the_artifact_store() -> No
     ("changed", "said"),
     [
         ({"store": "tape"}, r"backup\.store: 'tape'; accepted: volume or s3 or artifacts"),
-        (BUCKET, "expected bucket, and either access_key_id with secret_access_key or secret"),
-        ({"store": "s3", "secret": "theirs"}, "expected bucket"),
+        (BUCKET, "^backup: with store s3, expected either access_key_id with secret_access_key or"),
+        ({"store": "s3", "secret": "theirs"}, r"^backup\.bucket: required with store s3"),
+        ({"store": "s3", "access_key_id": "a"}, r"^backup\.bucket: required with store s3"),
         ({**BUCKET, "secret_access_key": "a", "secret": "theirs"}, "either access_key_id with"),
         (
             {"point_in_time": True, "store": "artifacts"},
