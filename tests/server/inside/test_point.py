@@ -1,10 +1,11 @@
 """Which segments of the WAL archive bring a moment back: the names alone, without PostgreSQL."""
 
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from mlflow_kubernetes.backup import manifest, point
+from mlflow_kubernetes.backup import manifest, point, verify
 from mlflow_kubernetes.backup.manifest import Manifest
 from mlflow_kubernetes.backup.target import Target
 
@@ -97,3 +98,35 @@ def test_a_moment_is_read_and_shown(text: str, shown: str) -> None:
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=rf"^{text}$|^time data"):
         point.parsed(text)
+
+
+def test_a_base_backup_is_counted_after_it_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backup = {
+        **based(NOON, "000000010000000000000001"),
+        "files": {"runs.dump": {}, manifest.BASE: {}},
+        "databases": {},
+    }
+
+    class WithBackup(There):
+        def backups(self) -> list[str]:
+            return [backup["taken"]]
+
+        def download(self, name: str, folder: Path, *, without: set[str]) -> dict[str, Any]:
+            assert (name, without) == (backup["taken"], {manifest.BASE})
+            assert folder.is_dir()
+            return backup
+
+    told: list[str] = []
+
+    def fetch(*_: object) -> int:
+        told.append(capsys.readouterr().out)
+        return 1
+
+    monkeypatch.setattr(verify, "DUMPS", tmp_path / "dumps")
+    monkeypatch.setattr(verify, "CONNECTIONS", tmp_path)
+    monkeypatch.setattr(point, "fetch", fetch)
+    verify._fetch(cast("Target", WithBackup("until")))
+    assert f"backup {backup['taken']}: 1 files have the size and sha256" in told[0]
+    assert "fetched the base backup and 1 segments" in capsys.readouterr().out

@@ -62,10 +62,9 @@ def _fetch(target: Target) -> None:
     addresses = {name: address(name, one) for name, one in found["databases"].items()}
     for file, content in connections.files(addresses).items():
         connections.write(CONNECTIONS / file, content)
-    print(
-        f"backup {names[-1]}: {len(found['files'])} files have the size and sha256 of the manifest",
-        flush=True,
-    )
+    # The base backup is fetched and compared below.
+    right = len(found["files"].keys() - {manifest.BASE})
+    print(f"backup {names[-1]}: {right} files have the size and sha256 of the manifest", flush=True)
     if "base" in found:
         system, taken = found["base"]["system"], manifest.moment(found["taken"])
         wait("the WAL archive", lambda: _lacks(target, system, taken))
