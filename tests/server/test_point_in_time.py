@@ -18,9 +18,10 @@ from components.backend_stores.postgres import CREATE_APPLICATION_USER
 from lab import images
 from tests import server_environment
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0, reason="PostgreSQL is started in its image, as root"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL is started in its image, as root"),
+]
 
 
 def test_a_moment_between_two_backups_comes_back() -> None:

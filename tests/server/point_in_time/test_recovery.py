@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from conftest import Postgres
@@ -13,17 +13,18 @@ from mlflow_kubernetes.backup.archive import Archive
 from mlflow_kubernetes.backup.manifest import Manifest, UnreadableError
 from mlflow_kubernetes.backup.target import Target
 
+T = TypeVar("T")
 UNKNOWN_USER = 1000
 """The user of the pods that restore: PostgreSQL's image does not know the user."""
 
 
-def eventually(found: Callable[[], list[Path]], postgres: Postgres) -> list[Path]:
-    """Return the files that there are in a moment."""
-    deadline = time.monotonic() + 30
-    while not (files := found()):
+def eventually(found: Callable[[], T], postgres: Postgres) -> T:
+    """Return the first true answer within the time that a busy machine takes."""
+    deadline = time.monotonic() + 60
+    while not (answer := found()):
         assert time.monotonic() < deadline, postgres.said()
         time.sleep(0.2)
-    return files
+    return answer
 
 
 def moment() -> datetime:
@@ -38,8 +39,7 @@ def archived(postgres: Postgres, target: Target) -> None:
     """Archive everything that is committed, as the pod does every 30 s."""
     # The moment that is noted is a second earlier.
     time.sleep(1)
-    position = archive.received(postgres.watched())
-    assert position, postgres.said()
+    position = eventually(lambda: archive.received(postgres.watched()), postgres)
     copy = Archive(target, postgres.work / "wal")
     copy.copy()
     copy.note(position)
