@@ -378,8 +378,8 @@ def _saving(
         backups.name,
         namespace=backups.namespace,
         labels=worn,
-        schedule=backups.schedule or "0 2 * * *",
-        suspend=not backups.schedule,
+        schedule=backups.schedule,
+        usual="0 2 * * *",
         kept=1,
         seconds=SAVE_SECONDS,
         template=python_template(
@@ -430,8 +430,8 @@ def _verification(
         name,
         namespace=backups.namespace,
         labels=worn,
-        schedule=schedule or WEEKLY,
-        suspend=not (backups.schedule and schedule),
+        schedule=schedule if backups.schedule else None,
+        usual=schedule or WEEKLY,
         kept=1,
         seconds=VERIFY_SECONDS,
         template=python_template(

@@ -618,8 +618,8 @@ def _collection(server: _Server, pods: PodOptions, opts: pulumi.ResourceOptions)
         name,
         namespace=server.namespace,
         labels=worn,
-        schedule=server.gc_schedule or "0 3 * * *",
-        suspend=not server.gc_schedule,
+        schedule=server.gc_schedule,
+        usual="0 3 * * *",
         kept=1,
         seconds=GC_SECONDS,
         template=python_template(

@@ -1,4 +1,4 @@
-"""CronJobs of one pod, of which people make Jobs, too."""
+"""CronJobs of one pod. Commands such as `make backup` make Jobs from them too."""
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -6,7 +6,7 @@ import pulumi_kubernetes as k8s
 from .._kubernetes.labels import metadata
 
 NEVER = "0 0 1 1 *"
-"""Schedule of a CronJob that is always suspended: Kubernetes demands one."""
+"""Schedule of a CronJob that is always suspended. Kubernetes demands a schedule."""
 
 
 def cron_job(
@@ -14,8 +14,8 @@ def cron_job(
     *,
     namespace: pulumi.Input[str],
     labels: dict[str, str],
-    schedule: str = NEVER,
-    suspend: bool = True,
+    schedule: str | None = None,
+    usual: str = NEVER,
     time_zone: str | None = "Etc/UTC",
     kept: int | None = None,
     seconds: int,
@@ -29,8 +29,8 @@ def cron_job(
         name: name of the CronJob.
         namespace: namespace of the CronJob.
         labels: labels of the CronJob.
-        schedule: when a Job is made, as a cron expression; also of a CronJob that is suspended.
-        suspend: whether people alone make Jobs.
+        schedule: when a Job is made, as a cron expression; None or empty: the CronJob is suspended.
+        usual: the schedule that a suspended CronJob shows.
         time_zone: name of the time zone of the schedule.
         kept: how many Jobs stay that succeeded, and that failed. Defaults to Kubernetes' numbers.
         seconds: how long a Job may take.
@@ -42,8 +42,8 @@ def cron_job(
         name,
         metadata=metadata(name, namespace, labels),
         spec=k8s.batch.v1.CronJobSpecArgs(
-            schedule=schedule,
-            suspend=suspend,
+            schedule=schedule or usual,
+            suspend=not schedule,
             time_zone=time_zone,
             concurrency_policy="Forbid",
             # A Job that was missed, as while a laptop slept, is made within the next hour.
