@@ -154,7 +154,7 @@ def migration(
             f"{server}-rollback",
             namespace=namespace,
             labels=labels(f"{server}-rollback", "mlflow", "migration"),
-            # The CronJobs of existing stacks have none, and a schedule that never comes needs none.
+            # The CronJob of an existing stack has no time zone. A suspended CronJob needs none.
             time_zone=None,
             seconds=UPGRADE_SECONDS,
             retries=_RETRIES,

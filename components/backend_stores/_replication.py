@@ -51,7 +51,7 @@ SET log_min_error_statement = 'panic';
 SELECT 'CREATE ROLE {USER}'
   WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{USER}') \gexec
 ALTER ROLE {USER} LOGIN REPLICATION PASSWORD :'password';
--- It asks how far the log has been received.
+-- The archive's pod asks how far the log has been received.
 GRANT CONNECT ON DATABASE postgres TO {USER};
 GRANT pg_read_all_stats TO {USER};
 SQL

@@ -32,15 +32,15 @@ FOLDER = Path("/work/wal")
 CURRENT = Path("/tmp/current")  # noqa: S108 (in the pod)
 """Is touched when the archive has all that was committed a moment ago: the pod is ready then."""
 ALIVE = Path("/tmp/alive")  # noqa: S108 (in the pod)
-"""Is touched whenever the program looks; a copy that hangs ends the container."""
+"""Is touched before each round. The liveness probe ends a container whose round hangs."""
 GAP = "gap"
-"""File by which the receiver says that the server no longer has what comes next."""
+"""File by which the receiver says that the server has removed the next segment."""
 SECONDS = 30
 _RECEIVED_SECONDS = 15
 _PARTIAL = ".partial"
 _NAME = re.compile(r"[0-9A-F]{24}(\.partial)?")
 _DATABASE = "postgresql+psycopg2:///postgres?connect_timeout=5"
-"""Where and who: in libpq's variables, as for pg_receivewal."""
+"""Host, user and password are in libpq's variables, which pg_receivewal reads too."""
 # A transaction gets its time just before it is in the log.
 _POSITION = (
     "SELECT clock_timestamp() - interval '1 second', CAST(pg_current_wal_flush_lsn() AS text), "

@@ -84,7 +84,7 @@ class Base(TypedDict):
     start: str
     """Name of the WAL segment with which recovery begins."""
     began: str
-    """When it began, as the name of a backup."""
+    """When the base backup began, in the form of a backup's name."""
     databases: dict[str, str]
     """Name of the server's database, by `runs` and `users`."""
 
@@ -106,7 +106,7 @@ class Manifest(TypedDict):
     artifacts: NotRequired[Artifacts]
     """Missing where artifacts were not to be copied. The file `artifacts.jsonl` lists them."""
     base: NotRequired[Base]
-    """Missing where the backup has no base backup. The file `base.tar.gz` is it."""
+    """Missing where the backup has no base backup, which is the file `base.tar.gz`."""
 
 
 def stamp(when: datetime) -> str:
@@ -253,7 +253,7 @@ def read(text: str, taken: str) -> Manifest:
 
 
 def differences(folder: Path, manifest: Manifest, without: Collection[str] = ()) -> Iterator[str]:
-    """Yield a line for each file that is not as the manifest says, but for some."""
+    """Yield a line for each file that is not as the manifest says; leave out those in `without`."""
     for name, expected in manifest["files"].items():
         if name in without:
             continue
