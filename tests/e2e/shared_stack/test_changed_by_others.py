@@ -13,6 +13,8 @@ from harness.waiting import wait_until
 pytestmark = pytest.mark.failure
 
 DEPLOYMENT = "deployment/mlflow"
+# Three servers at once fit beside the stacks of other tests, on a node of two processors.
+SMALL_SERVERS = '{"resources": {"requests": {"cpu": "50m"}}}'
 
 
 def deployment(stack: Stack) -> Any:
@@ -70,7 +72,7 @@ def test_an_autoscaler_keeps_its_number_of_pods(stack: Stack) -> None:
         return number
 
     try:
-        stack.set(autoscaled="true", replicas="3")
+        stack.set(autoscaled="true", replicas="3", serverPods=SMALL_SERVERS)
         stack.change("up")
         assert replicas() == 1, "left as it was"
         # Below its minimum it needs no metrics to act.
@@ -82,7 +84,7 @@ def test_an_autoscaler_keeps_its_number_of_pods(stack: Stack) -> None:
         stack.change("preview", "--refresh", "--expect-no-changes")
     finally:
         kubectl("delete", "horizontalpodautoscaler", "mlflow", "--ignore-not-found")
-        stack.set(autoscaled="false", replicas="1", allowedHosts="[]")
+        stack.set(autoscaled="false", replicas="1", serverPods="{}", allowedHosts="[]")
         stack.change("up", "--refresh")
     assert replicas() == 1
     stack.change("preview", "--expect-no-changes")
