@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from commands.support.diagnose import Watch
 from commands.support.stack import project
 from harness import pod_processes
 from harness.backend_stores import POSTGRES, Database
@@ -151,8 +152,16 @@ class Stack:
     def change(
         self, command: str, *arguments: str, seconds: float = UP_SECONDS, check: bool = True
     ) -> str:
-        """Run `up`, `preview`, `refresh` or `destroy`, and return the output."""
-        answer = self.pulumi(*_change(command), *arguments, seconds=seconds, check=check)
+        """Run `up`, `preview`, `refresh` or `destroy`, and return the output.
+
+        Raises:
+            ProgramError: if Pulumi fails, with what keeps the stack's pods from being ready.
+        """
+        try:
+            answer = self.pulumi(*_change(command), *arguments, seconds=seconds, check=check)
+        except ProgramError as failed:
+            problems = Watch(self.environment, self.namespace, {}).everything()
+            raise ProgramError(f"{failed}\n{problems or 'No pod has a problem.'}") from None
         self.said.append(answer.stdout + answer.stderr)
         return self.said[-1]
 
