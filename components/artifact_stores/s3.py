@@ -75,6 +75,7 @@ class S3(Component):
         known_keys(name, args, S3Args)
         where = outside(name, args.get("networks", []))
         port = endpoint_port(name, args.get("endpoint"))
+        _check_key(name, args)
         super().__init__("S3", name, recorded(args, "secret_access_key"), opts)
         endpoint, ca = args.get("endpoint"), args.get("ca")
         key = {
@@ -86,10 +87,6 @@ class S3(Component):
             for variable, value in key.items()
             if value is not None
         }
-        if len(given) == 1 or (given and args.get("secret") is not None):
-            raise pulumi.RunError(
-                f"{name}: expected access_key_id with secret_access_key, or secret, or none of them"
-            )
         pods = pod_options(
             name,
             args.get("pods"),
@@ -144,6 +141,19 @@ class S3(Component):
                 "credentials": self.credentials,
                 "client_env": self.client_env,
             }
+        )
+
+
+def _check_key(name: str, args: S3Args) -> None:
+    """Refuse inputs that do not say which key is used.
+
+    Raises:
+        pulumi.RunError: if half of a key is given, or a key and a Secret.
+    """
+    given = [args.get(half) is not None for half in ("access_key_id", "secret_access_key")]
+    if given[0] != given[1] or (given[0] and args.get("secret") is not None):
+        raise pulumi.RunError(
+            f"{name}: expected access_key_id with secret_access_key, or secret, or none of them"
         )
 
 
