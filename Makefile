@@ -90,7 +90,7 @@ bench: $(DEV) ## Measure times and memory, and print them as a table
 
 .PHONY: soak
 soak: $(DEV) ## Inject faults while clients write, and report what was lost: FAULTS=300, MINUTES=n, PAIRS="postgres+minio"
-	@$(RUN) harness.ledger $(if $(REPORT),--report $(REPORT))
+	@$(RUN) harness.ledger $(if $(REPORT),--report $(REPORT)) $(if $(NOTES),--notes $(NOTES))
 
 .PHONY: help
 help: ## Show this list
