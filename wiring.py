@@ -164,6 +164,9 @@ def postgres(settings: Settings, place: StackNamespace) -> PostgresArgs:
         "replication": settings.backup_point_in_time,
         "storage": settings.database_storage,
         "storage_class": settings.storage_class,
+        "memory": settings.database_memory,
+        "cpus": settings.database_cpus,
+        "connections": settings.database_connections,
     }
 
 
@@ -176,6 +179,9 @@ def mysql(settings: Settings, place: StackNamespace) -> MysqlArgs:
         "image": settings.mysql_image,
         "storage": settings.database_storage,
         "storage_class": settings.storage_class,
+        "memory": settings.database_memory,
+        "cpus": settings.database_cpus,
+        "connections": settings.database_connections,
     }
 
 

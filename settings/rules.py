@@ -8,6 +8,7 @@ import pulumi
 from components._kubernetes.pod_json import camel_case, from_kubernetes
 from components._kubernetes.pod_options import merged, mistakes
 from components._kubernetes.uris import tls_conflict
+from components.backend_stores._server import least_memory
 from components.tracking_server import pool_size
 from settings.schema import SETTINGS, Settings
 from settings.values import mebibytes
@@ -46,6 +47,10 @@ def _sizes(settings: Settings, refuse: Refuse) -> Iterator[str]:
             "serverMemory",
             f"{needed}Mi or more with workers: {settings.workers} and jobExecution: {jobs}",
         )
+    least = least_memory(settings.connections)
+    memory = settings.database_memory or "1Gi"
+    if settings.backend_store != "external" and mebibytes(memory) < least:
+        yield refuse("databaseMemory", f"{least}Mi or more with {settings.connections} connections")
     if settings.hdfs_replication > settings.hdfs_data_nodes:
         yield refuse(
             "hdfsReplication", f"hdfsDataNodes, which is {settings.hdfs_data_nodes}, or less"
@@ -73,6 +78,9 @@ def _database(settings: Settings, refuse: Refuse) -> Iterator[str]:
     if settings.backend_store != "postgres":
         for key in _given(settings, "postgresFormerImage"):
             yield refuse(key, "only with backendStore: postgres")
+    if settings.backend_store == "external":
+        for key in _given(settings, "databaseMemory"):
+            yield refuse(key, "nothing with backendStore: external, which has a size of its own")
     if settings.backend_store != "external":
         accepted = "only with backendStore: external, or they are two databases at once"
         for key in [*where, *_given(settings, "authDatabaseUri", "databaseCa")]:

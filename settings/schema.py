@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from components import Mysql, Postgres, _defaults
+from components import _defaults
 from components._kubernetes.grammars import Refused
 from settings import values
 from settings.values import Kind, Privacy
@@ -160,6 +160,26 @@ class Stack(Group):
     database_storage: values.VolumeSize = Field(
         _defaults.DATABASE_STORAGE, description="Size of the database's volume."
     )
+    database_memory: values.DatabaseMemory | None = Field(
+        None,
+        description="Memory of the stack's own database. A quarter of it becomes PostgreSQL's "
+        "shared_buffers, or half of it MySQL's buffer pool. \"\" means 1Gi, with the database's "
+        "own sizes.",
+    )
+    database_cpus: int = Field(
+        _defaults.DATABASE_CPUS,
+        ge=1,
+        le=128,
+        description="How many processors the stack's own database may use.",
+    )
+    database_connections: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="How many connections to the database the stack may hold. The stack's own "
+        f'database accepts 10 more. "" means {_defaults.DATABASE_CONNECTIONS}, or '
+        f"{_defaults.EXTERNAL_CONNECTIONS} with backendStore external.",
+    )
     artifact_storage: values.VolumeSize = Field(
         _defaults.ARTIFACT_STORAGE,
         description="Size of the artifact store's volume; with HDFS, of each DataNode's volume.",
@@ -211,13 +231,6 @@ class ExternalDatabase(Group):
         None,
         description="backendStore external: certificates of the authorities that may sign the "
         'database\'s certificate, as PEM. "" means that the address decides.',
-    )
-    database_connections: int = Field(
-        90,
-        ge=1,
-        le=100_000,
-        description="backendStore external: number of connections that the database allows the "
-        "stack.",
     )
 
 
@@ -633,14 +646,10 @@ class Settings(
 
     @property
     def connections(self) -> int:
-        """Number of connections that the chosen backend store allows."""
-        match self.backend_store:
-            case "external":
-                return self.database_connections
-            case "postgres":
-                return Postgres.connections
-            case "mysql":
-                return Mysql.connections
+        """Number of connections that the stack may hold to the chosen backend store."""
+        external = self.backend_store == "external"
+        usual = _defaults.EXTERNAL_CONNECTIONS if external else _defaults.DATABASE_CONNECTIONS
+        return self.database_connections or usual
 
     @property
     def hosts(self) -> dict[str, str]:

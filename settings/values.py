@@ -503,6 +503,7 @@ def _size_kind(least: str, most: str) -> Kind:
 
 VolumeSize = Annotated[str, AfterValidator(_size("100Mi", "64Ti")), _size_kind("100Mi", "64Ti")]
 ServerMemory = Annotated[str, AfterValidator(_size("256Mi", "64Gi")), _size_kind("256Mi", "64Gi")]
+DatabaseMemory = Annotated[str, AfterValidator(_size("256Mi", "4Ti")), _size_kind("256Mi", "4Ti")]
 WorkspaceMemory = Annotated[str, AfterValidator(_size("512Mi", "1Ti")), _size_kind("512Mi", "1Ti")]
 
 _CRON_LIMITS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))

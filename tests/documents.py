@@ -19,6 +19,7 @@ RUN = {
     "docs/backup.md, Backups, 1": "tests/unit/test_documents.py",
     "docs/backup.md, Where backups are kept, 1": "tests/unit/test_documents.py",
     "docs/backup.md, Any moment, on PostgreSQL, 1": "tests/unit/test_documents.py",
+    "docs/settings.md, Sizes, 1": "tests/unit/test_documents.py",
     "docs/settings.md, An autoscaler, 1": "tests/unit/test_documents.py",
     "docs/settings.md, Remove deleted data for good, 1": "tests/unit/test_documents.py",
     "docs/settings.md, An existing database, 1": "tests/unit/test_documents.py",

@@ -11,7 +11,12 @@ from tests.unit.recorder import CERTIFICATE, Recorded, run_stack
 AXES: dict[str, dict[str, dict[str, Any]]] = {
     "backend store": {
         "postgres": {},
-        "mysql": {"backendStore": "mysql"},
+        "mysql": {
+            "backendStore": "mysql",
+            "databaseMemory": "4Gi",
+            "databaseCpus": 8,
+            "databaseConnections": 300,
+        },
         "external": {
             "backendStore": "external",
             "databaseUri": "postgresql+psycopg2://ml:chosen-by-a-person@db.example:5432/mlflow",

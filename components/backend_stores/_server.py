@@ -7,12 +7,14 @@ from typing import NamedTuple, NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
-from .._defaults import DATABASE_STORAGE, NAMESPACE
+from .._defaults import DATABASE_CONNECTIONS, DATABASE_CPUS, DATABASE_STORAGE, NAMESPACE
+from .._kubernetes.arguments import checked
 from .._kubernetes.data_server import DATA_VOLUME, data_server
 from .._kubernetes.labels import labels, metadata, selector
 from .._kubernetes.network_policies import client_labels, server_policies
 from .._kubernetes.pod_options import PodArgs, PodOptions, pod_options
-from .._kubernetes.pods import Credentials
+from .._kubernetes.pods import Credentials, resources
+from .._kubernetes.quantities import amount
 from .._kubernetes.retention import RetentionArgs, generated_password
 from .._kubernetes.uris import database_uri, fingerprint, service_host
 
@@ -23,6 +25,13 @@ AUTH_DATABASE = "mlflow_auth"
 FIRST_START_FOLDER = "/docker-entrypoint-initdb.d"
 """Both official images run the scripts in this folder once, on an empty volume."""
 
+_OTHER_CONNECTIONS = 10
+"""Connections that are left for the superuser, the probes, the migration, and a person."""
+_MEMORY = "1Gi"
+_MEBIBYTE = 1 << 20
+# PostgreSQL's server process of a connection, or MySQL's thread with its buffers, after load.
+_MEBIBYTES_OF_A_CONNECTION = 5
+
 
 class _Inputs(TypedDict):
     """The inputs that database servers have in common; each component describes its own."""
@@ -31,8 +40,70 @@ class _Inputs(TypedDict):
     image: NotRequired[pulumi.Input[str]]
     storage: NotRequired[pulumi.Input[str]]
     storage_class: NotRequired[pulumi.Input[str] | None]
+    memory: NotRequired[str | None]
+    cpus: NotRequired[int]
+    connections: NotRequired[int | None]
     retention: NotRequired[RetentionArgs]
     pods: NotRequired[PodArgs | None]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much a database server may take."""
+
+    mebibytes: int | None
+    """Memory; None means 1 GiB, with the sizes of caches that the program itself chooses."""
+    cpus: int
+    connections: int
+    """Connections of MLflow."""
+
+    @property
+    def all_connections(self) -> int:
+        """All connections that the server accepts."""
+        return self.connections + _OTHER_CONNECTIONS
+
+    def resources(self, memory: str) -> k8s.core.v1.ResourceRequirementsArgs:
+        """Return requests and limits of the server's container.
+
+        Args:
+            memory: request of memory where no memory was chosen. Chosen memory is requested whole,
+                because caches fill it.
+        """
+        chosen = f"{self.mebibytes}Mi" if self.mebibytes else None
+        return resources(
+            "100m", chosen or memory, most_cpu=str(self.cpus), most_memory=chosen or _MEMORY
+        )
+
+
+def least_memory(connections: int) -> int:
+    """Return how many MiB a database server needs for so many connections of MLflow."""
+    return (connections + _OTHER_CONNECTIONS) * _MEBIBYTES_OF_A_CONNECTION
+
+
+def sizes(name: str, args: _Inputs) -> Sizes:
+    """Return the sizes of a database server.
+
+    Raises:
+        pulumi.RunError: if a size is not accepted, or the memory has no room for the connections.
+    """
+    connections, cpus = (
+        args.get("connections") or DATABASE_CONNECTIONS,
+        args.get("cpus", DATABASE_CPUS),
+    )
+    for key, number in (("connections", connections), ("cpus", cpus)):
+        if number < 1:
+            raise pulumi.RunError(f"{name}.{key}: {number}; accepted: 1 or more")
+    least, given = least_memory(connections), args.get("memory")
+
+    def enough(text: str) -> int:
+        found = int((amount(text) or 0) // _MEBIBYTE)
+        if found < least:
+            raise ValueError(text)
+        return found
+
+    accepted = f"{least}Mi or more with {connections} connections"
+    found = checked(f"{name}.memory", given or _MEMORY, enough, accepted)
+    return Sizes(found if given else None, cpus, connections)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 from .._component import Component
-from .._defaults import MYSQL_IMAGE, NAMESPACE, POSTGRES_IMAGE, SERVER_IMAGE
+from .._defaults import EXTERNAL_CONNECTIONS, MYSQL_IMAGE, NAMESPACE, POSTGRES_IMAGE, SERVER_IMAGE
 from .._kubernetes.arguments import applied, checked, known_keys, recorded
 from .._kubernetes.grammars import DATABASE, database_uri
 from .._kubernetes.labels import labels
@@ -22,7 +22,6 @@ from .._kubernetes.uris import (
     with_connect_timeout,
 )
 
-CONNECTIONS = 90
 _CA_FILE = "database-ca.pem"
 
 
@@ -51,7 +50,7 @@ class ExternalDatabaseArgs(TypedDict):
     ``MLFLOW_AUTH_DATABASE_URI``. Defaults to a Secret that the component makes of the URIs."""
     auth: NotRequired[bool]
     """Whether there is a database of users. Defaults to ``True``."""
-    connections: NotRequired[int]
+    connections: NotRequired[int | None]
     """How many connections MLflow may hold at once. Defaults to 90: PostgreSQL allows 100 unless
     its owner changes that."""
     ca: NotRequired[str | None]
@@ -86,7 +85,7 @@ class ExternalDatabase(Component):
         where = outside(name, args.get("networks", []))
         kept = recorded(args, "uri", "auth_uri")
         super().__init__("ExternalDatabase", name, kept, opts)
-        self.connections = args.get("connections", CONNECTIONS)
+        self.connections = args.get("connections") or EXTERNAL_CONNECTIONS
         self.client_image = args.get("client_image") or _client_image(uri)
         ca = args.get("ca")
 

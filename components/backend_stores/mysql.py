@@ -1,6 +1,7 @@
 """Backend store: a single MySQL server with generated passwords."""
 
 import re
+from functools import partial
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -11,23 +12,23 @@ from .._defaults import MYSQL_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import volume_check
 from .._kubernetes.pod_options import PodArgs
-from .._kubernetes.pods import Credentials, exec_probe, resources, restricted_pod, secret_env
+from .._kubernetes.pods import Credentials, exec_probe, restricted_pod, secret_env
 from .._kubernetes.retention import RetentionArgs
 from ..backend_stores._server import (
     AUTH_DATABASE,
     DATABASE,
     USER,
     Kind,
+    Sizes,
     database_server,
     server_volumes,
+    sizes,
 )
 from ..held_data import HeldData, VersionRule
 
 PORT = 3306
 MYSQL_USER = 999
 """User id of the official image (docker-library/mysql)."""
-
-MAX_CONNECTIONS = 200
 
 # In GRANT, an underscore without a backslash stands for any letter.
 _AUTH_DATABASES = AUTH_DATABASE.replace("_", "\\_")
@@ -80,6 +81,14 @@ class MysqlArgs(TypedDict):
     """Size of the data volume, as a Kubernetes quantity. Defaults to ``8Gi``."""
     storage_class: NotRequired[pulumi.Input[str] | None]
     """Storage class of the data volume. Defaults to the cluster's default class."""
+    memory: NotRequired[str | None]
+    """Memory of the server, as a Kubernetes quantity. Half of it becomes InnoDB's buffer
+    pool. Defaults to ``1Gi``, with MySQL's own size of the
+    pool."""
+    cpus: NotRequired[int]
+    """How many processors the server may use. Defaults to 4."""
+    connections: NotRequired[int | None]
+    """How many connections MLflow may hold at once; the server accepts 10 more. Defaults to 190."""
     retention: NotRequired[RetentionArgs]
     """What becomes of the volumes and the generated passwords: ``StackNamespace.retention``.
     Defaults to: the volumes stay until their namespace is deleted, and Pulumi may delete the
@@ -96,9 +105,8 @@ class Mysql(Component):
     credentials: Credentials
     """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and ``MLFLOW_AUTH_DATABASE_URI``. Known
     when the server takes queries."""
-    connections: int = MAX_CONNECTIONS - 10
-    """How many connections MLflow may hold at once; the rest is left for the probes, the
-    migration, and a person. MySQL keeps one more for root."""
+    connections: int
+    """How many connections MLflow may hold at once."""
     client_image: pulumi.Input[str]
     """Image with the database's own programs: the server's."""
 
@@ -111,9 +119,12 @@ class Mysql(Component):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         known_keys(name, args, MysqlArgs)
+        sized = sizes(name, args)
         super().__init__("Mysql", name, args, opts)
-        server = database_server(name, args, _KIND, pulumi.ResourceOptions(parent=self))
+        child = pulumi.ResourceOptions(parent=self)
+        server = database_server(name, args, _kind(sized), child)
         self.host, self.credentials = server.host, server.credentials
+        self.connections = sized.connections
         self.client_image = args.get("image", MYSQL_IMAGE)
         self.register_outputs(
             {
@@ -126,7 +137,10 @@ class Mysql(Component):
 
 
 def _pod(
-    image: pulumi.Input[str], secret: pulumi.Input[str], first_start: pulumi.Input[str]
+    sized: Sizes,
+    image: pulumi.Input[str],
+    secret: pulumi.Input[str],
+    first_start: pulumi.Input[str],
 ) -> k8s.core.v1.PodSpecArgs:
     """Return the pod of the server, for an image that works as the official one."""
     container = k8s.core.v1.ContainerArgs(
@@ -136,7 +150,13 @@ def _pod(
             "mysqld",
             # A folder below the volume's root: the first start refuses a folder with a lost+found.
             f"--datadir={DATA_FOLDER}",
-            f"--max-connections={MAX_CONNECTIONS}",
+            f"--max-connections={sized.all_connections}",
+            # Half of the memory: beside the pool, each connection has buffers of its own.
+            *(
+                [f"--innodb-buffer-pool-size={sized.mebibytes // 2}M"]
+                if sized.mebibytes is not None
+                else []
+            ),
             "--character-set-server=utf8mb4",
             # With MySQL's default, `lr` and `LR` are the same name, and a run cannot have both.
             "--collation-server=utf8mb4_0900_bin",
@@ -168,7 +188,7 @@ def _pod(
         # even with an error. So a server whose connections are all in use is not killed.
         readiness_probe=exec_probe(_QUERY, period=5, failures=2),
         liveness_probe=exec_probe(_PING, period=10, failures=12),
-        resources=resources("100m", "512Mi", most_cpu="4", most_memory="1Gi"),
+        resources=sized.resources("512Mi"),
     )
     mounts, volumes = server_volumes(first_start, folder=FOLDER, socket="/var/run/mysqld")
     return restricted_pod(
@@ -195,15 +215,18 @@ def _as_application(program: str, rest: str) -> list[str]:
 _QUERY = _as_application("mysql", '--execute="SELECT 1" "$MYSQL_DATABASE"')
 _PING = _as_application("mysqladmin", "ping")
 
-_KIND = Kind(
-    app="mysql",
-    port=PORT,
-    image=MYSQL_IMAGE,
-    driver="mysql+pymysql",
-    superuser="root",
-    superuser_variable="MYSQL_ROOT_PASSWORD",
-    user_variable="MYSQL_PASSWORD",
-    first_start={"auth-database.sql": FIRST_START},
-    pod=_pod,
-    driver_options={"charset": "utf8mb4"},
-)
+
+def _kind(sized: Sizes) -> Kind:
+    """Return the facts of MySQL."""
+    return Kind(
+        app="mysql",
+        port=PORT,
+        image=MYSQL_IMAGE,
+        driver="mysql+pymysql",
+        superuser="root",
+        superuser_variable="MYSQL_ROOT_PASSWORD",
+        user_variable="MYSQL_PASSWORD",
+        first_start={"auth-database.sql": FIRST_START},
+        pod=partial(_pod, sized),
+        driver_options={"charset": "utf8mb4"},
+    )

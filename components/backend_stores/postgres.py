@@ -14,7 +14,7 @@ from .._defaults import NAMESPACE, POSTGRES_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import volume_check
 from .._kubernetes.pod_options import PodArgs
-from .._kubernetes.pods import Credentials, exec_probe, resources, restricted_pod, secret_env
+from .._kubernetes.pods import Credentials, exec_probe, restricted_pod, secret_env
 from .._kubernetes.retention import RetentionArgs
 from ..backend_stores._postgres_upgrade import MINUTES, upgrade
 from ..backend_stores._replication import HBA, HBA_FILE, SETTINGS, replication
@@ -23,16 +23,16 @@ from ..backend_stores._server import (
     DATABASE,
     USER,
     Kind,
+    Sizes,
     database_server,
     server_volumes,
+    sizes,
 )
 from ..held_data import HeldData, VersionRule
 
 PORT = 5432
 POSTGRES_USER = 999
 """User id of the official image (docker-library/postgres, Debian variant)."""
-
-MAX_CONNECTIONS = 200
 
 CREATE_APPLICATION_USER = """\
 -- A failed statement would be logged with the password in it.
@@ -100,6 +100,14 @@ class PostgresArgs(TypedDict):
     """Size of the data volume, as a Kubernetes quantity. Defaults to ``8Gi``."""
     storage_class: NotRequired[pulumi.Input[str] | None]
     """Storage class of the data volume. Defaults to the cluster's default class."""
+    memory: NotRequired[str | None]
+    """Memory of the server, as a Kubernetes quantity. A quarter of it becomes the cache
+    ``shared_buffers``. Defaults to ``1Gi``, with PostgreSQL's own size of the
+    cache."""
+    cpus: NotRequired[int]
+    """How many processors the server may use. Defaults to 4."""
+    connections: NotRequired[int | None]
+    """How many connections MLflow may hold at once; the server accepts 10 more. Defaults to 190."""
     replication: NotRequired[bool]
     """Whether the server has a login that may copy all data and the write-ahead log (WAL), for
     backups that can bring back any moment. The component then replaces ``pg_hba.conf``. Defaults
@@ -120,9 +128,8 @@ class Postgres(Component):
     credentials: Credentials
     """The Secret with keys ``MLFLOW_BACKEND_STORE_URI`` and ``MLFLOW_AUTH_DATABASE_URI``. Known
     when the server takes queries."""
-    connections: int = MAX_CONNECTIONS - 10
-    """How many connections MLflow may hold at once; the rest is left for the superuser (3 by
-    PostgreSQL's default), the probes, the migration, and a person."""
+    connections: int
+    """How many connections MLflow may hold at once."""
     client_image: pulumi.Input[str]
     """Image with the database's own programs: the server's."""
     replication: Credentials | None
@@ -140,11 +147,14 @@ class Postgres(Component):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         known_keys(name, args, PostgresArgs)
+        sized = sizes(name, args)
         super().__init__("Postgres", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         copied = args.get("replication", False)
-        server = database_server(name, args, _kind(args.get("former_image"), copied=copied), child)
+        kind = _kind(args.get("former_image"), sized, copied=copied)
+        server = database_server(name, args, kind, child)
         self.host, self.credentials = server.host, server.credentials
+        self.connections = sized.connections
         self.client_image = args.get("image", POSTGRES_IMAGE)
         self.replication = (
             replication(
@@ -170,24 +180,19 @@ class Postgres(Component):
 
 
 def _pod(
-    former: pulumi.Input[str] | None,
-    settings: Sequence[str],
     image: pulumi.Input[str],
     secret: pulumi.Input[str],
     first_start: pulumi.Input[str],
+    *,
+    former: pulumi.Input[str] | None,
+    sized: Sizes,
+    settings: Sequence[str],
 ) -> k8s.core.v1.PodSpecArgs:
     """Return the pod of the server, for an image that works as the official one."""
     container = k8s.core.v1.ContainerArgs(
         name="postgres",
         image=image,
-        args=[
-            "postgres",
-            *(
-                part
-                for one in (f"max_connections={MAX_CONNECTIONS}", *settings)
-                for part in ("-c", one)
-            ),
-        ],
+        args=["postgres", *(part for one in (*_of_size(sized), *settings) for part in ("-c", one))],
         env=[
             secret_env("POSTGRES_PASSWORD", secret, "POSTGRES_PASSWORD"),
             secret_env("APPLICATION_PASSWORD", secret, "APPLICATION_PASSWORD"),
@@ -204,7 +209,7 @@ def _pod(
         # So a server whose connections are all in use is not killed.
         readiness_probe=exec_probe(_QUERY, period=5, failures=2),
         liveness_probe=exec_probe(["pg_isready", "-h", "127.0.0.1"], period=10, failures=12),
-        resources=resources("100m", "256Mi", most_cpu="4", most_memory="1Gi"),
+        resources=sized.resources("256Mi"),
     )
     mounts, volumes = server_volumes(first_start, folder=FOLDER, socket="/var/run/postgresql")
     return restricted_pod(
@@ -222,14 +227,26 @@ def _pod(
     )
 
 
+def _of_size(sized: Sizes) -> list[str]:
+    """Return the server's settings that follow from its size."""
+    connections = f"max_connections={sized.all_connections}"
+    if sized.mebibytes is None:
+        return [connections]
+    # https://www.postgresql.org/docs/18/runtime-config-resource.html: a quarter of the memory is a
+    # reasonable start. The kernel's cache of files is in the pod's memory too.
+    cache, both = sized.mebibytes // 4, sized.mebibytes * 3 // 4
+    return [connections, f"shared_buffers={cache}MB", f"effective_cache_size={both}MB"]
+
+
 _QUERY = ["psql", "-h", "127.0.0.1", "-U", USER, "-d", DATABASE, "-qtAc", "SELECT 1"]
 
 
-def _kind(former: pulumi.Input[str] | None, *, copied: bool) -> Kind:
+def _kind(former: pulumi.Input[str] | None, sized: Sizes, *, copied: bool) -> Kind:
     """Return the facts of PostgreSQL.
 
     Args:
         former: image of the former major version, whose data is moved.
+        sized: how much the server may take.
         copied: whether there is a login that copies the server's data.
     """
     kind = Kind(
@@ -245,6 +262,6 @@ def _kind(former: pulumi.Input[str] | None, *, copied: bool) -> Kind:
             # The image runs the scripts of the folder, and leaves other files alone.
             **({HBA_FILE: HBA} if copied else {}),
         },
-        pod=partial(_pod, former, SETTINGS if copied else ()),
+        pod=partial(_pod, former=former, sized=sized, settings=SETTINGS if copied else ()),
     )
     return replace(kind, minutes=MINUTES) if former else kind

@@ -117,6 +117,9 @@ WRONG = [
     ("gateway", "https://gateway.example", "<namespace>/<name> of a Gateway"),
     ("createNamespace", "no", "true or false"),
     ("databaseConnections", 0, "a whole number from 1 to 100000"),
+    ("databaseMemory", "8GB", "a whole number of Mi, Gi or Ti"),
+    ("databaseMemory", "128Mi", "a size from 256Mi to 4Ti"),
+    ("databaseCpus", 0, "a whole number from 1 to 128"),
     ("s3Endpoint", "minio.example:9000", "http:// or https://"),
     ("s3Endpoint", "https://s3.example/bucket", "without path or bucket"),
     ("s3Endpoint", "http://127.0.0.1:9000", "in a pod is the pod itself"),
@@ -552,6 +555,12 @@ CONTRADICTIONS = [
     (
         {"backendStore": "external", "databaseSecret": "db", "databaseConnections": 10},
         "need 36 database connections at least; accepted: as many as 10 allow",
+    ),
+    ({"databaseConnections": 500}, "databaseMemory: ''; accepted: 2550Mi or more with 500 conn"),
+    ({"databaseMemory": "512Mi"}, "databaseMemory: '512Mi'; accepted: 1000Mi or more with 190 co"),
+    (
+        {"backendStore": "external", "databaseSecret": "db", "databaseMemory": "2Gi"},
+        "databaseMemory: '2Gi'; accepted: nothing with backendStore: external",
     ),
     ({"s3Bucket": "b-1"}, "s3Bucket: 'b-1'; accepted: only with artifactStore: s3"),
     ({"s3Endpoint": "https://s3.example"}, "s3Endpoint: 'https://s3.example'; accepted: only with"),

@@ -14,6 +14,7 @@ from components import (
     ExternalDatabase,
     LocalCertificate,
     Minio,
+    Mysql,
     Postgres,
     TrackingServer,
 )
@@ -37,6 +38,8 @@ MAKE: dict[str, Make] = {
     "backups": lambda args: Backups("one", {**stores(), **args}),  # type: ignore[typeddict-item]
     "certificate": lambda args: LocalCertificate("one", args),  # type: ignore[arg-type]
     "database": lambda args: ExternalDatabase("one", args),  # type: ignore[arg-type]
+    "mysql": lambda args: Mysql("one", args),  # type: ignore[arg-type]
+    "postgres": lambda args: Postgres("one", args),  # type: ignore[arg-type]
     "hdfs": lambda args: ExistingHdfs("one", {"uri": "hdfs://nn.example:8020/ml", **args}),  # type: ignore[typeddict-item]
     "minio": lambda args: Minio("one", args),  # type: ignore[arg-type]
     "s3": lambda args: S3("one", {"bucket": "mlflow", **args}),  # type: ignore[typeddict-item]
@@ -86,6 +89,11 @@ def refused(component: str, args: Mapping[str, Any]) -> str:
         ("minio", {"console_host": "a.example:80"}, "console_host: 'a.example:80'"),
         ("server", {"host": "https://a.example"}, "host: 'https://a.example'"),
         ("workspace", {"host": "192.0.2.7"}, "host: '192.0.2.7'"),
+        ("postgres", {"memory": "4GB"}, "memory: '4GB'"),
+        ("mysql", {"memory": "999Mi"}, "memory: '999Mi'"),
+        ("postgres", {"connections": 400}, "memory: '1Gi'"),
+        ("mysql", {"connections": -1}, "connections: -1"),
+        ("postgres", {"cpus": 0}, "cpus: 0"),
         ("certificate", {"hosts": ["ml\u00f6.example"]}, "hosts: 'ml\u00f6.example'"),
         ("certificate", {"hosts": ["a.example"], "scope": ["\u00f6"]}, "scope: '\u00f6'"),
     ],
