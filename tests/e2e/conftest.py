@@ -59,6 +59,7 @@ OWN_STACK = (
     "test_moving_data",
     "test_restore_much",
     "test_point_in_time",
+    "test_repair",
     "test_restore_drill",
     "test_restore_elsewhere",
 )

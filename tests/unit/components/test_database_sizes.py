@@ -36,7 +36,9 @@ def test_chosen_memory_is_requested_whole_and_divided_by_the_database() -> None:
 def test_more_connections_are_larger_pools_of_the_server(backend: str) -> None:
     def pool(**changed: object) -> int:
         made = run_stack(backendStore=backend, replicas=3, workers=4, **changed)
-        server = made.inputs("Deployment mlflow-server")["spec"]["template"]["spec"]["containers"][0]
+        server = made.inputs("Deployment mlflow-server")["spec"]["template"]["spec"]["containers"][
+            0
+        ]
         (size,) = [
             one["value"]
             for one in server["env"]
