@@ -57,7 +57,7 @@ class Entry:
         if self.route.template == objects.SPANS:
             return objects.in_headers(self._headers)
         kind = next((value for name, value in self._headers if name == b"content-type"), b"")
-        found = objects.in_body(bytes(self._body), kind, self.route.keys)
+        found = objects.in_body(bytes(self._body), kind, self.route.keys, cut=self._cut)
         if not self._body:
             found = objects.in_query(self._query)
         found |= objects.in_path(self._parameters)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-BOUND = 16 * 1024
+BOUND = 8 * 1024
 """How much of a body is kept until the answer, in bytes. Clients of MLflow send ids first."""
 CUT = "cut"
 """The name that says that the body was longer, so that names in it may be missing."""
@@ -71,20 +71,28 @@ def in_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
     return {_HEADERS[name]: value.decode("latin-1") for name, value in headers if name in _HEADERS}
 
 
-def in_body(body: bytes, kind: bytes, known: Mapping[str, str]) -> dict[str, Any]:
+def in_body(body: bytes, kind: bytes, known: Mapping[str, str], *, cut: bool) -> dict[str, Any]:
     """Return the names in a body: JSON, or what a form sends.
 
     Args:
         body: The body, or its first bytes.
         kind: The content type.
         known: What ``keys`` returned.
+        cut: Whether the body goes on.
     """
     if not known or not body:
         return {}
     if kind.partition(b";")[0].strip().lower() == _FORM:
         return _picked(parse_qsl(body.decode("latin-1")), known)
-    text = body.decode(json.detect_encoding(body), "replace")
-    return _picked(_members(text), known)
+    if cut:
+        return _picked(_members(body.decode(json.detect_encoding(body), "replace")), known)
+    try:
+        found = json.loads(body)
+        # Old clients send JSON within a JSON text.
+        found = json.loads(found) if isinstance(found, str) else found
+    except (ValueError, RecursionError):
+        return {}
+    return _picked(found.items(), known) if isinstance(found, dict) else {}
 
 
 def _picked(members: Iterable[tuple[str, Any]], known: Mapping[str, str]) -> dict[str, Any]:
@@ -108,13 +116,9 @@ def _picked(members: Iterable[tuple[str, Any]], known: Mapping[str, str]) -> dic
 
 
 def _members(text: str) -> Iterator[tuple[str, Any]]:
-    """Yield the members of a JSON object, up to the place where its text is cut or wrong."""
+    """Yield the members of a JSON object, up to the place where its text is cut."""
     at = _skipped(text, 0)
     try:
-        # Old clients send JSON within a JSON text.
-        if text[at : at + 1] == '"':
-            text = _decoder.raw_decode(text, at)[0]
-            at = _skipped(text, 0)
         separator = "{"
         while text[at : at + 1] == separator:
             key, at = _decoder.raw_decode(text, _skipped(text, at + 1))
