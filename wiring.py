@@ -333,6 +333,7 @@ def tracking_server(
         "memory": settings.server_memory,
         "auth": settings.auth == "basic",
         "users": [_WORKSPACE_USER] if settings.client_workspace else [],
+        "audit_log": settings.audit_log,
         "job_execution": settings.job_execution,
         "egress": _egress(settings),
         "allowed_hosts": settings.allowed_hosts,

@@ -90,6 +90,9 @@ class TrackingServerArgs(TypedDict):
     """Whether clients need a user's name and password. Defaults to ``True``."""
     users: NotRequired[list[str]]
     """Names of users with a generated password, beside the admin. Defaults to none."""
+    audit_log: NotRequired[bool]
+    """Whether the server writes a line to its log for each request that changes anything: the user,
+    the event, its object and the answer. Defaults to ``True``."""
     job_execution: NotRequired[bool]
     """Whether MLflow's job runners run, in a single pod. They take 1.4 GB more memory. Defaults to
     ``False``."""
@@ -258,6 +261,7 @@ class _Server:
     memory: pulumi.Input[str]
     auth: bool
     users: list[str]
+    audit_log: bool
     job_execution: bool
     egress: EgressArgs
     allowed_hosts: list[str]
@@ -305,6 +309,7 @@ class _Server:
             memory=args.get("memory", "1Gi"),
             auth=args.get("auth", True),
             users=args.get("users", []),
+            audit_log=args.get("audit_log", True),
             job_execution=args.get("job_execution", False),
             egress=args.get("egress", {}),
             allowed_hosts=args.get("allowed_hosts", []),
@@ -551,6 +556,8 @@ def _pod(server: _Server, backends: list[pulumi.Input[Credentials]]) -> k8s.core
         "HOME": "/tmp",  # noqa: S108 (in the pod)
         **egress_environment(server.ways),
     }
+    if server.audit_log:
+        environment["AUDIT_LOG"] = "true"
     if server.path:
         environment["PUBLIC_PATH"] = server.path
     environment |= server.root_environment

@@ -329,6 +329,11 @@ class TrackingServer(Group):
     auth: Literal["basic", "none"] = Field(
         "basic", description="Whether clients need a user's name and password (basic) or not."
     )
+    audit_log: bool = Field(
+        True,
+        description="Whether the tracking server writes a line to its log for each request that "
+        "changes anything: who, what, on which object, with which answer.",
+    )
     allowed_hosts: values.HostPatterns = Field(
         [],
         description="More Host headers that the tracking server answers, beside those of the "

@@ -5,6 +5,7 @@ OWN_VARIABLES = frozenset(
         "APPLICATION_DATABASE",
         "APPLICATION_PASSWORD",
         "APPLICATION_USER",
+        "AUDIT_LOG",
         "AUTHENTICATION",
         "AUTH_DATABASE",
         "AWS_ACCESS_KEY_ID",

@@ -125,6 +125,7 @@ _RIGHT: dict[str, SearchStrategy[str]] = {
     "backupCa": _of(CERTIFICATE),
     "databaseKind": _of("postgres", "mysql"),
     "imageRegistry": _of("registry.example", "localhost:5000/a/b", "a:65535"),
+    "auditLog": _SWITCH,
     "protectData": _SWITCH,
     "pods": _of(
         "{}",

@@ -502,6 +502,13 @@ def test_a_path_of_the_tracking_host_is_the_servers(stack: Recorded) -> None:
     assert "PUBLIC_PATH" not in {one["name"] for one in usual["env"]}
 
 
+def test_the_server_keeps_an_audit_log_unless_told_otherwise(stack: Recorded) -> None:
+    for found, expected in ((stack, "true"), (run_stack(auditLog=False), None)):
+        (server,) = found.pods()["Deployment mlflow-server"]["containers"]
+        environment = {one["name"]: one.get("value") for one in server["env"]}
+        assert environment.get("AUDIT_LOG") == expected
+
+
 def test_defaults_leave_classes_to_the_cluster() -> None:
     plain = run_stack(storageClass="", ingressClass="")
     (claim,) = plain.inputs("StatefulSet minio-server")["spec"]["volumeClaimTemplates"]

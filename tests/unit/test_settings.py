@@ -54,6 +54,7 @@ WRONG = [
     ("workers", 17, "a whole number from 1 to 16"),
     ("serverMemory", "64Mi", "a size from 256Mi to 64Gi"),
     ("serverMemory", "1G", "a whole number of Mi, Gi or Ti"),
+    ("auditLog", "on", "true or false"),
     ("jobExecution", "yes", "true or false"),
     ("backupSchedule", "daily", "five fields of cron"),
     ("backupVerifySchedule", "weekly", "five fields of cron"),

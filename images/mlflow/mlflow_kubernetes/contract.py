@@ -33,6 +33,8 @@ RECORD_KEY = "upgrade.json"
 # Variables of this package.
 API_FOLDER = "UPGRADE_API_FOLDER"
 """The folder with the migration Job's token for the Kubernetes API."""
+AUDIT_LOG = "AUDIT_LOG"
+"""Is set if the server writes a line for each request that changes anything."""
 AUTHENTICATION = "AUTHENTICATION"
 """Is set if the server has a login, so that the database of users is checked as well."""
 AUTH_DATABASE_URI = "MLFLOW_AUTH_DATABASE_URI"

@@ -26,6 +26,7 @@ from mlflow.utils.server_cli_utils import resolve_default_artifact_root  # noqa:
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
 from mlflow_kubernetes import contract  # noqa: E402
+from mlflow_kubernetes.audit import commands  # noqa: E402
 from mlflow_kubernetes.support import database, database_timeouts  # noqa: E402
 from mlflow_kubernetes.support.environment import fail, one_line, required  # noqa: E402
 
@@ -80,6 +81,13 @@ def own_experiment(user: str) -> str:
         if experiment is None:
             made = tracking.create_experiment(name)
             store.grant_user_permission(user, "experiment", made, _MANAGE)
+            commands.note(
+                "experiments/create",
+                experiment_id=made,
+                name=name,
+                username=user,
+                permission=_MANAGE,
+            )
             return name
         if (
             experiment.experiment_id in managed
@@ -116,6 +124,7 @@ def main() -> None:
             store.update_user(name, password=password)
         else:
             store.create_user(name, password)
+        commands.note("users/update-password" if known else "users/create", username=name)
         experiment = own_experiment(name)
     except SQLAlchemyError as error:
         fail(f"a database of the server fails: {database.reason(error)}")

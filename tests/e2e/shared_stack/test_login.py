@@ -178,6 +178,28 @@ def test_a_new_user_gets_an_experiment_that_is_nobody_elses(
     assert add_user(stack, name)["MLFLOW_EXPERIMENT_NAME"] == f"{name}-3"
 
 
+def test_who_made_a_user_is_in_the_audit_log_and_no_password(stack: Stack) -> None:
+    by_command, by_api = (f"{name}-{secrets.token_hex(3)}" for name in ("frank", "grace"))
+    hidden = [add_user(stack, by_command)["MLFLOW_TRACKING_PASSWORD"], secrets.token_hex(16)]
+    login = basic_login(stack.client_env())
+    with stack.kubectl.forwarded("service/mlflow", 5000) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        headers = {"Authorization": login, "Content-Type": "application/json"}
+        asked = json.dumps({"username": by_api, "password": hidden[1]})
+        connection.request("POST", "/api/2.0/mlflow/users/create", asked, headers)
+        assert connection.getresponse().status == 200
+    said = stack.kubectl("logs", "--selector=app.kubernetes.io/instance=mlflow", "--tail=-1")
+    lines = [json.loads(line) for line in said.splitlines() if '"log": "audit"' in line]
+    made = {
+        line["object"]["username"]: (line["user"], line["method"], line["status"])
+        for line in lines
+        if line["event"] == "users/create"
+    }
+    assert made[by_command] == (None, "EXEC", 0)
+    assert made[by_api] == ("admin", "POST", 200)
+    assert [one for one in hidden if one in said] == []
+
+
 @pytest.mark.parametrize("name", ["a:b", "--help", "a" * 251])
 def test_a_name_that_no_client_can_send_is_refused_in_one_line(stack: Stack, name: str) -> None:
     command = [*shlex.split(stack.outputs()["add_user"]), name]

@@ -18,6 +18,7 @@ from typing import Any
 
 import mlflow_kubernetes
 import pytest
+from mlflow_kubernetes import contract
 
 PASSWORDS = {name: secrets.token_hex(16) for name in ("admin", "alice", "bob")}
 _KEY = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
@@ -66,6 +67,8 @@ class Server:
             "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": _KEY,
             "TMPDIR": str(folder),
         }
+        if ours:
+            self._environment[contract.AUDIT_LOG] = "true"
         if login:
             self._environment |= {
                 "MLFLOW_AUTH_DATABASE_URI": f"sqlite:///{folder}/users.db",
@@ -172,6 +175,23 @@ class Server:
             return status, json.loads(said)
         except ValueError:
             return status, said
+
+    def audited(self) -> list[dict[str, Any]]:
+        """Return the lines of the audit log."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith('{"log": "audit"')]
+
+    def program(self, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a program in the environment of the server's processes."""
+        return subprocess.run(
+            [sys.executable, "-c", text, *arguments],
+            env=self._environment,
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
 
     def experiment(self, user: str = "admin") -> str:
         """Make an experiment, and return its id."""

@@ -23,6 +23,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mlflow_kubernetes.audit import layer as audit
 from mlflow_kubernetes.server import probes, refusals
 
 USER = "mlflow_kubernetes.user"
@@ -72,6 +73,7 @@ class Gate:
                 app = user
             else:
                 scope[USER] = user
+                audit.note_user(scope, user.username)
         await app(scope, receive, send)
 
     async def _who(self, login: Login | None) -> Any:

@@ -1,11 +1,16 @@
 """MLflow's ASGI application within what this package puts around it: for `uvicorn --factory`."""
 
 import importlib
+import os
 import sys
 from typing import Any
 
+from mlflow.server import app as flask
 from starlette.types import ASGIApp
 
+from mlflow_kubernetes import contract
+from mlflow_kubernetes.audit.layer import Audit
+from mlflow_kubernetes.audit.routes import Routes
 from mlflow_kubernetes.login import basic_auth
 from mlflow_kubernetes.login.gate import Gate
 from mlflow_kubernetes.patches.bad_input import BadInput
@@ -29,4 +34,8 @@ def create() -> ASGIApp:
     app: ASGIApp = Aside(mlflow, mlflow.routes)
     if basic_auth.configured():
         app = Gate(Explained(app))
-    return Below(Probes(Hosts(Corrected(app))))
+    app = Hosts(Corrected(app))
+    if contract.AUDIT_LOG in os.environ:
+        # Around all layers that may refuse a request.
+        app = Audit(app, Routes(mlflow.routes, flask.url_map))
+    return Below(Probes(app))

@@ -1,0 +1,1 @@
+"""The audit log: one line of JSON for each request that changes anything, or is refused to."""
