@@ -297,6 +297,19 @@ def _pods(settings: Settings, refuse: Refuse) -> Iterator[str]:
         )
 
 
+def _rotation(settings: Settings, refuse: Refuse) -> Iterator[str]:
+    """Refuse to rotate what this stack does not generate, or cannot replace without a gap."""
+    needs = {
+        "database": ("backendStore", "postgres", settings.backend_store),
+        "store": ("artifactStore", "minio", settings.artifact_store),
+        "storeRoot": ("artifactStore", "minio", settings.artifact_store),
+        "admin": ("auth", "basic", settings.auth),
+    }
+    for name, (key, needed, chosen) in needs.items():
+        if settings.rotation.get(name) and chosen != needed:
+            yield refuse("rotation", f"{name} only with {key}: {needed}; see docs/rotation.md")
+
+
 _RULES: tuple[Callable[[Settings, Refuse], Iterator[str]], ...] = (
     _host_names,
     _sizes,
@@ -312,4 +325,5 @@ _RULES: tuple[Callable[[Settings, Refuse], Iterator[str]], ...] = (
     _calls_out,
     _jobs,
     _pods,
+    _rotation,
 )

@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 
 from .._component import Component
 from .._defaults import ARTIFACT_STORAGE, MINIO_IMAGE, NAMESPACE, SERVER_IMAGE
-from .._kubernetes.arguments import known_keys
+from .._kubernetes.arguments import known_keys, rotations
 from .._kubernetes.data_server import DATA_VOLUME, data_server
 from .._kubernetes.labels import labels, metadata, selector
 from .._kubernetes.network_policies import Path, after, client_labels, namespaces, server_policies
@@ -23,7 +23,7 @@ from .._kubernetes.pods import (
     secret_source,
 )
 from .._kubernetes.publishing import IngressArgs, check_published, from_ingress, public_url, publish
-from .._kubernetes.retention import RetentionArgs, generated_password
+from .._kubernetes.retention import RetentionArgs, generations
 from .._kubernetes.uris import fingerprint, service_host
 from ..held_data import HeldData, VersionRule
 
@@ -34,12 +34,12 @@ CONSOLE_HOST = "mlflow-minio-console.local"
 BUCKET = "mlflow"
 ROOT_USER = "root-of-minio"
 SERVER_KEY = "mlflow-server"
-"""Access key of the tracking server: a name, not a secret; its secret key is generated."""
+"""Access key of the tracking server: a name, not a secret; its secret key is generated. Each
+rotation makes another one, with a number behind the name."""
 S3_CLIENT = {
     # By default, boto3 may put the bucket into the host name, which DNS does not know.
     "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "path",
     "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_ACCESS_KEY_ID": SERVER_KEY,
 }
 MINIO_USER = 1000
 """User id in images/minio/Dockerfile. The volume's group has the same id, for any image."""
@@ -78,6 +78,13 @@ class MinioArgs(TypedDict):
     """How host names are published. Defaults to the cluster's default ingress class."""
     client_namespaces: NotRequired[list[str]]
     """Namespaces whose pods reach the S3 endpoint without the tracking server. Defaults to none."""
+    rotation: NotRequired[int]
+    """How many times the key of the bucket was rotated. A higher number makes a new key; the
+    tracking server's input ``rotation`` with the same number removes the former one. Defaults
+    to 0."""
+    root_rotation: NotRequired[int]
+    """How many times the root password was rotated. A higher number restarts MinIO. Defaults
+    to 0."""
     pods: NotRequired[PodArgs | None]
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
@@ -94,7 +101,10 @@ class Minio(Component):
     Known when the bucket and the key exist."""
     client_env: pulumi.Output[dict[str, str]]
     """Environment of a client outside the cluster that reaches the bucket itself: secret."""
+    rotated: Credentials | None
+    """The Secret by which former keys are removed; None without a rotation of the key."""
 
+    rotates = (("store", "server-key"), ("storeRoot", "root-password"))
     holds = (HeldData(storage="storage", image="image", versions=VERSIONS),)
 
     def __init__(
@@ -116,8 +126,11 @@ class Minio(Component):
         common = labels(name, "minio", "artifact-store")
         pods = pod_options(name, args.get("pods"), namespace=namespace, labels=common, opts=child)
 
-        root_password = generated_password(f"{name}-root-password", 40, retention, child)
-        secret_key = generated_password(f"{name}-server-key", 40, retention, child)
+        rotation = rotations(f"{name}.rotation", args.get("rotation", 0))
+        of_root = rotations(f"{name}.root_rotation", args.get("root_rotation", 0))
+        root_password, *_ = generations(f"{name}-root-password", 40, retention, child, of_root)
+        secret_key, *_ = generations(f"{name}-server-key", 40, retention, child, rotation)
+        access_key = f"{SERVER_KEY}-{rotation}" if rotation else SERVER_KEY
         root = k8s.core.v1.Secret(
             f"{name}-root",
             metadata=metadata(f"{name}-root", namespace, common),
@@ -140,7 +153,9 @@ class Minio(Component):
             metadata=metadata(f"{name}-credentials", namespace, common),
             string_data={
                 "MLFLOW_ARTIFACTS_DESTINATION": self.artifact_root,
-                **_client_env(pulumi.Output.concat("http://", host, f":{API_PORT}"), secret_key),
+                **_client_env(
+                    pulumi.Output.concat("http://", host, f":{API_PORT}"), access_key, secret_key
+                ),
             },
             opts=child,
         )
@@ -149,6 +164,10 @@ class Minio(Component):
             "fingerprint": fingerprint(secret_key, host),
             "client_labels": client_labels(name),
         }
+        root_login: Credentials = {
+            "secret": root.metadata.name,
+            "fingerprint": fingerprint(root_password),
+        }
         bucket = python_job(
             f"{name}-bucket",
             module="mlflow_kubernetes.provision_bucket",
@@ -156,10 +175,7 @@ class Minio(Component):
             labels=labels(f"{name}-bucket", "mlflow", "artifact-store"),
             image=args.get("server_image", SERVER_IMAGE),
             pods=pods,
-            backends=[
-                {"secret": root.metadata.name, "fingerprint": fingerprint(root_password)},
-                credentials,
-            ],
+            backends=[root_login, credentials],
             seconds=120,
             opts=after(child, server),
         )
@@ -167,23 +183,28 @@ class Minio(Component):
 
         # A pod that reads the Secret then comes after the bucket.
         self.credentials = {**credentials, "secret": once_done(bucket, secret.metadata.name)}
-        self.client_env = pulumi.Output.all(**_client_env(self.endpoint_url, secret_key))
+        self.client_env = pulumi.Output.all(
+            **_client_env(self.endpoint_url, access_key, secret_key)
+        )
+        self.rotated = root_login if rotation else None
         self.register_outputs(
             {
                 "artifact_root": self.artifact_root,
                 "endpoint_url": self.endpoint_url,
                 "credentials": self.credentials,
                 "client_env": self.client_env,
+                "rotated": self.rotated,
             }
         )
 
 
 def _client_env(
-    endpoint: pulumi.Input[str], secret_key: pulumi.Input[str]
+    endpoint: pulumi.Input[str], access_key: str, secret_key: pulumi.Input[str]
 ) -> dict[str, pulumi.Input[str]]:
     """Return the environment of a client that reaches the bucket by this endpoint."""
     return {
         "MLFLOW_S3_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": access_key,
         "AWS_SECRET_ACCESS_KEY": secret_key,
         **S3_CLIENT,
     }

@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 
 from .._component import Component
 from .._defaults import NAMESPACE, POSTGRES_IMAGE
-from .._kubernetes.arguments import known_keys
+from .._kubernetes.arguments import known_keys, rotations
 from .._kubernetes.data_server import volume_check
 from .._kubernetes.pod_options import PodArgs
 from .._kubernetes.pods import Credentials, exec_probe, resources, restricted_pod, secret_env
@@ -100,6 +100,9 @@ class PostgresArgs(TypedDict):
     """Size of the data volume, as a Kubernetes quantity. Defaults to ``8Gi``."""
     storage_class: NotRequired[pulumi.Input[str] | None]
     """Storage class of the data volume. Defaults to the cluster's default class."""
+    rotation: NotRequired[int]
+    """How many times the passwords were rotated. A higher number makes new logins; the tracking
+    server's input ``rotation`` with the same number ends the former ones. Defaults to 0."""
     replication: NotRequired[bool]
     """Whether the server has a login that may copy all data and the write-ahead log (WAL), for
     backups that can bring back any moment. The component then replaces ``pg_hba.conf``. Defaults
@@ -128,7 +131,10 @@ class Postgres(Component):
     replication: Credentials | None
     """The Secret with the login that copies the server's data, as libpq's variables; None without
     the input ``replication``."""
+    rotated: Credentials | None
+    """The Secret by which former logins are ended; None without a rotation."""
 
+    rotates = (("database", "password"),)
     holds = (
         HeldData(storage="storage", image="image", versions=VERSIONS, former_image="former_image"),
     )
@@ -143,7 +149,9 @@ class Postgres(Component):
         super().__init__("Postgres", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         copied = args.get("replication", False)
-        server = database_server(name, args, _kind(args.get("former_image"), copied=copied), child)
+        rotation = rotations(f"{name}.rotation", args.get("rotation", 0))
+        kind = _kind(args.get("former_image"), copied=copied)
+        server = database_server(name, args, kind, child, rotation)
         self.host, self.credentials = server.host, server.credentials
         self.client_image = args.get("image", POSTGRES_IMAGE)
         self.replication = (
@@ -153,11 +161,13 @@ class Postgres(Component):
                 self.client_image,
                 namespace=args.get("namespace", NAMESPACE),
                 retention=args.get("retention", {}),
+                rotation=rotation,
                 opts=child,
             )
             if copied
             else None
         )
+        self.rotated = server.rotated
         self.register_outputs(
             {
                 "host": self.host,
@@ -165,6 +175,7 @@ class Postgres(Component):
                 "connections": self.connections,
                 "client_image": self.client_image,
                 "replication": self.replication,
+                "rotated": self.rotated,
             }
         )
 
