@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 from cryptography.fernet import Fernet
-from mlflow_kubernetes import contract, end_former
+from mlflow_kubernetes import contract, end_former, provision_bucket
 from mlflow_kubernetes.backup.keys import encrypt_anew, outdated
 from mlflow_kubernetes.support import database
 
@@ -36,6 +36,7 @@ WRITE = f"""{BEGIN}
 event = WebhookEvent(WebhookEntity.REGISTERED_MODEL, WebhookAction.CREATED)
 registry.create_webhook(name, "https://1.1.1.1", [event], secret=f"webhook {{name}}")
 store.create_gateway_secret(name, {{"api_key": f"key {{name}}"}})
+print("stored")
 """
 READ = f"""{BEGIN}
 found = [store.get_secret_info(secret_name=one).secret_id for one in name.split(",")]
@@ -110,12 +111,12 @@ def stored(tmp_path: Path) -> Stored:
 
 def test_servers_read_what_a_former_key_encrypted(stored: Stored) -> None:
     first = generation(0)
-    assert stored.run(WRITE, "a", first) == ""
+    assert stored.run(WRITE, "a", first) == "stored"
     second = generation(1, first)
     # Both kinds of server run: each reads what was there before.
     assert stored.reads(first, "a")
     assert stored.reads(second, "a")
-    assert stored.run(WRITE, "b", second) == ""
+    assert stored.run(WRITE, "b", second) == "stored"
     assert stored.reads(second, "a", "b")
 
 
@@ -180,6 +181,45 @@ def test_a_backup_made_meanwhile_is_read_with_the_keys_of_any_stack(stored: Stor
     other = generation(0)
     assert encrypt_anew(stored.engine, second, other) == (4, [])
     assert stored.reads(other, "a", "b")
+
+
+def test_a_moment_before_or_after_a_rotation_is_read_with_the_keys_of_the_stack(
+    stored: Stored,
+) -> None:
+    first = generation(0)
+    second = generation(1, first)
+    third = generation(2, second, first)
+    for name, keys in (("a", first), ("b", second), ("c", third)):
+        assert stored.run(WRITE, name, keys) == "stored"
+    # The backup before the moment has the keys of its own time.
+    assert encrypt_anew(stored.engine, first, third) == (4, [])
+    assert stored.reads({**third, contract.FORMER_KEYS: ""}, "a", "b", "c")
+
+
+def test_former_keys_of_the_store_are_removed_and_others_stay(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = ["mlflow-server", "mlflow-server-1", "mlflow-server-2", "mlflow-server-old", "reader"]
+
+    class Admin:
+        def user_list(self) -> str:
+            return json.dumps(dict.fromkeys(known, {"status": "enabled"}))
+
+        def user_remove(self, key: str) -> None:
+            known.remove(key)
+
+    monkeypatch.setattr(provision_bucket, "client_of", lambda *_: Admin())
+    store = {
+        contract.MINIO_USER: "root",
+        contract.MINIO_PASSWORD: "of-root",
+        contract.S3_ENDPOINT_URL: "http://minio:9000",
+        contract.S3_KEY: "mlflow-server-2",
+    }
+    stored.end_former(store)
+    assert known == ["mlflow-server-2", "mlflow-server-old", "reader"]
+    assert "the key mlflow-server-1 of the store is removed" in capsys.readouterr().out
+    stored.end_former(store)
+    assert "nothing of a former password or key is left" in capsys.readouterr().out
 
 
 def test_a_value_that_no_key_opens_stays_and_is_named(

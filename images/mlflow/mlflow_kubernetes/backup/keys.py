@@ -44,7 +44,8 @@ class Encrypted(NamedTuple):
 def encrypt_anew(engine: Engine, old: Mapping[str, str], new: Mapping[str, str]) -> Encrypted:
     """Encrypt every encrypted value with the new keys, in one transaction.
 
-    Values that have the new keys already stay as they are.
+    Values that have the new keys already stay as they are. A value may also have a former key of
+    either side: one that was stored during a rotation, or before a moment that was restored.
 
     Args:
         engine: the database of runs, with the schema of this MLflow.
@@ -54,7 +55,8 @@ def encrypt_anew(engine: Engine, old: Mapping[str, str], new: Mapping[str, str])
     Raises:
         sqlalchemy.exc.SQLAlchemyError: if the database refuses; then nothing has changed.
     """
-    former = FormerKeys.of(old)
+    of_old, of_new = FormerKeys.of(old), FormerKeys.of(new)
+    former = FormerKeys(of_old.passphrases + of_new.passphrases, of_old.webhooks + of_new.webhooks)
     with engine.begin() as connection:
         secrets = _provider_keys(connection, old, new, former)
         webhooks = _webhooks(connection, old, new, former)
@@ -92,7 +94,7 @@ def _provider_keys(
     table = SqlGatewaySecret.__table__
     renewed, unreadable = 0, []
     for row in connection.execute(sqlalchemy.select(table)).mappings().all():
-        for passphrase in dict.fromkeys([theirs, *former.passphrases]):
+        for passphrase in dict.fromkeys([ours, theirs, *former.passphrases]):
             try:
                 rotated = rotate_secret_encryption(
                     row["encrypted_value"],
