@@ -134,6 +134,7 @@ def _lowered(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:
 
     A database refuses former passwords, and no former key reads what was encrypted anew.
     """
+    numbers: dict[str, int] = {**settings.rotation}
     for component in (Postgres, Minio, TrackingServer):
         names = [key.partition(" ")[2] for key in kept if key.startswith(f"{component.__name__} ")]
         for name in names:
@@ -143,7 +144,7 @@ def _lowered(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:
                 held = max(found, default=0)
                 # Without a login, there is no admin.
                 needed = what != "admin" or settings.auth == "basic"
-                if needed and settings.rotation.get(what, 0) < held:
+                if needed and numbers.get(what, 0) < held:
                     yield f"rotation: {settings.rotation}; accepted: {what} {held} or more"
 
 

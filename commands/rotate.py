@@ -51,9 +51,9 @@ def command() -> None:
         raise CommandError(f"{project}:rotation cannot be set: {last_line(answer)}")
     said = ", ".join(f"{name} {number}" for name, number in numbers.items())
     say(
-        f"Pulumi.{chosen.name}.yaml has {project}:rotation with {said} now. New passwords are made, "
-        "servers are replaced one by one, and the former passwords end a minute after that; if "
-        "this is interrupted, `make up` goes on"
+        f"Pulumi.{chosen.name}.yaml has {project}:rotation with {said} now. New passwords are "
+        "made, servers are replaced one by one, and the former passwords end a minute after that; "
+        "if this is interrupted, `make up` goes on"
     )
     up.command()
     for line in _next(settings, names):

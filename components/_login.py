@@ -56,8 +56,9 @@ class Login:
         namespace: pulumi.Input[str],
         users: Sequence[str],
         retention: RetentionArgs,
-        rotation: Mapping[str, int],
         opts: pulumi.ResourceOptions,
+        *,
+        rotation: Mapping[str, int],
     ) -> None:
         """Make passwords, keys, and the Secrets with them.
 
@@ -66,8 +67,8 @@ class Login:
             namespace: the namespace of the Secrets.
             users: names of the users; without a login, none.
             retention: what becomes of the passwords and keys.
-            rotation: how many times each of them was rotated.
             opts: options of each object.
+            rotation: how many times each of them was rotated.
         """
         self._name = name
         self._namespace = namespace

@@ -1,4 +1,4 @@
-"""The end of a rotation: former passwords are refused, and what they encrypted is encrypted anew."""
+"""The end of a rotation: former passwords are refused, and encrypted values get the new keys."""
 
 from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict

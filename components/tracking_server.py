@@ -169,8 +169,7 @@ class TrackingServer(Component):
             opts=child,
         )
 
-        users = [ADMIN, *server.users] if server.auth else []
-        login = Login(name, server.namespace, users, server.retention, server.rotation, child)
+        login = server.login(child)
         proxies = egress_credentials(
             name,
             server.egress,
@@ -340,6 +339,17 @@ class _Server:
                 for what, store in (("database", database), ("store", artifacts))
                 if what in rotation
             ],
+        )
+
+    def login(self, opts: pulumi.ResourceOptions) -> Login:
+        """Make the passwords of the users, and the keys that all pods of the server share."""
+        return Login(
+            self.name,
+            self.namespace,
+            [ADMIN, *self.users] if self.auth else [],
+            self.retention,
+            opts,
+            rotation=self.rotation,
         )
 
     @property

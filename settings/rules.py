@@ -299,6 +299,7 @@ def _pods(settings: Settings, refuse: Refuse) -> Iterator[str]:
 
 def _rotation(settings: Settings, refuse: Refuse) -> Iterator[str]:
     """Refuse to rotate what this stack does not generate, or cannot replace without a gap."""
+    numbers: dict[str, int] = {**settings.rotation}
     needs = {
         "database": ("backendStore", "postgres", settings.backend_store),
         "store": ("artifactStore", "minio", settings.artifact_store),
@@ -306,7 +307,7 @@ def _rotation(settings: Settings, refuse: Refuse) -> Iterator[str]:
         "admin": ("auth", "basic", settings.auth),
     }
     for name, (key, needed, chosen) in needs.items():
-        if settings.rotation.get(name) and chosen != needed:
+        if numbers.get(name) and chosen != needed:
             yield refuse("rotation", f"{name} only with {key}: {needed}; see docs/rotation.md")
 
 

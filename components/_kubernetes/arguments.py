@@ -58,13 +58,14 @@ MOST_ROTATIONS = 999
 """Each rotation adds a password to the state."""
 
 
-def rotations(where: str, number: int) -> int:
+def rotations(where: str, number: object) -> int:
     """Return how many times a password was rotated, by an input.
 
     Raises:
         pulumi.RunError: if it is no number from 0 to ``MOST_ROTATIONS``.
     """
-    if number not in range(MOST_ROTATIONS + 1):
+    # The engine gives a program of another language its whole numbers as floats.
+    if not isinstance(number, (int, float)) or number not in range(MOST_ROTATIONS + 1):
         accepted = f"a whole number from 0 to {MOST_ROTATIONS}"
         raise pulumi.RunError(f"{where}: {in_message(number, secret=False)}; accepted: {accepted}")
     return int(number)

@@ -122,27 +122,18 @@ class Minio(Component):
         )
         super().__init__("Minio", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
-        namespace, retention = args.get("namespace", NAMESPACE), args.get("retention", {})
+        namespace = args.get("namespace", NAMESPACE)
         common = labels(name, "minio", "artifact-store")
         pods = pod_options(name, args.get("pods"), namespace=namespace, labels=common, opts=child)
 
-        rotation = rotations(f"{name}.rotation", args.get("rotation", 0))
-        of_root = rotations(f"{name}.root_rotation", args.get("root_rotation", 0))
-        root_password, *_ = generations(f"{name}-root-password", 40, retention, child, of_root)
-        secret_key, *_ = generations(f"{name}-server-key", 40, retention, child, rotation)
-        access_key = f"{SERVER_KEY}-{rotation}" if rotation else SERVER_KEY
-        root = k8s.core.v1.Secret(
-            f"{name}-root",
-            metadata=metadata(f"{name}-root", namespace, common),
-            string_data={"MINIO_ROOT_USER": ROOT_USER, "MINIO_ROOT_PASSWORD": root_password},
-            opts=child,
-        )
+        root_password, access_key, secret_key = _keys(name, args, child)
+        root = _root(name, namespace, root_password, child)
         server = _server(
             name,
             args,
             pods,
-            root_secret=root.metadata.name,
-            restarts_with=fingerprint(root_password),
+            root_secret=root["secret"],
+            restarts_with=root["fingerprint"],
             opts=child,
         )
 
@@ -164,10 +155,6 @@ class Minio(Component):
             "fingerprint": fingerprint(secret_key, host),
             "client_labels": client_labels(name),
         }
-        root_login: Credentials = {
-            "secret": root.metadata.name,
-            "fingerprint": fingerprint(root_password),
-        }
         bucket = python_job(
             f"{name}-bucket",
             module="mlflow_kubernetes.provision_bucket",
@@ -175,7 +162,7 @@ class Minio(Component):
             labels=labels(f"{name}-bucket", "mlflow", "artifact-store"),
             image=args.get("server_image", SERVER_IMAGE),
             pods=pods,
-            backends=[root_login, credentials],
+            backends=[root, credentials],
             seconds=120,
             opts=after(child, server),
         )
@@ -186,7 +173,7 @@ class Minio(Component):
         self.client_env = pulumi.Output.all(
             **_client_env(self.endpoint_url, access_key, secret_key)
         )
-        self.rotated = root_login if rotation else None
+        self.rotated = root if args.get("rotation") else None
         self.register_outputs(
             {
                 "artifact_root": self.artifact_root,
@@ -196,6 +183,38 @@ class Minio(Component):
                 "rotated": self.rotated,
             }
         )
+
+
+def _keys(
+    name: str, args: MinioArgs, opts: pulumi.ResourceOptions
+) -> tuple[pulumi.Output[str], str, pulumi.Output[str]]:
+    """Return the root password, and the access key of the bucket with its secret key.
+
+    Raises:
+        pulumi.RunError: if the number of rotations is none.
+    """
+    retention = args.get("retention", {})
+    of_root = rotations(f"{name}.root_rotation", args.get("root_rotation", 0))
+    of_key = rotations(f"{name}.rotation", args.get("rotation", 0))
+    root_password, *_ = generations(f"{name}-root-password", 40, retention, opts, of_root)
+    secret_key, *_ = generations(f"{name}-server-key", 40, retention, opts, of_key)
+    return root_password, f"{SERVER_KEY}-{of_key}" if of_key else SERVER_KEY, secret_key
+
+
+def _root(
+    name: str,
+    namespace: pulumi.Input[str],
+    password: pulumi.Output[str],
+    opts: pulumi.ResourceOptions,
+) -> Credentials:
+    """Make the Secret with the login of MinIO's root."""
+    secret = k8s.core.v1.Secret(
+        f"{name}-root",
+        metadata=metadata(f"{name}-root", namespace, labels(name, "minio", "artifact-store")),
+        string_data={"MINIO_ROOT_USER": ROOT_USER, "MINIO_ROOT_PASSWORD": password},
+        opts=opts,
+    )
+    return {"secret": secret.metadata.name, "fingerprint": fingerprint(password)}
 
 
 def _client_env(

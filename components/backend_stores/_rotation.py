@@ -27,13 +27,13 @@ from .._kubernetes.pods import (
 from .._kubernetes.uris import database_uri, fingerprint
 
 SUPERUSER = "postgres"
-_PASSWORD = "SUPERUSER_PASSWORD"  # noqa: S105 (a name)
+_PASSWORD = "POSTGRES_PASSWORD"  # noqa: S105 (a name)
 MAKE_LOGIN = r"""set -eu
 until pg_isready -q -t 5; do
   sleep 1
 done
 known=
-for one in $SUPERUSER_PASSWORDS; do
+for one in $POSTGRES_PASSWORDS; do
   if said=$(PGPASSWORD=$one psql -wXq -d postgres -c 'SELECT' 2>&1 > /dev/null); then
     known=$one
     break
@@ -49,10 +49,10 @@ psql -wXq -d postgres -v ON_ERROR_STOP=1 << 'SQL'
 SET log_min_error_statement = 'panic';
 -- In a second run, the login is a member already.
 SET client_min_messages = 'warning';
-\getenv owner OWNER
-\getenv login LOGIN
-\getenv password LOGIN_PASSWORD
-\getenv superuser_password SUPERUSER_PASSWORD
+\getenv owner APPLICATION_OWNER
+\getenv login APPLICATION_USER
+\getenv password APPLICATION_PASSWORD
+\getenv superuser_password POSTGRES_PASSWORD
 BEGIN;
 SELECT format('CREATE ROLE %I', :'login')
   WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'login') \gexec
@@ -62,7 +62,7 @@ ALTER ROLE :"login" SET role = :'owner';
 ALTER ROLE CURRENT_USER PASSWORD :'superuser_password';
 COMMIT;
 SQL
-echo "user $LOGIN works as $OWNER, whose databases are as before"
+echo "user $APPLICATION_USER works as $APPLICATION_OWNER, whose databases are as before"
 """
 _SECONDS = 360
 
@@ -139,8 +139,8 @@ def rotated_login(
             "DATABASE_SUPERUSER_URI": address,
             _PASSWORD: new,
             # Letters and digits alone, which a shell splits at blanks.
-            "SUPERUSER_PASSWORDS": pulumi.Output.all(*passwords.of_superuser).apply(" ".join),
-            "LOGIN_PASSWORD": passwords.of_user,
+            "POSTGRES_PASSWORDS": pulumi.Output.all(*passwords.of_superuser).apply(" ".join),
+            "APPLICATION_PASSWORD": passwords.of_user,
         },
         opts=opts,
     )
@@ -149,7 +149,7 @@ def rotated_login(
         "fingerprint": fingerprint(passwords.of_user, new, host),
         "client_labels": client_labels(name),
     }
-    read = (_PASSWORD, "SUPERUSER_PASSWORDS", "LOGIN_PASSWORD")
+    read = (_PASSWORD, "POSTGRES_PASSWORDS", "APPLICATION_PASSWORD")
     container = k8s.core.v1.ContainerArgs(
         name="login",
         image=image,
@@ -157,8 +157,8 @@ def rotated_login(
         env=[
             k8s.core.v1.EnvVarArgs(name="PGHOST", value=host),
             k8s.core.v1.EnvVarArgs(name="PGUSER", value=SUPERUSER),
-            k8s.core.v1.EnvVarArgs(name="OWNER", value=owner),
-            k8s.core.v1.EnvVarArgs(name="LOGIN", value=passwords.user),
+            k8s.core.v1.EnvVarArgs(name="APPLICATION_OWNER", value=owner),
+            k8s.core.v1.EnvVarArgs(name="APPLICATION_USER", value=passwords.user),
             *(secret_env(key, secret.metadata.name, key) for key in read),
         ],
         resources=resources("100m", "64Mi", most_cpu="1"),

@@ -103,15 +103,15 @@ def test_each_rotation_of_the_database_has_a_login_of_its_own(twice: Recorded) -
     }
     (job,) = twice.pods()["Job postgres-login"]["containers"]
     given = {one["name"]: one.get("value") for one in job["env"]}
-    assert given["OWNER"] == "mlflow"
-    assert given["LOGIN"] == "mlflow_2"
+    assert given["APPLICATION_OWNER"] == "mlflow"
+    assert given["APPLICATION_USER"] == "mlflow_2"
     known = content(twice, "postgres-rotation")
     # The database may have any of them.
-    assert known["SUPERUSER_PASSWORDS"].split() == [
+    assert known["POSTGRES_PASSWORDS"].split() == [
         password(f"postgres-superuser-password{number}") for number in ("-2", "-1", "")
     ]
-    assert known["SUPERUSER_PASSWORD"] == known["SUPERUSER_PASSWORDS"].split()[0]
-    assert known["LOGIN_PASSWORD"] == password("postgres-password-2")
+    assert known["POSTGRES_PASSWORD"] == known["POSTGRES_PASSWORDS"].split()[0]
+    assert known["APPLICATION_PASSWORD"] == password("postgres-password-2")
 
 
 def test_the_login_that_copies_the_database_is_rotated_with_it() -> None:
@@ -128,7 +128,7 @@ def test_the_login_that_copies_the_database_is_rotated_with_it() -> None:
     sources = {one["name"]: one.get("valueFrom") for one in job["env"]}
     assert sources["PGPASSWORD"]["secretKeyRef"] == {
         "name": "postgres-rotation",
-        "key": "SUPERUSER_PASSWORD",
+        "key": "POSTGRES_PASSWORD",
     }
 
 

@@ -34,8 +34,9 @@ _SESSIONS = (
     "FROM pg_stat_activity WHERE usename <> :current AND usename ~ :pattern"
     " AND client_addr IS NOT NULL AND host(client_addr) NOT IN ('127.0.0.1', '::1')"
 )
-_COUNT_SESSIONS = sqlalchemy.text(f"SELECT count(*) {_SESSIONS}")  # noqa: S608 (no value)
-_END_SESSIONS = sqlalchemy.text(f"SELECT count(pg_terminate_backend(pid)) {_SESSIONS}")  # noqa: S608 (no value)
+_COUNT_SESSIONS = sqlalchemy.text(f"SELECT count(*) {_SESSIONS}")
+_END_SESSIONS = sqlalchemy.text(f"SELECT count(pg_terminate_backend(pid)) {_SESSIONS}")
+_GOES_ON = "the next `pulumi up` goes on"
 
 
 class Part(NamedTuple):
@@ -62,9 +63,10 @@ def main() -> None:
         for part in parts:
             part.end()
     except SQLAlchemyError as error:
-        fail(f"{database.place(runs)} refuses: {database.reason(error)}; nothing was changed there")
+        fail(f"{database.place(runs)} refuses: {database.reason(error)}; {_GOES_ON}")
     except (MinioAdminException, HTTPError, ValueError) as error:
-        fail(f"the store does not remove its former keys: {provision_bucket.reason(error)}")
+        reason = provision_bucket.reason(error)
+        fail(f"the store does not remove its former keys: {reason}; {_GOES_ON}")
 
 
 def _parts() -> Iterator[Part]:

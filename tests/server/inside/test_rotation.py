@@ -168,7 +168,9 @@ def test_a_database_that_refuses_keeps_everything_as_it_was(
         )
     with pytest.raises(SystemExit):
         stored.end_former(second)
-    assert "refuses: no more" in capsys.readouterr().err.splitlines()[-1]
+    assert (
+        "refuses: no more; the next `pulumi up` goes on" in capsys.readouterr().err.splitlines()[-1]
+    )
     assert stored.rows() == before
     assert stored.reads(second, "a")
 
@@ -203,7 +205,7 @@ def test_former_keys_of_the_store_are_removed_and_others_stay(
 
     class Admin:
         def user_list(self) -> str:
-            return json.dumps(dict.fromkeys(known, {"status": "enabled"}))
+            return json.dumps({key: {"status": "enabled"} for key in known})
 
         def user_remove(self, key: str) -> None:
             known.remove(key)

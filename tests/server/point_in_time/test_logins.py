@@ -12,11 +12,11 @@ def make_login(postgres: Postgres, number: int) -> None:
     postgres.step(
         "login",
         PGUSER="postgres",
-        OWNER="mlflow",
-        LOGIN=f"mlflow_{number}",
-        LOGIN_PASSWORD=f"of-{number}",
-        SUPERUSER_PASSWORD="another-one",
-        SUPERUSER_PASSWORDS="another-one of-the-superuser",
+        APPLICATION_OWNER="mlflow",
+        APPLICATION_USER=f"mlflow_{number}",
+        APPLICATION_PASSWORD=f"of-{number}",
+        POSTGRES_PASSWORD="another-one",  # noqa: S106 (the test's own)
+        POSTGRES_PASSWORDS="another-one of-the-superuser",
     )
 
 
