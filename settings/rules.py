@@ -10,7 +10,7 @@ from components._kubernetes.pod_options import merged, mistakes
 from components._kubernetes.uris import tls_conflict
 from components.tracking_server import pool_size
 from settings.schema import SETTINGS, Settings
-from settings.values import mebibytes
+from settings.values import Rotated, mebibytes
 
 Refuse = Callable[[str, str], str]
 """Returns the line for a setting, from its key and the accepted values. The line has the value."""
@@ -299,15 +299,14 @@ def _pods(settings: Settings, refuse: Refuse) -> Iterator[str]:
 
 def _rotation(settings: Settings, refuse: Refuse) -> Iterator[str]:
     """Refuse to rotate what this stack does not generate, or cannot replace without a gap."""
-    numbers: dict[str, int] = {**settings.rotation}
-    needs = {
+    needs: dict[Rotated, tuple[str, str, str]] = {
         "database": ("backendStore", "postgres", settings.backend_store),
         "store": ("artifactStore", "minio", settings.artifact_store),
         "storeRoot": ("artifactStore", "minio", settings.artifact_store),
         "admin": ("auth", "basic", settings.auth),
     }
     for name, (key, needed, chosen) in needs.items():
-        if numbers.get(name) and chosen != needed:
+        if settings.rotation.get(name) and chosen != needed:
             yield refuse("rotation", f"{name} only with {key}: {needed}; see docs/rotation.md")
 
 
