@@ -49,6 +49,10 @@ restore: $(VENV) ## List the backups, or bring one back: FROM=latest or a time, 
 rollback: $(VENV) ## Go back to the image and the tables before the last upgrade of MLflow
 	@$(RUN) commands.rollback
 
+.PHONY: rotate
+rotate: $(VENV) ## Replace generated passwords and keys: WHAT=all, or WHAT=database,store,admin,page,kek,webhook
+	@$(RUN) commands.rotate
+
 .PHONY: drop-former-database
 drop-former-database: $(VENV) ## Remove what an upgrade of PostgreSQL left on the volume: CONFIRM=yes
 	@$(RUN) commands.drop_former_database

@@ -1,5 +1,6 @@
 """Refuses settings with which a stack would lose data, before anything changes."""
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -20,6 +21,7 @@ from components import (
 from settings import SETTINGS, ArtifactStoreKind, BackendStoreKind, Settings
 
 _GUIDE = "docs/moving-data.md"
+_GUIDE_TO_ROTATION = "docs/rotation.md"
 _NAME = "mlflow"
 """Name of the components StackNamespace and TrackingServer in __main__.py."""
 
@@ -53,9 +55,17 @@ def refuse_data_loss(settings: Settings) -> None:
     kept = _resources()
     # A stack without a tracking server has no data: the server is made after database and store.
     server = kept.get(f"Deployment {TrackingServer.deployment(_NAME)}")
-    if server and (lines := list(_losses(settings, kept, server["metadata"]["namespace"]))):
+    if not server:
+        return
+    lines = [f"{line}; see {_GUIDE}" for line in _losses(settings, kept, _namespace(server))]
+    lines += [f"{line}; see {_GUIDE_TO_ROTATION}" for line in _lowered(settings, kept)]
+    if lines:
         project = pulumi.get_project()
-        raise pulumi.RunError("\n".join(f"{project}:{line}; see {_GUIDE}" for line in lines))
+        raise pulumi.RunError("\n".join(f"{project}:{line}" for line in lines))
+
+
+def _namespace(resource: dict[str, Any]) -> str:
+    return str(resource["metadata"]["namespace"])
 
 
 def _resources() -> dict[str, Any]:
@@ -117,6 +127,25 @@ def _losses(settings: Settings, kept: dict[str, Any], namespace: str) -> Iterato
         for outputs, data in _held_by(component, kept):
             for loss in data.losses(outputs, inputs, names.__getitem__):
                 yield f"{names[loss.input]}: {loss.value!r}; accepted: {loss.accepted}"
+
+
+def _lowered(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each password or key that would be replaced by a former one.
+
+    A database refuses former passwords, and no former key reads what was encrypted anew.
+    """
+    numbers = dict[str, int](settings.rotation.items())
+    for component in (Postgres, Minio, TrackingServer):
+        names = [key.partition(" ")[2] for key in kept if key.startswith(f"{component.__name__} ")]
+        for name in names:
+            for what, suffix in component.rotates:
+                numbered = re.compile(rf"RandomPassword {re.escape(name)}-{suffix}-(\d+)")
+                found = [int(match[1]) for match in map(numbered.fullmatch, kept) if match]
+                held = max(found, default=0)
+                # Without a login, there is no admin.
+                needed = what != "admin" or settings.auth == "basic"
+                if needed and numbers.get(what, 0) < held:
+                    yield f"rotation: {settings.rotation}; accepted: {what} {held} or more"
 
 
 def _held_by(component: Holder, kept: dict[str, Any]) -> Iterator[tuple[dict[str, Any], HeldData]]:

@@ -3,6 +3,7 @@
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import pulumi
@@ -33,6 +34,7 @@ from components import (
     PodArgs,
     Postgres,
     PostgresArgs,
+    RotationArgs,
     S3Args,
     StackNamespace,
     StackNamespaceArgs,
@@ -155,7 +157,7 @@ def backend_store(
 
 def postgres(settings: Settings, place: StackNamespace) -> PostgresArgs:
     """Return the inputs of the PostgreSQL server."""
-    return {
+    inputs: PostgresArgs = {
         "namespace": place.namespace,
         "retention": place.retention,
         "pods": _pods(settings),
@@ -168,6 +170,10 @@ def postgres(settings: Settings, place: StackNamespace) -> PostgresArgs:
         "cpus": settings.database_cpus,
         "connections": settings.database_connections,
     }
+    # Without a rotation, a stack has the inputs that it always had.
+    if number := settings.rotation.get("database"):
+        inputs["rotation"] = number
+    return inputs
 
 
 def mysql(settings: Settings, place: StackNamespace) -> MysqlArgs:
@@ -231,7 +237,7 @@ def artifact_store(
 
 def minio(settings: Settings, place: StackNamespace, published: IngressArgs) -> MinioArgs:
     """Return the inputs of the MinIO server."""
-    return {
+    inputs: MinioArgs = {
         "namespace": place.namespace,
         "retention": place.retention,
         "pods": _pods(settings),
@@ -244,6 +250,12 @@ def minio(settings: Settings, place: StackNamespace, published: IngressArgs) -> 
         "ingress": published,
         "client_namespaces": _client_namespaces_of_the_store(settings),
     }
+    # Without a rotation, a stack has the inputs that it always had.
+    if number := settings.rotation.get("store"):
+        inputs["rotation"] = number
+    if number := settings.rotation.get("storeRoot"):
+        inputs["root_rotation"] = number
+    return inputs
 
 
 def hdfs(settings: Settings, place: StackNamespace) -> HdfsArgs:
@@ -315,7 +327,7 @@ def tracking_server(
     kept_in: Backups,
 ) -> TrackingServerArgs:
     """Return the inputs of the tracking server."""
-    return {
+    inputs: TrackingServerArgs = {
         "backups": kept_in,
         "point_in_time": settings.backup_point_in_time,
         "namespace": place.namespace,
@@ -342,6 +354,16 @@ def tracking_server(
         "gc_schedule": settings.gc_schedule,
         "gc_older_than": settings.gc_older_than,
     }
+    # Without a rotation, a stack has the inputs that it always had.
+    if rotation := _rotation(settings):
+        inputs["rotation"] = rotation
+    return inputs
+
+
+def _rotation(settings: Settings) -> RotationArgs:
+    """Return what the tracking server has to end after a rotation. MinIO alone has its root."""
+    numbers = {name: number for name, number in settings.rotation.items() if number}
+    return cast("RotationArgs", {key: numbers[key] for key in numbers if key != "storeRoot"})
 
 
 def backups(

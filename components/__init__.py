@@ -5,6 +5,7 @@ from ._kubernetes.pod_options import PodArgs, PodResources
 from ._kubernetes.pods import Credentials
 from ._kubernetes.publishing import IngressArgs, let_solvers_in
 from ._kubernetes.retention import RetentionArgs, VolumeOwner
+from ._rotation import RotationArgs
 from .artifact_stores.existing_hdfs import ExistingHdfs, ExistingHdfsArgs
 from .artifact_stores.hdfs import Hdfs, HdfsArgs
 from .artifact_stores.minio import Minio, MinioArgs
@@ -51,6 +52,7 @@ __all__ = [
     "Postgres",
     "PostgresArgs",
     "RetentionArgs",
+    "RotationArgs",
     "S3Args",
     "StackNamespace",
     "StackNamespaceArgs",

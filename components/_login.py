@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -12,7 +12,7 @@ from ._kubernetes.arguments import checked
 from ._kubernetes.grammars import object_name
 from ._kubernetes.labels import labels, metadata
 from ._kubernetes.pods import Credentials
-from ._kubernetes.retention import RetentionArgs, generated_password
+from ._kubernetes.retention import RetentionArgs, generations
 from ._kubernetes.uris import fingerprint
 
 ADMIN = "admin"
@@ -46,7 +46,7 @@ class Login:
     """Generated passwords and keys, as children of the tracking server ``name``."""
 
     keys: Credentials
-    """The Secret with the keys that all pods of the server share, and that must not change."""
+    """The Secret with the keys that all pods of the server share, and with the former keys."""
     passwords: list[Credentials]
     """The Secret with the passwords of all users, for Jobs alone; empty without users."""
 
@@ -57,30 +57,48 @@ class Login:
         users: Sequence[str],
         retention: RetentionArgs,
         opts: pulumi.ResourceOptions,
+        *,
+        rotation: Mapping[str, int],
     ) -> None:
+        """Make passwords, keys, and the Secrets with them.
+
+        Args:
+            name: name of the tracking server.
+            namespace: the namespace of the Secrets.
+            users: names of the users; without a login, none.
+            retention: what becomes of the passwords and keys.
+            opts: options of each object.
+            rotation: how many times each of them was rotated.
+        """
         self._name = name
         self._namespace = namespace
         self._retention = retention
+        self._rotation = rotation
         self._opts = opts
         # MLflow signs its pages with this key, and does not start without it.
-        page_key = self._generated("page-key", 64)
+        page_key, *_ = self._generated("page-key", 64, "page")
         # MLflow encrypts keys of model providers with this passphrase. Its default is public
         # (mlflow/utils/crypto.py).
-        passphrase = self._generated("passphrase", 64)
+        passphrase, *former_passphrases = self._generated("passphrase", 64, "kek")
         # MLflow encrypts secrets of webhooks with a key that is derived from this text. By default,
         # each process of MLflow makes a key of its own, and cannot read the secrets that another
         # process wrote (EncryptedString in mlflow/store/model_registry/dbmodels/models.py).
-        webhooks = self._generated("webhook-key", 64)
+        webhooks, *former_webhooks = self._generated("webhook-key", 64, "webhook")
         self.keys = self._secret(
             "keys",
             {
                 "MLFLOW_FLASK_SERVER_SECRET_KEY": page_key,
                 "MLFLOW_CRYPTO_KEK_PASSPHRASE": passphrase,
                 "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": webhooks.apply(fernet_key),
+                **self._former_keys(former_passphrases, former_webhooks),
             },
             fingerprint(page_key, passphrase, webhooks),
         )
-        self._passwords = {user: self._generated(f"{user}-password", 32) for user in users}
+        # Only the admin's password is rotated.
+        self._passwords = {
+            user: self._generated(f"{user}-password", 32, user if user == ADMIN else "")[0]
+            for user in users
+        }
         self.passwords = []
         if users:
             everybody = pulumi.Output.all(**self._passwords).apply(json.dumps)
@@ -103,8 +121,25 @@ class Login:
         content = self.variables(user)
         return self._secret(_suffix(user), content, fingerprint(*content.values()))
 
-    def _generated(self, what: str, length: int) -> pulumi.Output[str]:
-        return generated_password(f"{self._name}-{what}", length, self._retention, self._opts)
+    def _generated(self, what: str, length: int, rotates_with: str) -> list[pulumi.Output[str]]:
+        number = self._rotation.get(rotates_with, 0)
+        name = f"{self._name}-{what}"
+        return generations(name, length, self._retention, self._opts, number)
+
+    def _former_keys(
+        self, passphrases: list[pulumi.Output[str]], webhooks: list[pulumi.Output[str]]
+    ) -> dict[str, pulumi.Input[str]]:
+        """Return the variables with which servers read what former keys encrypted."""
+        if not (passphrases or webhooks):
+            return {}
+        both = pulumi.Output.all(pulumi.Output.all(*passphrases), pulumi.Output.all(*webhooks))
+        former = both.apply(
+            lambda known: json.dumps(
+                {"passphrases": known[0], "webhooks": [fernet_key(one) for one in known[1]]}
+            )
+        )
+        version = {"MLFLOW_CRYPTO_KEK_VERSION": str(len(passphrases) + 1)} if passphrases else {}
+        return {"MLFLOW_KUBERNETES_FORMER_KEYS": former, **version}
 
     def _secret(
         self, what: str, content: dict[str, pulumi.Input[str]], known: pulumi.Input[str]

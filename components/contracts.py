@@ -36,6 +36,8 @@ class BackendStoreOutputs(TypedDict):
     """The store's output ``client_image``. Defaults to none: the database is not dumped."""
     replication: NotRequired[pulumi.Input[Credentials] | None]
     """The store's output ``replication``. Defaults to none: the database is not copied."""
+    rotated: NotRequired[pulumi.Input[Credentials] | None]
+    """The store's output ``rotated``, by which former logins are ended. Defaults to none."""
 
 
 BackendStoreInput = (
@@ -70,6 +72,8 @@ class ArtifactStoreOutputs(TypedDict):
     """The store's output ``artifact_root``. Defaults to none: clients do not reach the store."""
     client_env: NotRequired[pulumi.Input[dict[str, str]]]
     """The store's output ``client_env``. Defaults to nothing."""
+    rotated: NotRequired[pulumi.Input[Credentials] | None]
+    """The store's output ``rotated``, by which former keys are removed. Defaults to none."""
 
 
 ArtifactStoreInput = (

@@ -1,7 +1,7 @@
 """The MLflow tracking server: tables are migrated, servers start, one host name is published."""
 
 from dataclasses import dataclass
-from typing import NotRequired, Self, TypedDict
+from typing import NotRequired, Self, TypedDict, cast
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -39,6 +39,7 @@ from ._kubernetes.uris import service_host
 from ._login import ADMIN, Login, check_users
 from ._migration import Dumps, Migration, last_upgrade, migration
 from ._restoration import restoration
+from ._rotation import ENDED_BY_THE_JOB, RotationArgs, end_former, numbers
 from .contracts import (
     ArtifactStoreInput,
     BackendStoreInput,
@@ -53,6 +54,8 @@ _MODEL_SOURCES = "^(runs|models|mlflow-artifacts):|^(dummy-source|prompt-templat
 """Accepted sources of a model version. The last two are those of prompts, which have no files."""
 # RFC 1918 and RFC 4193, and loopback.
 _PRIVATE = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
+_GRACE_SECONDS = 60
+"""How long a server may take to end. Uploads under way have this time."""
 GC_SECONDS = 6 * 3600
 """How long a garbage collection may take. Each run takes some requests to the store."""
 
@@ -117,6 +120,9 @@ class TrackingServerArgs(TypedDict):
     point_in_time: NotRequired[bool]
     """Whether a restore can bring back a moment between two backups. ``backups`` must have the
     input of the same name. Defaults to ``False``."""
+    rotation: NotRequired[RotationArgs]
+    """How many times passwords and keys were rotated. Higher numbers replace the servers one by
+    one, and end the former passwords after that. Defaults to: none was rotated."""
     retention: NotRequired[RetentionArgs]
     """What becomes of generated passwords: ``StackNamespace.retention``. Defaults to: Pulumi may
     delete them."""
@@ -166,8 +172,7 @@ class TrackingServer(Component):
             opts=child,
         )
 
-        users = [ADMIN, *server.users] if server.auth else []
-        login = Login(name, server.namespace, users, server.retention, child)
+        login = server.login(child)
         proxies = egress_credentials(
             name,
             server.egress,
@@ -188,6 +193,7 @@ class TrackingServer(Component):
         )
         protected = after(_policies(server, child), migrated.job)
         deployment = _deployment(server, pods, backends, protected)
+        _rotation(server, pods, login, after(child, deployment))
         _collection(server, pods, child)
         _restoration(server, pods, login, child)
         self.address = publish(
@@ -227,6 +233,13 @@ class TrackingServer(Component):
                 "last_upgrade": self.last_upgrade,
             }
         )
+
+    rotates = (
+        ("admin", f"{ADMIN}-password"),
+        ("page", "page-key"),
+        ("kek", "passphrase"),
+        ("webhook", "webhook-key"),
+    )
 
     @staticmethod
     def deployment(name: str) -> str:
@@ -272,6 +285,10 @@ class _Server:
     backup_target: pulumi.Input[BackupTarget] | None
     point_in_time: bool
     retention: RetentionArgs
+    rotation: dict[str, int]
+    """How many times each password or key was rotated, without those that never were."""
+    rotated: list[pulumi.Input[Credentials]]
+    """The Secrets by which former logins of the stores end."""
 
     @classmethod
     def of(cls, name: str, args: TrackingServerArgs) -> Self:
@@ -291,6 +308,7 @@ class _Server:
             raise pulumi.RunError(f"{name}.job_execution: expected 1 replica, and no autoscaler")
         database, artifacts = args["backend_store"], args["artifact_store"]
         direct, backups = args.get("direct_artifact_access", False), args.get("backups")
+        rotation = numbers(name, args.get("rotation", {}))
         return cls(
             name=name,
             namespace=args.get("namespace", NAMESPACE),
@@ -320,6 +338,23 @@ class _Server:
             backup_target=output_of(backups, "target") if backups else None,
             point_in_time=args.get("point_in_time", False),
             retention=args.get("retention", {}),
+            rotation=rotation,
+            rotated=[
+                _rotated(name, what, store)
+                for what, store in (("database", database), ("store", artifacts))
+                if what in rotation
+            ],
+        )
+
+    def login(self, opts: pulumi.ResourceOptions) -> Login:
+        """Make the passwords of the users, and the keys that all pods of the server share."""
+        return Login(
+            self.name,
+            self.namespace,
+            [ADMIN, *self.users] if self.auth else [],
+            self.retention,
+            opts,
+            rotation=self.rotation,
         )
 
     @property
@@ -611,7 +646,7 @@ def _pod(server: _Server, backends: list[pulumi.Input[Credentials]]) -> k8s.core
         container,
         user=SERVER_USER,
         backends=backends,
-        grace_seconds=60,
+        grace_seconds=_GRACE_SECONDS,
     )
     pod.affinity = apart(server.selector)
     return pod
@@ -638,6 +673,38 @@ def _collection(server: _Server, pods: PodOptions, opts: pulumi.ResourceOptions)
             backends=[server.database, server.artifacts],
             seconds=120,
         ),
+        opts=opts,
+    )
+
+
+def _rotated(component: str, what: str, store: object) -> pulumi.Input[Credentials]:
+    """Return the output ``rotated`` of a store.
+
+    Raises:
+        pulumi.RunError: if the store was not rotated.
+    """
+    found = output_of(store, "rotated")
+    if found is None:
+        raise pulumi.RunError(
+            f"{component}.rotation.{what}: accepted: only with a store whose input rotation has "
+            "the same number"
+        )
+    return cast("pulumi.Input[Credentials]", found)
+
+
+def _rotation(
+    server: _Server, pods: PodOptions, login: Login, opts: pulumi.ResourceOptions
+) -> None:
+    """Make the Job that ends former passwords and keys, where one is good beside its successor."""
+    if not server.rotation.keys() & {*ENDED_BY_THE_JOB}:
+        return
+    end_former(
+        server.name,
+        namespace=server.namespace,
+        image=server.image,
+        pods=pods,
+        backends=[server.database, server.artifacts, login.keys, *server.rotated],
+        former_pod_seconds=_GRACE_SECONDS,
         opts=opts,
     )
 

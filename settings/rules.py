@@ -11,7 +11,7 @@ from components._kubernetes.uris import tls_conflict
 from components.backend_stores._server import least_memory
 from components.tracking_server import pool_size
 from settings.schema import SETTINGS, Settings
-from settings.values import mebibytes
+from settings.values import Rotated, mebibytes
 
 Refuse = Callable[[str, str], str]
 """Returns the line for a setting, from its key and the accepted values. The line has the value."""
@@ -305,6 +305,19 @@ def _pods(settings: Settings, refuse: Refuse) -> Iterator[str]:
         )
 
 
+def _rotation(settings: Settings, refuse: Refuse) -> Iterator[str]:
+    """Refuse to rotate what this stack does not generate, or cannot replace without a gap."""
+    needs: dict[Rotated, tuple[str, str, str]] = {
+        "database": ("backendStore", "postgres", settings.backend_store),
+        "store": ("artifactStore", "minio", settings.artifact_store),
+        "storeRoot": ("artifactStore", "minio", settings.artifact_store),
+        "admin": ("auth", "basic", settings.auth),
+    }
+    for name, (key, needed, chosen) in needs.items():
+        if settings.rotation.get(name) and chosen != needed:
+            yield refuse("rotation", f"{name} only with {key}: {needed}; see docs/rotation.md")
+
+
 _RULES: tuple[Callable[[Settings, Refuse], Iterator[str]], ...] = (
     _host_names,
     _sizes,
@@ -320,4 +333,5 @@ _RULES: tuple[Callable[[Settings, Refuse], Iterator[str]], ...] = (
     _calls_out,
     _jobs,
     _pods,
+    _rotation,
 )

@@ -202,6 +202,12 @@ class Stack(Group):
         description="Whether Pulumi refuses to remove volumes and passwords, `pulumi destroy` "
         "included.",
     )
+    rotation: values.Rotation = Field(
+        {},
+        description="How many times generated passwords and keys were rotated. A higher number "
+        "makes a new one, and ends the former one: see [rotation.md](rotation.md). `make rotate` "
+        "raises the numbers.",
+    )
 
 
 class ExternalDatabase(Group):

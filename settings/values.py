@@ -11,12 +11,13 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast, get_args
 
-from annotated_types import Len
+from annotated_types import Ge, Le, Len
 from pydantic import AfterValidator
 
 from components._egress import WAY, ways_out
+from components._kubernetes.arguments import MOST_ROTATIONS
 from components._kubernetes.grammars import (
     DATABASE,
     ENDPOINT,
@@ -112,7 +113,8 @@ Namespaces = Annotated[
 _OWN_SECRETS = re.compile(
     r"(mlflow|backup|postgres|mysql|minio(-s3|-console)?|hdfs|s3|existing-hdfs|external-database|workspace"
     r"|ingress)"
-    r"-(server|root|credentials|check|token|keys|egress|users|user-.*|certificate|tls|target|replication)(-files)?"
+    r"-(server|root|credentials|check|token|keys|egress|users|user-.*|certificate|tls|target|replication"
+    r"|rotation)(-files)?"
 )
 """Names of Secrets that the stack writes; tests/unit/test_variants.py compares them with the
 Secrets that are rendered."""
@@ -551,6 +553,20 @@ Age = Annotated[
     str,
     AfterValidator(age),
     Kind("days, hours, minutes and seconds in this order, such as 30d or 1d12h"),
+]
+
+
+# Passwords and keys.
+
+Rotated = Literal["database", "store", "storeRoot", "admin", "page", "kek", "webhook"]
+ROTATED: tuple[Rotated, ...] = get_args(Rotated)
+"""Names of what can be rotated."""
+Rotation = Annotated[
+    dict[Rotated, Annotated[int, Ge(0), Le(MOST_ROTATIONS)]],
+    Kind(
+        f'whole numbers from 0 to {MOST_ROTATIONS} by name, such as {{"database": 1}}; names: '
+        f"{', '.join(ROTATED)}"
+    ),
 ]
 
 

@@ -73,6 +73,11 @@ DECLARED = {
         workspace -> dns: 53 53/udp
         workspace -> internet, internet6: 443
     """,
+    "rotated": """
+        mlflow-rotation, postgres-login -> postgres: 5432
+        mlflow-rotation -> minio: 9000
+        mlflow-rotation, postgres-login -> dns: 53 53/udp
+    """,
     # Backups go to a bucket there.
     "another": """
         mlflow-migration, mlflow-restore, backup, backup-verify -> outside: 9001

@@ -42,6 +42,7 @@ RUN = {
     "docs/restore.md, The drill, 2": "tests/e2e/own_stack/test_restore_drill.py",
     "docs/restore.md, The drill, 3": "tests/e2e/own_stack/test_restore_drill.py",
     "docs/restore.md, The drill, 4": "tests/e2e/own_stack/test_restore_drill.py",
+    "docs/rotation.md, Rotate passwords and keys, 2": "tests/unit/test_documents.py",
     "docs/troubleshooting.md, Replace a password, 1": "tests/e2e/support/database_password.py",
     "docs/troubleshooting.md, Replace a password, 2": "tests/e2e/support/database_password.py",
 }
@@ -59,6 +60,7 @@ NOT_RUN = {
     "docs/architecture.md, Passwords and keys, 1": "a drawing",
     "docs/upgrading.md, Upgrade this project, 1": "changes the clone",
     "docs/upgrading.md, Go back, 1": "tests/e2e/own_stack/test_failed_upgrade.py goes these steps",
+    "docs/rotation.md, Rotate passwords and keys, 1": "tests/unit/commands/test_rotate.py has it",
     "lab/README.md, The lab, 1": "the lab that it starts is where the tests run",
     "docs/ingress.md, Traefik in the place of ingress-nginx, 1": "arguments, which the lab's has",
     "docs/settings.md, An existing database, 2": "takes the block above it",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, product
 from typing import Any
 
+from settings.values import ROTATED
 from tests.unit.recorder import CERTIFICATE, Recorded, run_stack
 
 # Each choice's settings; the first of each axis is the default.
@@ -204,8 +205,14 @@ POINT_IN_TIME = Variant(
     {**AXES["cluster"]["another"], "backupPointInTime": True},
 )
 """The archive of the write-ahead log, which only one of the databases has, and not every target."""
-VARIANTS = [*_covering(), POINT_IN_TIME]
-"""The default, what it takes for every two choices to occur together, and the WAL archive."""
+ROTATION = Variant(
+    (*(next(iter(choices)) for choices in AXES.values()), "rotated"),
+    {"rotation": dict.fromkeys(ROTATED, 1)},
+)
+"""Everything that can be rotated, which not every database and store has."""
+VARIANTS = [*_covering(), POINT_IN_TIME, ROTATION]
+"""The default, what it takes for every two choices to occur together, the WAL archive, and a
+rotation."""
 
 
 def objects(recorded: Recorded) -> list[dict[str, Any]]:

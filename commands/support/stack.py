@@ -36,7 +36,7 @@ WHAT_RUNS = ("namespace", "imageRegistry", *(key for key in SETTINGS if key.ends
 """Settings with the namespace and the images of the pods."""
 READ_BY_COMMANDS = (
     *WHAT_RUNS,
-    *("backendStore", "artifactStore", "clientWorkspace", "protectData"),
+    *("backendStore", "artifactStore", "clientWorkspace", "protectData", "rotation", "auth"),
 )
 """Settings that commands need, and that therefore must not be encrypted."""
 

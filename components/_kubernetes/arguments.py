@@ -54,6 +54,23 @@ def checked(
         raise pulumi.RunError(f"{where}: {shown}; accepted: {words}") from None
 
 
+MOST_ROTATIONS = 999
+"""Each rotation adds a password to the state."""
+
+
+def rotations(where: str, number: object) -> int:
+    """Return how many times a password was rotated, by an input.
+
+    Raises:
+        pulumi.RunError: if it is no number from 0 to ``MOST_ROTATIONS``.
+    """
+    # The engine gives a program of another language its whole numbers as floats.
+    if not isinstance(number, (int, float)) or number not in range(MOST_ROTATIONS + 1):
+        accepted = f"a whole number from 0 to {MOST_ROTATIONS}"
+        raise pulumi.RunError(f"{where}: {in_message(number, secret=False)}; accepted: {accepted}")
+    return int(number)
+
+
 def in_message(value: object, *, secret: bool) -> str:
     """Return a value for a message: shortened, and ``[secret]`` for a secret."""
     text = str(value)

@@ -43,6 +43,30 @@ def generated_password(
     ).result
 
 
+def generations(
+    name: str,
+    length: int,
+    retention: RetentionArgs,
+    opts: pulumi.ResourceOptions,
+    rotation: int = 0,
+) -> list[pulumi.Output[str]]:
+    """Return the passwords of all generations, the one in force first.
+
+    Each rotation adds a password. The former ones stay in the state: a server may still have the
+    one before, and data may be encrypted with it. The first one has the name without a number, so
+    that a stack without a rotation has what it always had.
+
+    Args:
+        name: name of the first password.
+        length: number of letters and digits.
+        retention: what becomes of the passwords.
+        opts: options of the passwords.
+        rotation: how many times the password was rotated.
+    """
+    names = [*(f"{name}-{number}" for number in range(rotation, 0, -1)), name]
+    return [generated_password(one, length, retention, opts) for one in names]
+
+
 def owner_references(
     retention: RetentionArgs,
 ) -> list[pulumi.Input[k8s.meta.v1.OwnerReferenceArgs]] | None:

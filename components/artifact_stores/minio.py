@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 
 from .._component import Component
 from .._defaults import ARTIFACT_STORAGE, MINIO_IMAGE, NAMESPACE, SERVER_IMAGE
-from .._kubernetes.arguments import known_keys
+from .._kubernetes.arguments import known_keys, rotations
 from .._kubernetes.data_server import DATA_VOLUME, data_server
 from .._kubernetes.labels import labels, metadata, selector
 from .._kubernetes.network_policies import Path, after, client_labels, namespaces, server_policies
@@ -23,7 +23,7 @@ from .._kubernetes.pods import (
     secret_source,
 )
 from .._kubernetes.publishing import IngressArgs, check_published, from_ingress, public_url, publish
-from .._kubernetes.retention import RetentionArgs, generated_password
+from .._kubernetes.retention import RetentionArgs, generations
 from .._kubernetes.uris import fingerprint, service_host
 from ..held_data import HeldData, VersionRule
 
@@ -34,12 +34,12 @@ CONSOLE_HOST = "mlflow-minio-console.local"
 BUCKET = "mlflow"
 ROOT_USER = "root-of-minio"
 SERVER_KEY = "mlflow-server"
-"""Access key of the tracking server: a name, not a secret; its secret key is generated."""
+"""Access key of the tracking server: a name, not a secret; its secret key is generated. Each
+rotation makes another one, with a number behind the name."""
 S3_CLIENT = {
     # By default, boto3 may put the bucket into the host name, which DNS does not know.
     "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "path",
     "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_ACCESS_KEY_ID": SERVER_KEY,
 }
 MINIO_USER = 1000
 """User id in images/minio/Dockerfile. The volume's group has the same id, for any image."""
@@ -78,6 +78,13 @@ class MinioArgs(TypedDict):
     """How host names are published. Defaults to the cluster's default ingress class."""
     client_namespaces: NotRequired[list[str]]
     """Namespaces whose pods reach the S3 endpoint without the tracking server. Defaults to none."""
+    rotation: NotRequired[int]
+    """How many times the key of the bucket was rotated. A higher number makes a new key; the
+    tracking server's input ``rotation`` with the same number removes the former one. Defaults
+    to 0."""
+    root_rotation: NotRequired[int]
+    """How many times the root password was rotated. A higher number restarts MinIO. Defaults
+    to 0."""
     pods: NotRequired[PodArgs | None]
     """What the platform demands of the pods, Jobs included. Defaults to nothing."""
 
@@ -94,7 +101,10 @@ class Minio(Component):
     Known when the bucket and the key exist."""
     client_env: pulumi.Output[dict[str, str]]
     """Environment of a client outside the cluster that reaches the bucket itself: secret."""
+    rotated: Credentials | None
+    """The Secret by which former keys are removed; None without a rotation of the key."""
 
+    rotates = (("store", "server-key"), ("storeRoot", "root-password"))
     holds = (HeldData(storage="storage", image="image", versions=VERSIONS),)
 
     def __init__(
@@ -112,24 +122,18 @@ class Minio(Component):
         )
         super().__init__("Minio", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
-        namespace, retention = args.get("namespace", NAMESPACE), args.get("retention", {})
+        namespace = args.get("namespace", NAMESPACE)
         common = labels(name, "minio", "artifact-store")
         pods = pod_options(name, args.get("pods"), namespace=namespace, labels=common, opts=child)
 
-        root_password = generated_password(f"{name}-root-password", 40, retention, child)
-        secret_key = generated_password(f"{name}-server-key", 40, retention, child)
-        root = k8s.core.v1.Secret(
-            f"{name}-root",
-            metadata=metadata(f"{name}-root", namespace, common),
-            string_data={"MINIO_ROOT_USER": ROOT_USER, "MINIO_ROOT_PASSWORD": root_password},
-            opts=child,
-        )
+        root_password, access_key, secret_key = _keys(name, args, child)
+        root = _root(name, namespace, root_password, child)
         server = _server(
             name,
             args,
             pods,
-            root_secret=root.metadata.name,
-            restarts_with=fingerprint(root_password),
+            root_secret=root["secret"],
+            restarts_with=root["fingerprint"],
             opts=child,
         )
 
@@ -140,7 +144,9 @@ class Minio(Component):
             metadata=metadata(f"{name}-credentials", namespace, common),
             string_data={
                 "MLFLOW_ARTIFACTS_DESTINATION": self.artifact_root,
-                **_client_env(pulumi.Output.concat("http://", host, f":{API_PORT}"), secret_key),
+                **_client_env(
+                    pulumi.Output.concat("http://", host, f":{API_PORT}"), access_key, secret_key
+                ),
             },
             opts=child,
         )
@@ -156,10 +162,7 @@ class Minio(Component):
             labels=labels(f"{name}-bucket", "mlflow", "artifact-store"),
             image=args.get("server_image", SERVER_IMAGE),
             pods=pods,
-            backends=[
-                {"secret": root.metadata.name, "fingerprint": fingerprint(root_password)},
-                credentials,
-            ],
+            backends=[root, credentials],
             seconds=120,
             opts=after(child, server),
         )
@@ -167,23 +170,60 @@ class Minio(Component):
 
         # A pod that reads the Secret then comes after the bucket.
         self.credentials = {**credentials, "secret": once_done(bucket, secret.metadata.name)}
-        self.client_env = pulumi.Output.all(**_client_env(self.endpoint_url, secret_key))
+        self.client_env = pulumi.Output.all(
+            **_client_env(self.endpoint_url, access_key, secret_key)
+        )
+        self.rotated = root if args.get("rotation") else None
         self.register_outputs(
             {
                 "artifact_root": self.artifact_root,
                 "endpoint_url": self.endpoint_url,
                 "credentials": self.credentials,
                 "client_env": self.client_env,
+                "rotated": self.rotated,
             }
         )
 
 
+def _keys(
+    name: str, args: MinioArgs, opts: pulumi.ResourceOptions
+) -> tuple[pulumi.Output[str], str, pulumi.Output[str]]:
+    """Return the root password, and the access key of the bucket with its secret key.
+
+    Raises:
+        pulumi.RunError: if the number of rotations is none.
+    """
+    retention = args.get("retention", {})
+    of_root = rotations(f"{name}.root_rotation", args.get("root_rotation", 0))
+    of_key = rotations(f"{name}.rotation", args.get("rotation", 0))
+    root_password, *_ = generations(f"{name}-root-password", 40, retention, opts, of_root)
+    secret_key, *_ = generations(f"{name}-server-key", 40, retention, opts, of_key)
+    return root_password, f"{SERVER_KEY}-{of_key}" if of_key else SERVER_KEY, secret_key
+
+
+def _root(
+    name: str,
+    namespace: pulumi.Input[str],
+    password: pulumi.Output[str],
+    opts: pulumi.ResourceOptions,
+) -> Credentials:
+    """Make the Secret with the login of MinIO's root."""
+    secret = k8s.core.v1.Secret(
+        f"{name}-root",
+        metadata=metadata(f"{name}-root", namespace, labels(name, "minio", "artifact-store")),
+        string_data={"MINIO_ROOT_USER": ROOT_USER, "MINIO_ROOT_PASSWORD": password},
+        opts=opts,
+    )
+    return {"secret": secret.metadata.name, "fingerprint": fingerprint(password)}
+
+
 def _client_env(
-    endpoint: pulumi.Input[str], secret_key: pulumi.Input[str]
+    endpoint: pulumi.Input[str], access_key: str, secret_key: pulumi.Input[str]
 ) -> dict[str, pulumi.Input[str]]:
     """Return the environment of a client that reaches the bucket by this endpoint."""
     return {
         "MLFLOW_S3_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": access_key,
         "AWS_SECRET_ACCESS_KEY": secret_key,
         **S3_CLIENT,
     }

@@ -14,7 +14,7 @@ from .._kubernetes.pods import (
     restricted_pod,
     secret_env,
 )
-from .._kubernetes.retention import RetentionArgs, generated_password
+from .._kubernetes.retention import RetentionArgs, generations
 from .._kubernetes.uris import fingerprint
 from ..backend_stores._server import FIRST_START_FOLDER, Server
 
@@ -67,6 +67,7 @@ def replication(
     *,
     namespace: pulumi.Input[str],
     retention: RetentionArgs,
+    rotation: int,
     opts: pulumi.ResourceOptions,
 ) -> Credentials:
     """Make a role that may copy the server's data, and return its login: libpq's variables.
@@ -77,11 +78,12 @@ def replication(
         image: the server's image.
         namespace: the namespace of the objects.
         retention: what becomes of the generated password.
+        rotation: how many times the password was rotated.
         opts: options of the objects.
     """
     role = f"{name}-replication"
     worn = labels(role, "postgres", "backend-store")
-    password = generated_password(f"{role}-password", 32, retention, opts)
+    password, *_ = generations(f"{role}-password", 32, retention, opts, rotation)
     secret = k8s.core.v1.Secret(
         role,
         metadata=metadata(role, namespace, labels(name, "postgres", "backend-store")),
@@ -100,7 +102,7 @@ def replication(
         env=[
             k8s.core.v1.EnvVarArgs(name="PGHOST", value=server.host),
             k8s.core.v1.EnvVarArgs(name="PGUSER", value="postgres"),
-            secret_env("PGPASSWORD", server.secret, "POSTGRES_PASSWORD"),
+            secret_env("PGPASSWORD", *server.superuser),
             secret_env("REPLICATION_PASSWORD", secret.metadata.name, "PGPASSWORD"),
         ],
         resources=resources("100m", "64Mi", most_cpu="1"),

@@ -15,8 +15,9 @@ from .._kubernetes.network_policies import client_labels, server_policies
 from .._kubernetes.pod_options import PodArgs, PodOptions, pod_options
 from .._kubernetes.pods import Credentials, resources
 from .._kubernetes.quantities import amount
-from .._kubernetes.retention import RetentionArgs, generated_password
+from .._kubernetes.retention import RetentionArgs, generations
 from .._kubernetes.uris import database_uri, fingerprint, service_host
+from ..backend_stores._rotation import Passwords, rotated_login
 
 USER = "mlflow"
 DATABASE = "mlflow"
@@ -143,23 +144,37 @@ class Server(NamedTuple):
     host: pulumi.Output[str]
     """DNS name of its Service."""
     credentials: Credentials
-    secret: pulumi.Output[str]
-    """Name of the Secret with the passwords of the superuser and of ``USER``."""
+    superuser: tuple[pulumi.Output[str], str]
+    """The Secret with the superuser's password, and the key in it. Known when the password is in
+    force."""
+    rotated: Credentials | None
+    """The Secret that ends former logins; None if no password was rotated."""
     pods: PodOptions
     """What the platform demands of the pods."""
 
 
-def database_server(name: str, args: _Inputs, kind: Kind, opts: pulumi.ResourceOptions) -> Server:
-    """Make a server with generated passwords, its network policies and its credentials."""
+def database_server(
+    name: str, args: _Inputs, kind: Kind, opts: pulumi.ResourceOptions, rotation: int = 0
+) -> Server:
+    """Make a server with generated passwords, its network policies and its credentials.
+
+    Args:
+        name: name of the server.
+        args: the component's inputs.
+        kind: the kind of database.
+        opts: options of each object.
+        rotation: how many times the passwords were rotated, of a kind that can do it.
+    """
     namespace = args.get("namespace", NAMESPACE)
     retention = args.get("retention", {})
     common = labels(name, kind.app, "backend-store")
     pods = pod_options(name, args.get("pods"), namespace=namespace, labels=common, opts=opts)
 
-    password = generated_password(f"{name}-password", 32, retention, opts)
-    superuser_password = generated_password(
-        f"{name}-{kind.superuser}-password", 32, retention, opts
-    )
+    of_user = generations(f"{name}-password", 32, retention, opts, rotation)
+    of_superuser = generations(f"{name}-{kind.superuser}-password", 32, retention, opts, rotation)
+    # The image reads the passwords at the first start alone. So the pod keeps the first ones, and
+    # does not restart for a rotation.
+    password, superuser_password = of_user[-1], of_superuser[-1]
     secret = k8s.core.v1.Secret(
         f"{name}-server",
         metadata=metadata(f"{name}-server", namespace, common),
@@ -198,10 +213,31 @@ def database_server(name: str, args: _Inputs, kind: Kind, opts: pulumi.ResourceO
         opts=protected,
     )
     host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))
+    user = f"{USER}_{rotation}" if rotation else USER
     credentials = _credentials(
-        name, kind, namespace=namespace, password=password, host=host, opts=opts
+        name, kind, namespace=namespace, user=user, password=of_user[0], host=host, opts=opts
     )
-    return Server(host, credentials, secret.metadata.name, pods)
+    if not rotation:
+        superuser = (secret.metadata.name, kind.superuser_variable)
+        return Server(host, credentials, superuser, None, pods)
+    login = rotated_login(
+        name,
+        args.get("image", kind.image),
+        Passwords(user, of_user[0], of_superuser),
+        owner=USER,
+        host=host,
+        port=kind.port,
+        namespace=namespace,
+        pods=pods,
+        opts=opts,
+    )
+    return Server(
+        host,
+        {**credentials, "secret": login.when_made(credentials["secret"])},
+        (login.when_made(login.credentials["secret"]), login.superuser_key),
+        login.credentials,
+        pods,
+    )
 
 
 def _credentials(
@@ -209,6 +245,7 @@ def _credentials(
     kind: Kind,
     *,
     namespace: pulumi.Input[str],
+    user: str,
     password: pulumi.Output[str],
     host: pulumi.Output[str],
     opts: pulumi.ResourceOptions,
@@ -219,7 +256,7 @@ def _credentials(
         return pulumi.Output.all(password, host).apply(
             lambda known: database_uri(
                 kind.driver,
-                user=USER,
+                user=user,
                 password=known[0],
                 host=known[1],
                 port=kind.port,

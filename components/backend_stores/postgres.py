@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 
 from .._component import Component
 from .._defaults import NAMESPACE, POSTGRES_IMAGE
-from .._kubernetes.arguments import known_keys
+from .._kubernetes.arguments import known_keys, rotations
 from .._kubernetes.data_server import volume_check
 from .._kubernetes.pod_options import PodArgs
 from .._kubernetes.pods import Credentials, exec_probe, restricted_pod, secret_env
@@ -108,6 +108,9 @@ class PostgresArgs(TypedDict):
     """How many processors the server may use. Defaults to 4."""
     connections: NotRequired[int | None]
     """How many connections MLflow may hold at once; the server accepts 10 more. Defaults to 190."""
+    rotation: NotRequired[int]
+    """How many times the passwords were rotated. A higher number makes new logins; the tracking
+    server's input ``rotation`` with the same number ends the former ones. Defaults to 0."""
     replication: NotRequired[bool]
     """Whether the server has a login that may copy all data and the write-ahead log (WAL), for
     backups that can bring back any moment. The component then replaces ``pg_hba.conf``. Defaults
@@ -135,7 +138,10 @@ class Postgres(Component):
     replication: Credentials | None
     """The Secret with the login that copies the server's data, as libpq's variables; None without
     the input ``replication``."""
+    rotated: Credentials | None
+    """The Secret by which former logins are ended; None without a rotation."""
 
+    rotates = (("database", "password"),)
     holds = (
         HeldData(storage="storage", image="image", versions=VERSIONS, former_image="former_image"),
     )
@@ -148,11 +154,12 @@ class Postgres(Component):
     ) -> None:
         known_keys(name, args, PostgresArgs)
         sized = sizes(name, args)
+        rotation = rotations(f"{name}.rotation", args.get("rotation", 0))
         super().__init__("Postgres", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         copied = args.get("replication", False)
         kind = _kind(args.get("former_image"), sized, copied=copied)
-        server = database_server(name, args, kind, child)
+        server = database_server(name, args, kind, child, rotation)
         self.host, self.credentials = server.host, server.credentials
         self.connections = sized.connections
         self.client_image = args.get("image", POSTGRES_IMAGE)
@@ -163,11 +170,13 @@ class Postgres(Component):
                 self.client_image,
                 namespace=args.get("namespace", NAMESPACE),
                 retention=args.get("retention", {}),
+                rotation=rotation,
                 opts=child,
             )
             if copied
             else None
         )
+        self.rotated = server.rotated
         self.register_outputs(
             {
                 "host": self.host,
@@ -175,6 +184,7 @@ class Postgres(Component):
                 "connections": self.connections,
                 "client_image": self.client_image,
                 "replication": self.replication,
+                "rotated": self.rotated,
             }
         )
 

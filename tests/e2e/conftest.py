@@ -57,6 +57,7 @@ OWN_STACK = (
     "test_external_mysql",
     "test_postgres_upgrade",
     "test_moving_data",
+    "test_rotation",
     "test_restore_much",
     "test_point_in_time",
     "test_repair",

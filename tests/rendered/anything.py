@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from settings import SETTINGS
+from settings.values import ROTATED
 from tests.unit.recorder import CERTIFICATE
 from tests.unit.recorder import settings as defaults
 from tests.variants import AXES, VARIANTS
@@ -94,6 +95,7 @@ _RIGHT: dict[str, SearchStrategy[str]] = {
     "hdfsUri": _of("hdfs://nn:8020/mlflow", "hdfs://10.0.0.1:8020/a/b=c", "viewfs://prod/ml"),
     "hdfsUser": _of("mlflow", "_", "a" * 64),
     "hdfsConfiguration": _json(st.dictionaries(_of("dfs.nameservices", "a-b_c"), _TEXT)),
+    "rotation": _json(st.dictionaries(_of(*ROTATED), st.integers(0, 3))),
     "hdfsHostAliases": _json(st.dictionaries(_ADDRESS, st.lists(_NAME, min_size=1, max_size=2))),
     "databaseUri": _of(
         f"postgresql+psycopg2://ml:{HIDDEN}@db.example:5432/mlflow",

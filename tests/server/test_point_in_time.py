@@ -1,4 +1,5 @@
-"""A moment that the WAL archive brings back, on a real PostgreSQL: the test in point_in_time/.
+"""A moment that the WAL archive brings back, and logins of a rotation, on a real PostgreSQL: the
+tests in point_in_time/.
 
 It runs in the server's virtual environment, and PostgreSQL's programs in their image. The
 end-to-end tests show that pods do the same.
@@ -14,6 +15,7 @@ from components._defaults import POSTGRES_IMAGE
 from components._kubernetes import database_tools
 from components._wal_archive import RECEIVE
 from components.backend_stores._replication import HBA, HBA_FILE, MAKE_ROLE, SETTINGS
+from components.backend_stores._rotation import MAKE_LOGIN
 from components.backend_stores.postgres import CREATE_APPLICATION_USER
 from lab import images
 from tests import server_environment
@@ -37,6 +39,7 @@ def test_a_moment_between_two_backups_comes_back() -> None:
             {
                 "receive": ["sh", "-c", RECEIVE, "receive", f"{database_tools.WORK}/wal"],
                 "role": ["sh", "-c", MAKE_ROLE],
+                "login": ["sh", "-c", MAKE_LOGIN],
                 **{name: container.command for name, container in made.items()},
             }
         ),

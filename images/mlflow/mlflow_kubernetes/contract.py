@@ -13,6 +13,7 @@ PROGRAMS = frozenset(
         "backup.verify",
         "check_bucket",
         "check_database",
+        "end_former",
         "gc",
         "migrate",
         "provision_bucket",
@@ -51,6 +52,11 @@ EGRESS = "MLFLOW_KUBERNETES_EGRESS"
 """The open ways out: a JSON list of networks, names of namespaces, and `internet`."""
 EGRESS_CA = "MLFLOW_KUBERNETES_EGRESS_CA"
 """The path of a file with certificates that outgoing calls trust beside the public ones, as PEM."""
+FORMER_KEYS = "MLFLOW_KUBERNETES_FORMER_KEYS"
+"""The keys that were rotated, the newest first: a JSON object with the lists `passphrases` and
+`webhooks`."""
+FORMER_POD_SECONDS = "FORMER_POD_SECONDS"
+"""How long a server of the former keys may take to end, in seconds."""
 HDFS_SUPERUSER = "HDFS_SUPERUSER"
 """The user who makes the artifacts' folder in HDFS; without it, the folder has to exist."""
 IMAGE = "UPGRADE_IMAGE"
@@ -65,6 +71,8 @@ ROLLBACK = "UPGRADE_ROLLBACK"
 """Is set if the tables are to be replaced by those of the dump of the last upgrade."""
 SECRETS_READ = "SECRETS_READ"
 """The names of the Secrets that a Job reads, for its messages."""
+SUPERUSER_URI = "DATABASE_SUPERUSER_URI"
+"""The address of PostgreSQL with the superuser's login, where former logins are to end."""
 TIMEOUT_SECONDS = "TIMEOUT_SECONDS"
 """How long a Job waits for the server that it needs, in seconds."""
 USERS = "USERS"

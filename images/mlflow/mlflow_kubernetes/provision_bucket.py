@@ -44,17 +44,17 @@ def _problem(
     """Provision. Return a problem that may pass; end the Job at any other problem."""
     step = "make"
     try:
-        _make_bucket(_client(Minio, endpoint, root), bucket)
+        _make_bucket(client_of(Minio, endpoint, root), bucket)
         step = "make a key for"
-        _make_key(_client(MinioAdmin, endpoint, root), bucket, limited)
+        _make_key(client_of(MinioAdmin, endpoint, root), bucket, limited)
         step = "use the new key on"
-        _prove(_client(Minio, endpoint, limited), bucket)
+        _prove(client_of(Minio, endpoint, limited), bucket)
     except (S3Error, MinioAdminException, InvalidResponseError, ServerError) as error:
         if _status(error) < 500:
-            fail(f"cannot {step} bucket {bucket} at {endpoint}: {_reason(error)}")
-        return _reason(error)
+            fail(f"cannot {step} bucket {bucket} at {endpoint}: {reason(error)}")
+        return reason(error)
     except HTTPError as error:
-        return _reason(error)
+        return reason(error)
     except ValueError as error:
         fail(f"cannot {step} bucket {bucket} at {endpoint}: {one_line(error)}")
     return None
@@ -111,7 +111,8 @@ def _prove(client: Minio, bucket: str) -> None:
     client.remove_object(bucket, _PROBE)
 
 
-def _client(kind: type[_Client], endpoint: str, key: StaticProvider) -> _Client:
+def client_of(kind: type[_Client], endpoint: str, key: StaticProvider) -> _Client:
+    """Return a client of MinIO that repeats nothing by itself."""
     url = urlsplit(endpoint)
     return kind(
         endpoint=url.netloc,
@@ -134,7 +135,8 @@ def _status(error: Exception) -> int:
     return int(error._code)  # type: ignore[attr-defined] # the others only keep it privately
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return the store's own words."""
     if isinstance(error, S3Error):
         return one_line(f"{error.code}: {error.message}")
     return one_line(getattr(error, "reason", None) or error)

@@ -206,8 +206,10 @@ def test_user_parts_of_a_uri_are_quoted() -> None:
 
 def test_backend_stores_are_interchangeable() -> None:
     """A setting picks one, so that they must take the same inputs."""
-    # MySQL's server itself upgrades the data of the former version, and has no base backups.
-    own = {name: PostgresArgs.__annotations__[name] for name in ("former_image", "replication")}
+    # MySQL's server itself upgrades the data of the former version, has no base backups, and lets
+    # nobody outside of its pod make a login.
+    names = ("former_image", "replication", "rotation")
+    own = {name: PostgresArgs.__annotations__[name] for name in names}
     assert PostgresArgs.__annotations__ == MysqlArgs.__annotations__ | own
     assert PostgresArgs.__required_keys__ == MysqlArgs.__required_keys__
 

@@ -27,7 +27,7 @@ KEYS = "keys.json"
 """The keys without which columns that MLflow encrypts cannot be read."""
 BASE = "base.tar.gz"
 """A copy of all files of the PostgreSQL server, from which any moment after it is recovered."""
-_KEYS = (contract.CRYPTO_PASSPHRASE, contract.WEBHOOK_KEY)
+_KEYS = (contract.CRYPTO_PASSPHRASE, contract.WEBHOOK_KEY, contract.FORMER_KEYS)
 _STAMP = "%Y%m%dT%H%M%SZ"
 _BLOCK = 1024 * 1024
 # mysqldump writes each INSERT on one line. Within quotes it escapes, and outside of them it writes

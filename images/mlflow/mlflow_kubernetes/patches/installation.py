@@ -11,6 +11,7 @@ from mlflow_kubernetes.patches import (
     login,
     memory,
     model_files,
+    provider_keys,
     rights,
     traces,
     uploads,
@@ -33,6 +34,7 @@ def install() -> None:
         traces,
         egress,
         webhooks,
+        provider_keys,
         hosts,
     ):
         patch.install()

@@ -235,6 +235,13 @@ PATCHES = {
             "mlflow.server.handlers:_get_tracking_store": "fcce1841",
         },
     ),
+    "patches.provider_keys": Patch(
+        why="MLflow reads keys of model providers with one passphrase, so a new one stops servers.",
+        test="test_servers_read_what_a_former_key_encrypted",
+        replaces={
+            "mlflow.utils.crypto:unwrap_dek": "c87e0219",
+        },
+    ),
     "patches.rights": Patch(
         why="MLflow's checks of permissions read the user twice, all grants and all of a run.",
         test="test_a_check_of_permissions_takes_few_statements",

@@ -8,7 +8,9 @@ IDLE_SECONDS = 10
 """How long a session of MLflow's own user may stay idle after the servers have ended."""
 
 # A role without pg_read_all_stats sees of other roles' sessions their name alone. Autovacuum has no
-# role.
+# role. After a rotation, a session begins as the owner of the databases, who may see and end no
+# sessions of the login itself.
+_AS_LOGIN = "SET LOCAL ROLE NONE"
 _OF_POSTGRESQL = """
 SELECT pid, usename, coalesce(host(client_addr), 'an unknown address'),
        coalesce(application_name, ''), usename = current_user AND state = 'idle',
@@ -33,6 +35,7 @@ class Session(NamedTuple):
 def others(connection: Connection) -> list[Session]:
     """Return the sessions of other clients on the database of a connection."""
     if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_AS_LOGIN)
         rows = connection.exec_driver_sql(_OF_POSTGRESQL).all()
         return [
             Session(
@@ -65,5 +68,7 @@ def others(connection: Connection) -> list[Session]:
 
 def end(connection: Connection, session: Session) -> None:
     """End an idle session of our own user: a pool in front of the database keeps such sessions."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_AS_LOGIN)
     statement = {"postgresql": "SELECT pg_terminate_backend({})", "mysql": "KILL {}"}
     connection.exec_driver_sql(statement[connection.dialect.name].format(session.id))
