@@ -362,6 +362,7 @@ PATCHES = {
     "stores.searches": Patch(
         why="MLflow sorts all columns of all runs for a page, and reads runs object by object.",
         test="test_runs_are_written_as_by_mlflow_itself",
+        upstream="mlflow/mlflow#2730",
         replaces={
             "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._search_runs": "dd74684a",
             "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore.get_metric_history": "1d16ccec",
