@@ -19,11 +19,13 @@ from mlflow.store.tracking.sqlalchemy_store import (
 )
 from mlflow.utils.search_utils import SearchUtils
 from mlflow.utils.validation import _parse_experiment_ids
-from sqlalchemy import func, select
+from sqlalchemy import UnaryExpression, func, select
+from sqlalchemy.sql import operators
 
 from mlflow_kubernetes.stores import run_rows, runs
 from mlflow_kubernetes.stores.statements import committing
 from mlflow_kubernetes.stores.tables import METRICS
+from mlflow_kubernetes.support.indexes import BEGINNING, VALUES
 
 _POINT = tuple(METRICS.c[column] for column in ("key", "value", "timestamp", "step"))
 
@@ -55,29 +57,22 @@ class Store(runs.Store):
             )
             page = select(*(getattr(SqlRun, column) for column in run_rows.INFO), *sorted_by)
             for pair in pairs:
-                page = page.join(pair)
+                page = page.join(_with_beginning(pair) if self._at_once else pair)
             for dataset in datasets:
                 page = page.join(dataset, SqlRun.run_uuid == dataset.c.destination_id)
             for join in sorting_joins:
                 page = page.outerjoin(join)
+            offset = SearchUtils.parse_start_offset_from_page_token(page_token)
+            searched = self._filter_experiment_ids(session, _parse_experiment_ids(experiment_ids))
+            page = page.where(
+                SqlRun.experiment_id.in_(searched), SqlRun.lifecycle_stage.in_(stages), *attributes
+            )
             if datasets:
                 # Of params, tags and latest metrics, a run has one of a name.
                 page = page.distinct()
-            elif pairs:
-                # PostgreSQL would follow an index in this order, and look for the pair of each run
-                # until it has a page: that is slow if only old runs have it.
-                order = [func.length(SqlRun.run_uuid) * 0, *order]
-            offset = SearchUtils.parse_start_offset_from_page_token(page_token)
-            searched = self._filter_experiment_ids(session, _parse_experiment_ids(experiment_ids))
-            page = (
-                page.where(
-                    SqlRun.experiment_id.in_(searched),
-                    SqlRun.lifecycle_stage.in_(stages),
-                    *attributes,
-                )
-                .order_by(*order)
-                .offset(offset)
-            )
+            if any(one["type"] != "attribute" or one["key"] == "run_name" for one in parsed):
+                page, order = _found_first(page, order)
+            page = page.order_by(*order).offset(offset)
             if max_results is not None:
                 # One more than asked for tells whether there is a next page.
                 page = page.limit(max_results + 1)
@@ -142,6 +137,34 @@ class Store(runs.Store):
                 MetricWithRunId(point, row.run_uuid)
                 for point, row in zip(_points(rows), rows, strict=True)
             ]
+
+
+def _with_beginning(pair: Any) -> Any:
+    """Return a filter by a param or a tag in the words of the index of its value."""
+    found = pair.element
+    for one in found.whereclause:
+        value = getattr(one, "left", None)
+        if one.operator is operators.eq and value.name == "value" and value.table.name in VALUES:
+            found = found.where(func.left(value, BEGINNING) == func.left(one.right, BEGINNING))
+    return found.subquery()
+
+
+def _found_first(found: Any, order: list[Any]) -> tuple[Any, list[Any]]:
+    """Return a statement that finds all runs before it sorts them, and its order.
+
+    PostgreSQL would follow an index in that order, and look for the param of run after run until it
+    has a page. It does not look through an OFFSET.
+    """
+    inner = found.offset(0).subquery()
+
+    def key(one: Any) -> Any:
+        if isinstance(one, str):
+            return inner.c[one]
+        if isinstance(one, UnaryExpression):
+            return inner.corresponding_column(one.element).desc()
+        return inner.corresponding_column(one.expression)
+
+    return select(*(inner.c[name] for name in run_rows.INFO)), [key(one) for one in order]
 
 
 def _points(rows: Iterable[Any]) -> list[Metric]:
