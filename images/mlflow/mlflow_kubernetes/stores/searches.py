@@ -70,7 +70,7 @@ class Store(runs.Store):
             if datasets:
                 # Of params, tags and latest metrics, a run has one of a name.
                 page = page.distinct()
-            if any(one["type"] != "attribute" or one["key"] == "run_name" for one in parsed):
+            if pairs or any(one["type"] != "attribute" for one in parsed):
                 page, order = _found_first(page, order)
             page = page.order_by(*order).offset(offset)
             if max_results is not None:
