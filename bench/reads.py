@@ -135,7 +135,7 @@ def databases(server: URL, size: int) -> Iterator[tuple[SqlAlchemyStore, SqlAlch
 
 
 def _address(server: URL, name: str) -> str:
-    return server.set(database=name).render_as_string(hide_password=False)
+    return str(server.set(database=name).render_as_string(hide_password=False))
 
 
 def _run(address: str, statements: str, **values: Any) -> None:

@@ -143,9 +143,11 @@ def _with_beginning(pair: Any) -> Any:
     """Return a filter by a param or a tag in the words of the index of its value."""
     found = pair.element
     for one in found.whereclause:
-        value = getattr(one, "left", None)
-        if one.operator is operators.eq and value.name == "value" and value.table.name in VALUES:
-            found = found.where(func.left(value, BEGINNING) == func.left(one.right, BEGINNING))
+        if one.operator is not operators.eq:
+            continue
+        column = one.left
+        if column.name == "value" and column.table.name in VALUES:
+            found = found.where(func.left(column, BEGINNING) == func.left(one.right, BEGINNING))
     return found.subquery()
 
 
