@@ -1,7 +1,11 @@
+<<<<<<< HEAD
 """A moment that the WAL archive brings back, and logins of a rotation, on a real PostgreSQL: the
 tests in point_in_time/.
+=======
+"""What takes a real PostgreSQL, the WAL archive and the indexes: the tests in point_in_time/.
+>>>>>>> reads
 
-It runs in the server's virtual environment, and PostgreSQL's programs in their image. The
+They run in the server's virtual environment, and PostgreSQL's programs in their image. The
 end-to-end tests show that pods do the same.
 """
 
@@ -26,7 +30,7 @@ pytestmark = [
 ]
 
 
-def test_a_moment_between_two_backups_comes_back() -> None:
+def test_a_moment_comes_back_and_searches_have_their_indexes() -> None:
     login = {"secret": "", "fingerprint": ""}
     made = {
         "base": database_tools.base("", login),  # type: ignore[arg-type]
@@ -48,4 +52,4 @@ def test_a_moment_between_two_backups_comes_back() -> None:
             {"application-user.sql": CREATE_APPLICATION_USER, HBA_FILE: HBA}
         ),
     }
-    server_environment.run_tests(Path(__file__).parent / "point_in_time", environment, timeout=300)
+    server_environment.run_tests(Path(__file__).parent / "point_in_time", environment, timeout=400)

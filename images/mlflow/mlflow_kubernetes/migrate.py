@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from mlflow_kubernetes import contract
 from mlflow_kubernetes.backup import connections
 from mlflow_kubernetes.patches import registry
-from mlflow_kubernetes.support import database, schemas
+from mlflow_kubernetes.support import database, indexes, schemas
 from mlflow_kubernetes.support.database import reason
 from mlflow_kubernetes.support.environment import fail
 from mlflow_kubernetes.upgrade import flow, stages, tables
@@ -70,10 +70,12 @@ def main() -> None:
                 connections.write(_CONNECTIONS / name, content)
         if sys.argv[1:] != ["finish"]:
             return
-    if passwords and not os.environ.get(contract.ROLLBACK):
-        from mlflow_kubernetes import users  # noqa: PLC0415 (seconds, and all of a server)
+    if not os.environ.get(contract.ROLLBACK):
+        indexes.make(all_tables[0].engine)
+        if passwords:
+            from mlflow_kubernetes import users  # noqa: PLC0415 (seconds, and all of a server)
 
-        users.make(json.loads(passwords))
+            users.make(json.loads(passwords))
     stages.mark(stages.DONE)
 
 

@@ -73,6 +73,7 @@ class Pair:
         report = json.loads(stack.kubectl.python(SERVER, script, "10", seconds=300))
         assert report["compared"] > 600
         assert report["statements"] == report["expected"]
+        assert report["missing indexes"] == []
 
     def test_backups_are_good(self, stack: Stack, machine: clients.Machine) -> None:
         backups.assert_backups_are_good(stack, machine)

@@ -366,6 +366,27 @@ PATCHES = {
             "mlflow.utils.validation:_validate_tag": "97eefe4b",
         },
     ),
+    "stores.searches": Patch(
+        why="MLflow sorts all columns of all runs for a page, and reads runs object by object.",
+        test="test_runs_are_written_as_by_mlflow_itself",
+        upstream="mlflow/mlflow#2730",
+        replaces={
+            "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._search_runs": "dd74684a",
+            "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore.get_metric_history": "1d16ccec",
+            "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore.get_metric_history_bulk": "9df29252",
+        },
+        uses={
+            "mlflow.store.tracking.dbmodels.models:SqlRun": "761eda3c",
+            "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._filter_entity_ids": "5f69f4cd",
+            "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._filter_experiment_ids": "34c74bc9",
+            "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._get_dialect": "bdf10143",
+            "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._validate_max_results_param": "3659195b",
+            "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._validate_run_accessible": "ec2dc6cb",
+            "mlflow.store.tracking.sqlalchemy_store:_get_orderby_clauses": "0fdf4331",
+            "mlflow.store.tracking.sqlalchemy_store:_get_sqlalchemy_filter_clauses": "efe4d673",
+            "mlflow.utils.validation:_parse_experiment_ids": "6def16bd",
+        },
+    ),
     "stores.tables": Patch(
         why="The statements are for the tables of this release.",
         test="test_runs_are_written_as_by_mlflow_itself",

@@ -1,6 +1,8 @@
-"""The statements that make a run, and the one that reads all of a run from PostgreSQL."""
+"""The statements that make a run, and those that read all of runs."""
 
-from collections.abc import Iterable
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -24,11 +26,13 @@ from mlflow.entities import (
 from mlflow.utils.mlflow_tags import _get_run_name_from_tags
 from sqlalchemy import (
     BigInteger,
-    Boolean,
+    ColumnElement,
     Double,
+    Integer,
     Select,
     String,
     Text,
+    any_,
     bindparam,
     cast,
     insert,
@@ -68,6 +72,12 @@ _NEW: Columns = {
     "lifecycle_stage": Text(),
     "artifact_uri": Text(),
 }
+_TEXTS = ("run_uuid", "name", "user_id", "status", "lifecycle_stage", "artifact_uri")
+_NUMBERS = ("experiment_id", "start_time", "end_time")
+INFO = (*_TEXTS, *_NUMBERS)
+"""The columns of a run that its answers have."""
+_MOST_RUNS = 1000
+"""How many runs a statement names, five times each: SQLite takes 32,766 parameters."""
 
 
 @dataclass(frozen=True)
@@ -205,39 +215,75 @@ def read_at_once(connection: Connection, run_id: str, workspace: str | None) -> 
         workspace: The workspace that has to have the run; None for any.
     """
     values = parameters(workspace, run=run_id)
-    rows: dict[str, list[Any]] = {part: [] for part in _PARTS}
-    for row in connection.execute(_whole(workspace is not None), values):
-        rows[row.part].append(row)
-    if not rows["run"]:
+    parts = _by_run(connection.execute(_whole(workspace is not None), values))[run_id]
+    if not parts["run"]:
         return None
-    tags = [RunTag(row.text_1, row.text_2) for row in rows["tag"]]
-    (run,) = rows["run"]
-    info = RunInfo(
-        run_id=run.text_1,
-        run_name=run.text_2 or _get_run_name_from_tags(tags),
-        experiment_id=str(run.number_1),
-        user_id=run.text_3,
-        status=run.text_4,
-        start_time=run.number_2,
-        end_time=run.number_3,
-        lifecycle_stage=run.text_5,
-        artifact_uri=run.text_6,
+    (row,) = parts["run"]
+    texts = (row.text_1, row.text_2, row.text_3, row.text_4, row.text_5)
+    info = dict(zip(_TEXTS, (run_id, *texts), strict=True)) | dict(
+        zip(_NUMBERS, (row.number_1, row.number_2, row.number_3), strict=True)
     )
-    metrics = [
-        Metric(
-            row.text_1,
-            float("nan") if row.is_nan else row.value,
-            row.number_1,
-            row.number_2,
-        )
-        for row in rows["metric"]
-    ]
-    params = [Param(row.text_1, row.text_2) for row in rows["param"]]
+    run = _run(info, parts)
+    models = [LoggedModelInput(row.text_1) for row in parts["input"]]
+    return Run(run.info, run.data, RunInputs(run.inputs.dataset_inputs, models), run.outputs)
+
+
+def complete(connection: Connection, infos: Sequence[Mapping[str, Any]]) -> list[Run]:
+    """Return runs with all that a search returns of them, by one statement for 1,000 runs.
+
+    Args:
+        connection: A connection to any of the databases.
+        infos: Their columns of the table of runs, at least those in :data:`INFO`, by name.
+    """
+    runs = []
+    for start in range(0, len(infos), _MOST_RUNS):
+        some = infos[start : start + _MOST_RUNS]
+        values = {"runs": [info["run_uuid"] for info in some]}
+        statement = _parts_of_several(connection.dialect.name == "postgresql")
+        parts = _by_run(connection.execute(statement, values))
+        runs += [_run(info, parts[info["run_uuid"]]) for info in some]
+    return runs
+
+
+_Parts = Mapping[str, list[Any]]
+
+
+def _by_run(rows: Iterable[Any]) -> dict[str, _Parts]:
+    """Return the rows of each part of each run."""
+    found: dict[str, _Parts] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        found[row[1]][row[0]].append(row)
+    return found
+
+
+def _run(info: Mapping[str, Any], parts: _Parts) -> Run:
+    """Return a run without the models that are its inputs, which a search leaves out."""
+    tags = [RunTag(row.text_1, row.text_2) for row in parts["tag"]]
+    name = info["name"]
     return Run(
-        info,
-        RunData(metrics, params, tags),
-        RunInputs(_datasets(rows["dataset"]), [LoggedModelInput(r.text_1) for r in rows["input"]]),
-        RunOutputs([LoggedModelOutput(r.text_1, r.number_1) for r in rows["output"]]),
+        RunInfo(
+            run_id=info["run_uuid"],
+            run_name=name or _get_run_name_from_tags(tags) or name,
+            experiment_id=str(info["experiment_id"]),
+            user_id=info["user_id"],
+            status=info["status"],
+            start_time=info["start_time"],
+            end_time=info["end_time"],
+            lifecycle_stage=info["lifecycle_stage"],
+            artifact_uri=info["artifact_uri"],
+        ),
+        RunData(
+            [
+                Metric(
+                    row.text_1, math.nan if row.is_nan else row.value, row.number_1, row.number_2
+                )
+                for row in parts["metric"]
+            ],
+            [Param(row.text_1, row.text_2) for row in parts["param"]],
+            tags,
+        ),
+        RunInputs(_datasets(parts["dataset"])),
+        RunOutputs([LoggedModelOutput(row.text_1, row.number_1) for row in parts["output"]]),
     )
 
 
@@ -245,7 +291,7 @@ def _datasets(rows: Iterable[Any]) -> list[DatasetInput]:
     """Return datasets, each of which has a row for each of its tags."""
     found: dict[str, DatasetInput] = {}
     for row in rows:
-        dataset_id, name, digest, kind, source, schema, profile, key, value = row[1:10]
+        dataset_id, name, digest, kind, source, schema, profile, key, value = row[2:11]
         if dataset_id not in found:
             dataset = Dataset(name, digest, kind, source, schema, profile)
             found[dataset_id] = DatasetInput(dataset, [])
@@ -254,30 +300,59 @@ def _datasets(rows: Iterable[Any]) -> list[DatasetInput]:
     return list(found.values())
 
 
-_PARTS = ("run", "metric", "param", "tag", "dataset", "input", "output")
-
-
 @cache
 def _whole(workspace: bool) -> CompoundSelect[Any]:
     """Return PostgreSQL's statement for all of a run: a row for each part, in the same columns."""
     run_id = bindparam("run", type_=String())
-    texts = ("run_uuid", "name", "user_id", "status", "lifecycle_stage", "artifact_uri")
     run = _part(
         "run",
-        [RUNS.c[column] for column in texts],
-        [RUNS.c.experiment_id, RUNS.c.start_time, RUNS.c.end_time],
+        RUNS.c.run_uuid,
+        [RUNS.c[column] for column in _TEXTS[1:]],
+        [RUNS.c[column] for column in _NUMBERS],
     ).where(RUNS.c.run_uuid == run_id)
     if workspace:
         run = in_workspace(run)
-    metrics = _part("metric", [LATEST.c.key], [LATEST.c.timestamp, LATEST.c.step], LATEST).where(
-        LATEST.c.run_uuid == run_id
+    return union_all(
+        run,
+        *_parts(lambda column: column == run_id),
+        _models("input", lambda column: column == run_id),
     )
-    params = _part("param", [PARAMS.c.key, PARAMS.c.value], []).where(PARAMS.c.run_uuid == run_id)
-    tags = _part("tag", [TAGS.c.key, TAGS.c.value], []).where(TAGS.c.run_uuid == run_id)
+
+
+@cache
+def _parts_of_several(postgres: bool) -> CompoundSelect[Any]:
+    """Return the statement for the parts of runs.
+
+    Each part names the runs itself: PostgreSQL reads whole tables for a list that they share.
+    """
+    if postgres:
+        listed = cast(bindparam("runs"), postgresql.ARRAY(Text()))
+        return union_all(*_parts(lambda column: column == any_(listed)))
+    runs = bindparam("runs", expanding=True, type_=String())
+    return union_all(*_parts(lambda column: column.in_(runs)))
+
+
+_Condition = Callable[[Any], ColumnElement[bool]]
+
+
+def _parts(of: _Condition) -> list[Select[Any]]:
+    """Return the statements for the parts of runs that a search returns.
+
+    Args:
+        of: Returns the condition for a column that names the run.
+    """
+    metrics = _part(
+        *("metric", LATEST.c.run_uuid, [LATEST.c.key], [LATEST.c.timestamp, LATEST.c.step], LATEST)
+    ).where(of(LATEST.c.run_uuid))
+    pairs = (
+        _part(name, table.c.run_uuid, [table.c.key, table.c.value], []).where(of(table.c.run_uuid))
+        for name, table in (("param", PARAMS), ("tag", TAGS))
+    )
     dataset = ("dataset_uuid", "name", "digest", "dataset_source_type", "dataset_source")
     datasets = (
         _part(
             "dataset",
+            INPUTS.c.destination_id,
             [DATASETS.c[column] for column in (*dataset, "dataset_schema", "dataset_profile")]
             + [INPUT_TAGS.c.name, INPUT_TAGS.c.value],
             [],
@@ -285,23 +360,25 @@ def _whole(workspace: bool) -> CompoundSelect[Any]:
         .select_from(INPUTS)
         .join(DATASETS, INPUTS.c.source_id == DATASETS.c.dataset_uuid)
         .outerjoin(INPUT_TAGS, INPUT_TAGS.c.input_uuid == INPUTS.c.input_uuid)
-        .where(INPUTS.c.destination_type == "RUN", INPUTS.c.destination_id == run_id)
+        .where(INPUTS.c.destination_type == "RUN", of(INPUTS.c.destination_id))
     )
-    models = (
-        _part(part, [INPUTS.c.destination_id], [INPUTS.c.step]).where(
-            INPUTS.c.source_type == f"RUN_{part.upper()}",
-            INPUTS.c.source_id == run_id,
-            INPUTS.c.destination_type == f"MODEL_{part.upper()}",
-        )
-        for part in ("input", "output")
-    )
-    return union_all(run, metrics, params, tags, datasets, *models)
+    return [metrics, *pairs, datasets, _models("output", of)]
 
 
-def _part(name: str, texts: list[Any], numbers: list[Any], point: Any = None) -> Select[Any]:
-    """Return a part of a run in the columns that all parts have, with NULL in those left over."""
+def _models(part: str, of: _Condition) -> Select[Any]:
+    return _part(part, INPUTS.c.source_id, [INPUTS.c.destination_id], [INPUTS.c.step]).where(
+        INPUTS.c.source_type == f"RUN_{part.upper()}",
+        of(INPUTS.c.source_id),
+        INPUTS.c.destination_type == f"MODEL_{part.upper()}",
+    )
+
+
+def _part(
+    name: str, run: Any, texts: list[Any], numbers: list[Any], point: Any = None
+) -> Select[Any]:
+    """Return a part of runs in the columns that all parts have, with NULL in those left over."""
     nothing = null()
-    columns = [literal(name, Text()).label("part")]
+    columns = [literal(name, Text()).label("part"), cast(run, Text()).label("run")]
     for index in range(9):
         text = texts[index] if index < len(texts) else nothing
         columns.append(cast(text, Text()).label(f"text_{index + 1}"))
@@ -309,5 +386,6 @@ def _part(name: str, texts: list[Any], numbers: list[Any], point: Any = None) ->
         number = numbers[index] if index < len(numbers) else nothing
         columns.append(cast(number, BigInteger()).label(f"number_{index + 1}"))
     value, is_nan = (nothing, nothing) if point is None else (point.c.value, point.c.is_nan)
-    columns += [cast(value, Double()).label("value"), cast(is_nan, Boolean()).label("is_nan")]
+    # MySQL has no cast to a boolean.
+    columns += [cast(value, Double()).label("value"), cast(is_nan, Integer()).label("is_nan")]
     return select(*columns)

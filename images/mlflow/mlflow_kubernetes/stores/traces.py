@@ -13,10 +13,10 @@ from mlflow.store.tracking.dbmodels.models import SqlTraceInfo
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.store.tracking.sqlalchemy_workspace_store import WorkspaceAwareSqlAlchemyStore
 
-from mlflow_kubernetes.stores import runs
+from mlflow_kubernetes.stores import searches
 
 
-class Store(runs.Store):
+class Store(searches.Store):
     """The store of runs, which refuses to move a trace."""
 
     def start_trace(self, trace_info: Any) -> Any:

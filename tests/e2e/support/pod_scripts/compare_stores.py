@@ -2,7 +2,8 @@
 
 Runs in the server's pod, on the server's database: each history has an experiment of its own.
 Takes a number of histories. Prints, as JSON, how many calls were compared, how many statements the
-server's store takes for a call, and how many are expected. tests/server calls the functions.
+server's store takes for a call, how many are expected, and which of this project's indexes the
+database lacks. tests/server calls the functions.
 """
 
 import json
@@ -26,10 +27,12 @@ from mlflow.entities import (
     Param,
     RunStatus,
     RunTag,
+    ViewType,
 )
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow_kubernetes import stores
+from mlflow_kubernetes.support import indexes
 
 TABLES = {
     "runs": "run_uuid",
@@ -56,6 +59,8 @@ STATEMENTS = {
 }
 """How many statements each kind of call takes on MySQL and SQLite, where the first statement of a
 write reads the run. On PostgreSQL, each call takes a single statement."""
+SEARCHES = {"search_runs": 2, "search_runs with a filter and an order": 2, "get_metric_history": 1}
+"""The same for searches, on any database: one for the runs of a page, and one for their parts."""
 NAME = "mlflow.runName"
 FOLDER = "/tmp/compared"  # noqa: S108 (nothing is written)
 KEYS = ("a", "A", "b", "c", "a b", "x/y", "ü")
@@ -65,8 +70,15 @@ VALUES = ("", "1", "2", "é", "v" * 600, "v" * 6001, "'", "%s", "\\", "{a}", "a,
 NUMBERS = (0.0, 1.0, -1.5, 1e-300, 1e308, float("nan"), float("inf"), float("-inf"))
 MOMENTS = (0, 1, 2, 1_700_000_000_000)
 STEPS = (-1, 0, 1, 2, 10**12)
+ATTRIBUTES = ("run_name", "status", "start_time", "end_time", "user_id", "artifact_uri", "run_id")
 
 Call = tuple[str, Callable[["Side"], Any]]
+
+
+class Exact(str):
+    """An answer that names the same runs to both stores, in an order that counts."""
+
+    __slots__ = ()
 
 
 class Side:
@@ -88,7 +100,8 @@ class Side:
     def call(self, do: Callable[["Side"], Any]) -> str:
         """Return the answer to a call, or what it raises."""
         try:
-            return self.alike(repr(_plain(do(self))))
+            answer = do(self)
+            return answer if isinstance(answer, Exact) else self.alike(repr(_plain(answer)))
         except MlflowException as error:
             # The driver's words differ with the statement; MLflow's words and the code count.
             said = "the database's words" if "[SQL: " in str(error) else str(error)
@@ -177,7 +190,7 @@ def history(chance: random.Random, length: int) -> Iterator[Call]:
     for _ in range(length):
         kind = chance.choices(
             ("batch", "metric", "param", "tag", "untag", "update", "create", "model", "other"),
-            (40, 10, 10, 10, 5, 8, 5, 2, 10),
+            (40, 10, 10, 10, 5, 8, 5, 2, 30),
         )[0]
         run = chance.randrange(runs + 1)
 
@@ -254,13 +267,17 @@ def history(chance: random.Random, length: int) -> Iterator[Call]:
 
 
 def _other(chance: random.Random, of: Callable[[Side], str], models: int) -> Call:
-    what = chance.choice(("delete", "restore", "history", "inputs", "outputs"))
+    what = chance.choices(
+        ("delete", "restore", "history", "inputs", "outputs", "search"), (2, 2, 2, 2, 2, 20)
+    )[0]
+    if what == "search":
+        return _search(chance)
     if what == "delete":
         return "delete_run", lambda side: side.store.delete_run(of(side))
     if what == "history":
-        key = chance.choice(KEYS)
-        return f"get_metric_history {key}", lambda side: (
-            [*side.store.get_metric_history(of(side), key)]
+        key, size = chance.choice(KEYS), chance.choice((None, 1, 2))
+        return f"get_metric_history {key} {size}", lambda side: _history(
+            side.store, of(side), key, size
         )
     if what == "inputs":
         digest, context = chance.choice("12"), chance.choice(("train", "test"))
@@ -279,6 +296,63 @@ def _other(chance: random.Random, of: Callable[[Side], str], models: int) -> Cal
             of(side), [LoggedModelOutput(side.models[-1], 3)]
         )
     return "restore_run", lambda side: side.store.restore_run(of(side))
+
+
+def _history(store: SqlAlchemyStore, run: str, key: str, size: int | None) -> list[Any]:
+    """Return the pages of a metric's points, and the points together with those of no run."""
+    pages, token = [], None
+    while not pages or token:
+        page = store.get_metric_history(run, key, size, token)
+        token = page.token
+        pages.append(([*page], token))
+    return [pages, store.get_metric_history_bulk([run, "0" * 32], key, 3)]
+
+
+def _search(chance: random.Random) -> Call:
+    """Return a search in the experiment, which has the runs of both sides."""
+    filters = " and ".join(_filter(chance) for _ in range(chance.choice((0, 0, 1, 1, 2))))
+    order = [_order(chance) for _ in range(chance.choice((0, 0, 1, 1, 2)))]
+    view = chance.choice((ViewType.ACTIVE_ONLY, ViewType.DELETED_ONLY, ViewType.ALL))
+    size = chance.choice((0, 1, 2, 5, 100))
+
+    def search(side: Side) -> Exact:
+        pages, token = [], None
+        while not pages or token:
+            page = side.store.search_runs([side.experiment], filters, view, size, order, token)
+            token = page.token
+            pages.append(([_plain(run) for run in page], token))
+        return Exact(pages)
+
+    return f"search_runs {filters!r} {order} {view} {size}", search
+
+
+def _filter(chance: random.Random) -> str:
+    key = chance.choice(KEYS)
+    text, number = chance.choice(("1", "2", "é", "%", "V%", "nothing")), chance.choice((0, 1, -1.5))
+    texts, numbers = ("=", "!=", "LIKE", "ILIKE"), ("=", "!=", "<", ">=")
+    return chance.choice(
+        (
+            f"metrics.`{key}` {chance.choice(numbers)} {number}",
+            f"params.`{key}` {chance.choice(texts)} '{text}'",
+            f"tags.`{key}` {chance.choice(texts)} '{text}'",
+            f"{chance.choice(('metrics', 'params', 'tags'))}.`{key}` IS "
+            f"{chance.choice(('', 'NOT '))}NULL",
+            f"attributes.run_name {chance.choice(texts)} '{chance.choice(('first', 'n%', 'new'))}'",
+            f"attributes.status {chance.choice(texts)} 'FINISHED'",
+            f"attributes.end_time {chance.choice(numbers)} 7",
+            f"attributes.run_id IN ('{'f' * 32}')",
+            "dataset.name LIKE 'd%'",
+            f"dataset.digest = '{chance.choice('12')}'",
+            f"dataset.context {chance.choice(texts)} '{chance.choice(('train', 'test'))}'",
+            f"nothing.`{key}` = 1",
+        )
+    )
+
+
+def _order(chance: random.Random) -> str:
+    kind = chance.choice(("metrics", "params", "tags", "attributes"))
+    key = chance.choice(ATTRIBUTES if kind == "attributes" else KEYS)
+    return f"{kind}.`{key}` {chance.choice(('ASC', 'DESC'))}"
 
 
 def compare(address: str, chance: random.Random, length: int) -> int:
@@ -340,6 +414,14 @@ def count(address: str) -> dict[str, int]:
         "get_run": lambda: store.get_run(run),
         "update_run_info": lambda: store.update_run_info(run, RunStatus.FINISHED, 5, None),
         "update_run_info with a name": lambda: store.update_run_info(run, None, None, "new"),
+        "search_runs": lambda: store.search_runs([side.experiment], None, ViewType.ACTIVE_ONLY),
+        "search_runs with a filter and an order": lambda: store.search_runs(
+            [side.experiment],
+            "params.p1 = '1' and tags.t1 LIKE '1' and metrics.m1 > 0",
+            ViewType.ACTIVE_ONLY,
+            order_by=["metrics.m2 DESC", "attributes.start_time DESC"],
+        ),
+        "get_metric_history": lambda: store.get_metric_history(run, "m1"),
     }
     statements: list[str] = []
 
@@ -369,5 +451,8 @@ if __name__ == "__main__":
         once = random.Random(seed + number)  # noqa: S311 (no secret)
         compared += compare(address, once, 30)
     postgres = address.startswith("postgresql")
-    expected = dict.fromkeys(STATEMENTS, 1) if postgres else STATEMENTS
-    print(json.dumps({"compared": compared, "statements": count(address), "expected": expected}))
+    expected = (dict.fromkeys(STATEMENTS, 1) if postgres else STATEMENTS) | SEARCHES
+    with sqlalchemy.create_engine(address).connect() as connection:
+        missing = indexes.missing(connection)
+    report = {"compared": compared, "statements": count(address), "expected": expected}
+    print(json.dumps({**report, "missing indexes": missing}))
