@@ -70,12 +70,13 @@ def _provider_keys(
 
     table = SqlGatewaySecret.__table__
     rows = connection.execute(sqlalchemy.select(table)).mappings().all()
+    if not rows:
+        return Encrypted(0, [])
     renewed, unreadable = 0, []
-    if rows:
-        new_manager = KEKManager(
-            new.get(CRYPTO_KEK_PASSPHRASE_ENV_VAR) or DEFAULT_KEK_PASSPHRASE,
-            int(new.get(CRYPTO_KEK_VERSION_ENV_VAR, "1")),
-        )
+    new_manager = KEKManager(
+        new.get(CRYPTO_KEK_PASSPHRASE_ENV_VAR) or DEFAULT_KEK_PASSPHRASE,
+        int(new.get(CRYPTO_KEK_VERSION_ENV_VAR, "1")),
+    )
     for row in rows:
         try:
             rotated = rotate_secret_encryption(
