@@ -6,7 +6,7 @@ its job runners, it does not fit into the memory of the pod.
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -72,7 +72,7 @@ def _answers(server: Stack) -> bool:
 
 
 @contextmanager
-def _without_login(home: Path, namespace: str, own: Stack) -> Iterator[Stack]:
+def _without_login(home: Path, namespace: str, own: Stack) -> Generator[Stack]:
     """Bring a stack without a login up, and remove it at the end."""
     with tempfile.TemporaryDirectory(dir=home) as folder:
         stack = Stack.create(Path(folder), own.environment, namespace, own.database)

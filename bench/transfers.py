@@ -2,17 +2,17 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from components._kubernetes.network_policies import client_labels
+from harness.clients import SCRIPTS
 from harness.kubectl import Kubectl, ready
 from harness.pod_memory import Memory
 from harness.stack import Stack
 from harness.waiting import wait_until
 
 SIZE = 1_000_000_000
-_SCRIPT = Path(__file__).with_name("transfer.py")
+_SCRIPT = SCRIPTS / "transfer_one_file.py"
 _POD = "transfer"
 
 
@@ -57,7 +57,7 @@ def _move(stack: Stack, size: int, root: str) -> dict[str, float]:
 
 def _start_pod(kubectl: Kubectl, server: dict[str, Any], store: str) -> None:
     (container,) = server["spec"]["containers"]
-    spec = {
+    spec: dict[str, object] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": server["spec"]["securityContext"],
@@ -75,6 +75,6 @@ def _start_pod(kubectl: Kubectl, server: dict[str, Any], store: str) -> None:
     }
     labels = client_labels("mlflow") | client_labels(store)
     metadata = {"name": _POD, "labels": labels}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    pod: dict[str, object] = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     kubectl("apply", "--filename=-", stdin=json.dumps(pod))
     wait_until(lambda: ready(kubectl.json("get", "pod", _POD)), 90, "the pod runs")

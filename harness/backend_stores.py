@@ -1,6 +1,6 @@
 """Facts of each backend store that a stack does not publish, for tests."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ class Database:
     """Statement that ends a connection."""
 
     @contextmanager
-    def another(self, kubectl: Kubectl, name: str) -> Iterator[None]:
+    def another(self, kubectl: Kubectl, name: str) -> Generator[None]:
         """Make another database on the server, and drop it at the end."""
         self._administer(kubectl, self.make.format(name))
         try:

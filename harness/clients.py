@@ -4,7 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +104,7 @@ class Pod:
 @contextmanager
 def client_pod(
     environment: Mapping[str, str], namespace: str = NAMESPACE, hosts: str = ""
-) -> Iterator[Pod]:
+) -> Generator[Pod]:
     """Make a client pod in a namespace of its own, with a line of a hosts file; remove both."""
     address, *names = hosts.split() or [""]
     kubectl = Kubectl(environment, namespace)

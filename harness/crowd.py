@@ -5,7 +5,7 @@ import http.client
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
@@ -74,7 +74,7 @@ class Crowd:
             yield self._content[start : start + _STEP]
             _wait(begun, seconds * start / SIZE)
 
-    def _call(self, call: str, told: Any) -> Any:
+    def _call(self, call: str, told: Mapping[str, object]) -> Any:
         headers = {**self._headers, "Content-Type": "application/json"}
         connection = self._connect()
         connection.request("POST", f"/api/2.0/mlflow/{call}", json.dumps(told), headers)

@@ -6,7 +6,7 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -78,7 +78,7 @@ class Kubectl:
         return self("exec", "-i", target, "--", *command, stdin=source, seconds=seconds)
 
     @contextmanager
-    def forwarded(self, target: str, port: int) -> Iterator[int]:
+    def forwarded(self, target: str, port: int) -> Generator[int]:
         """Forward a free local port to a Service or pod, and yield its number.
 
         kubectl ends when it loses a connection. Then it is started again, on the same port.
@@ -163,7 +163,7 @@ def _inventory(kubectl: Kubectl) -> set[Object]:
         f"--output=jsonpath={{range .items[*]}}{line}{{'\\n'}}{{end}}",
         seconds=120,
     )
-    found = set()
+    found: set[Object] = set()
     for fields in listed.splitlines():
         kind, version, name, *namespaces = fields.split("|")
         found.add(Object(kind, version, name, "".join(namespaces)))

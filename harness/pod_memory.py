@@ -1,7 +1,7 @@
 """How much memory the processes of a pod take."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +17,10 @@ class Memory:
     """The share of memory (PSS) of a pod's processes, watched by a thread."""
 
     pod: dict[str, Any]
-    seen: list[float] = field(default_factory=list)
+    seen: list[float] = field(default_factory=list[float])
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
+    def watched(self) -> Generator[None]:
         """Read the memory again and again while the block runs."""
         done = threading.Event()
 

@@ -17,7 +17,7 @@ _PAUSES = {"pause", "catatonit"}
 
 def of_pod(pod: Mapping[str, Any]) -> list[int]:
     """Return the process ids of a pod's containers, without the pause that keeps its network."""
-    found = []
+    found: list[int] = []
     uid = pod["metadata"]["uid"]
     # cgroupfs writes the id of a pod as it is, systemd with underscores.
     marks = (f"pod{uid}", f"pod{uid.replace('-', '_')}")
@@ -44,7 +44,7 @@ def visible_of_pod(pod: Mapping[str, Any]) -> list[int]:
 
 def working_in(folder: Path) -> list[int]:
     """Return the ids of the processes with this working folder, which Pulumi's plugins have."""
-    found = []
+    found: list[int] = []
     for process in PROC.glob("[0-9]*"):
         with suppress(OSError):  # the process may just have ended
             if (process / "cwd").readlink() == folder:

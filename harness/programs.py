@@ -51,7 +51,7 @@ def run(
         finally:
             if process.returncode is None:
                 _kill_session(process.pid)
-    answer = subprocess.CompletedProcess(command, process.returncode, output, errors)
+    answer = subprocess.CompletedProcess(command, process.wait(), output, errors)
     if check and answer.returncode:
         raise ProgramError(
             f"{' '.join(command)}: exit status {answer.returncode}\n"

@@ -10,11 +10,11 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from commands.support.diagnose import Watch
 from commands.support.stack import project
@@ -31,6 +31,32 @@ _WITHOUT_ATTRIBUTES = "?metadata=skip"
 UP_SECONDS = 420
 
 
+class Outputs(TypedDict):
+    """The stack outputs, as outputs.py exports them."""
+
+    tracking_uri: str
+    tracking_uri_in_cluster: str
+    artifact_root: str
+    s3_endpoint_url: str
+    hosts_line: str
+    client_env: dict[str, str]
+    last_upgrade: dict[str, str]
+    backup_passphrase: str
+    add_user: NotRequired[str]
+    ca_certificate: NotRequired[str]
+    workspace_url: NotRequired[str]
+    workspace_token: NotRequired[str]
+
+
+class Resource(TypedDict):
+    """A resource in the state of a stack, with the fields that are read here."""
+
+    urn: str
+    type: str
+    inputs: dict[str, Any]
+    outputs: NotRequired[dict[str, Any]]
+
+
 @dataclass
 class Stack:
     """One stack, called `minikube` like a user's."""
@@ -40,9 +66,9 @@ class Stack:
     kubectl: Kubectl
     environment: dict[str, str]
     database: Database
-    said: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list[str])
     """All output of Pulumi for users."""
-    secrets: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict[str, str])
     """The secrets that no output may have, by name. They are kept after the stack is removed."""
 
     @classmethod
@@ -119,12 +145,12 @@ class Stack:
         address = self.environment["PULUMI_BACKEND_URL"]
         return Path(address.removeprefix("file://").removesuffix(_WITHOUT_ATTRIBUTES))
 
-    def noted(self) -> list[dict[str, Any]]:
+    def noted(self) -> list[Resource]:
         """Return the resources in the state file, read from the file: the CLI takes a second."""
         file = self._state_folder / ".pulumi" / "stacks" / project() / "minikube.json"
-        latest = json.loads(file.read_text())["checkpoint"]["latest"] or {}
-        found: list[dict[str, Any]] = latest.get("resources") or []
-        return found
+        latest: dict[str, list[Resource] | None] | None
+        latest = json.loads(file.read_text())["checkpoint"]["latest"]
+        return (latest or {}).get("resources") or []
 
     def set(self, **settings: str) -> None:
         """Change settings, as `pulumi config set` does."""
@@ -177,7 +203,7 @@ class Stack:
             pod_processes.end_working_in(self.folder)
 
     @contextmanager
-    def up_for_others(self) -> Iterator[None]:
+    def up_for_others(self) -> Generator[None]:
         """Bring the stack up anew if the block fails: other tests come after."""
         try:
             yield
@@ -206,33 +232,33 @@ class Stack:
             process_group=0,
         )
 
-    def outputs(self) -> dict[str, Any]:
+    def outputs(self) -> Outputs:
         """Return the stack's outputs, secret ones in clear."""
         answer = self.pulumi("stack", "output", "--stack", "minikube", "--json", "--show-secrets")
-        found: dict[str, Any] = json.loads(answer.stdout)
+        found: Outputs = json.loads(answer.stdout)
         return found
 
     def client_env(self, **changed: str) -> dict[str, str]:
         """Return the environment of a client, with some of it changed."""
-        found: dict[str, str] = self.outputs()["client_env"]
-        return found | changed
+        return self.outputs()["client_env"] | changed
 
     def client_env_in_cluster(self) -> dict[str, str]:
         """Return the environment of a client in another pod."""
         return self.client_env(MLFLOW_TRACKING_URI=self.outputs()["tracking_uri_in_cluster"])
 
-    def resources(self, *arguments: str) -> list[dict[str, Any]]:
+    def resources(self, *arguments: str) -> list[Resource]:
         """Return the resources in the state."""
         answer = self.pulumi("stack", "export", "--stack", "minikube", *arguments)
-        found: list[dict[str, Any]] = json.loads(answer.stdout)["deployment"].get("resources", [])
+        found: list[Resource] = json.loads(answer.stdout)["deployment"].get("resources", [])
         return found
 
     def generated_secrets(self) -> dict[str, str]:
         """Return every generated secret, by the name of its resource."""
         return {
-            resource["urn"].rpartition("::")[2]: plain(resource["outputs"]["result"])
+            resource["urn"].rpartition("::")[2]: plain(outputs["result"])
             for resource in self.resources("--show-secrets")
-            if resource["type"].startswith("random:") and "result" in resource.get("outputs", {})
+            if resource["type"].startswith("random:")
+            and "result" in (outputs := resource.get("outputs", {}))
         }
 
 
@@ -251,13 +277,12 @@ def basic_login(client_env: Mapping[str, str]) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-def plain(value: Any) -> Any:
-    """Return a value of the state without Pulumi's mark of a secret."""
-    return (
-        json.loads(value["plaintext"])
-        if isinstance(value, dict) and "plaintext" in value
-        else value
-    )
+def plain(value: str | Mapping[str, str]) -> str:
+    """Return a text of the state without Pulumi's mark of a secret."""
+    if isinstance(value, str):
+        return value
+    text: str = json.loads(value["plaintext"])
+    return text
 
 
 def _change(command: str) -> list[str]:

@@ -10,8 +10,10 @@ from lab.processes import run, write
 
 PKI = paths.NODE_DIR / "pki"
 _SERVER = f"https://{paths.NODE_ADDRESS}:6443"
-_API_NAMES = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
-_API_NAMES = [*_API_NAMES, "kubernetes.default.svc.cluster.local", "localhost"]
+_API_NAMES = (
+    *("kubernetes", "kubernetes.default", "kubernetes.default.svc"),
+    *("kubernetes.default.svc.cluster.local", "localhost"),
+)
 _API_ADDRESSES = [paths.NODE_ADDRESS, paths.API_ADDRESS, "127.0.0.1"]
 # The names that Kubernetes' built-in roles are bound to (plugin/pkg/auth/authorizer/rbac).
 _CLIENTS = {

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -216,7 +216,7 @@ def _archive(name: str, build: _Build) -> Path:
 
 
 @contextmanager
-def _building() -> Iterator[None]:
+def _building() -> Generator[None]:
     packages.need("buildah", "mmdebstrap", "debian-archive-keyring", "ca-certificates")
     _buildah("rm", "--all")  # what a killed build left mounted
     try:

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from lab.progress import say
 
 
 @contextmanager
-def held(file: Path, other: str = "") -> Iterator[None]:
+def held(file: Path, other: str = "") -> Generator[None]:
     """Hold the lock ``file`` while the block runs, and wait for the run that holds it.
 
     The kernel releases the lock of a killed run. A program that the block starts with

@@ -194,8 +194,8 @@ def _api_ready() -> bool:
 
 def _node_ready() -> bool:
     shown = kubectl("get", "nodes", paths.NODE_NAME, "--output=json", check=False)
-    conditions = json.loads(shown)["status"].get("conditions", []) if shown else []
-    for condition in conditions:
+    status: dict[str, list[dict[str, str]]] = json.loads(shown)["status"] if shown else {}
+    for condition in status.get("conditions", []):
         if condition["type"] == "Ready" and condition["status"] == "True":
             # For a while, the API server shows a node as Ready that was stopped.
             seen = datetime.fromisoformat(condition["lastHeartbeatTime"])

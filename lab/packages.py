@@ -3,7 +3,7 @@
 import functools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def _apt(*arguments: str) -> None:
 
 
 @contextmanager
-def _no_services() -> Iterator[None]:
+def _no_services() -> Generator[None]:
     if _POLICY.exists():  # the machine has a policy of its own, which stays
         yield
         return

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
@@ -16,7 +16,7 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def step(what: str, usual: str = "") -> Iterator[None]:
+def step(what: str, usual: str = "") -> Generator[None]:
     """Print that a step starts and how long it usually takes, and at its end how long it took."""
     say(f"{what}, usually {usual} ..." if usual else f"{what} ...")
     started = time.monotonic()

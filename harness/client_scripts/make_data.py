@@ -82,7 +82,8 @@ class Maker:
     def _make_run(self, number: int) -> str:
         experiment = self.experiments[number % len(self.experiments)]
         tags = {"number": str(number), "mlflow.note.content": TEXT}
-        run = client.create_run(experiment, tags=tags, run_name=f"run {number} ü").info.run_id
+        made = client.create_run(experiment, tags=tags, run_name=f"run {number} ü")
+        run: str = made.info.run_id
         now = int(time.time() * 1000)
         metrics = [
             Metric(f"metric {place % 5}", value, now + place, place)
@@ -112,11 +113,13 @@ class Maker:
         for number in range(3):
             name = f"model {number} ü"
             client.create_registered_model(name, tags={"note": TEXT}, description=TEXT)
-            for run in self.runs[: 2 + number]:
-                version = client.create_model_version(
+            versions = [
+                client.create_model_version(
                     name, f"runs:/{run}/model", run, tags={"note": TEXT}, description=TEXT
-                ).version
-            client.set_registered_model_alias(name, "champion", version)
+                )
+                for run in self.runs[: 2 + number]
+            ]
+            client.set_registered_model_alias(name, "champion", versions[-1].version)
             client.set_registered_model_alias(name, "first", "1")
         self.things["registered_model"] = "model 0 ü"
         self.things["other registered_model"] = "model 1 ü"

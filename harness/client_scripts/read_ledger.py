@@ -136,7 +136,8 @@ def read_trace(trace: str, entries: list[Entry], findings: Findings) -> None:
         findings.compare("traces", [text(entry["wrote"]["name"])], names, trace)
 
 
-READ = {"run": read_run, "model": read_model, "trace": read_trace}
+Reader = Callable[[str, list[Entry], Findings], None]
+READ: dict[str, Reader] = {"run": read_run, "model": read_model, "trace": read_trace}
 
 
 def main() -> None:

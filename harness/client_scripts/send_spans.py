@@ -23,6 +23,17 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 HEADERS = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
 
 
+class Kept(logging.Handler):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
 def main() -> None:
     os.environ |= exported(os.environ["COMMANDS"])
     experiment = mlflow.get_experiment_by_name("my-app").experiment_id
@@ -31,15 +42,13 @@ def main() -> None:
     (newest, *_) = traces
     spans = {one.name: one.attributes.get("question") for one in newest.data.spans}
 
-    said: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: said.append(record.getMessage())
+    handler = Kept()
     logging.getLogger("opentelemetry").addHandler(handler)
     os.environ[HEADERS] = os.environ[HEADERS].replace(f"-id={experiment}", "-id=my-app")
     send()
     headers = parse_env_headers(os.environ[HEADERS])
     answer = requests.post(os.environ[ENDPOINT], headers=headers, timeout=30)
-    print(json.dumps({"spans": spans, "said": " ".join(said), "answered": answer.text}))
+    print(json.dumps({"spans": spans, "said": " ".join(handler.said), "answered": answer.text}))
 
 
 def exported(commands: str) -> dict[str, str]:

@@ -93,16 +93,22 @@ class Client:
         run = made["run"]
         for step in range(1, STEPS + 1):
             if kinds != "artifacts":
-                yield self._log(run, step)
+                self._log(run, step)
+                yield
                 if step % 3 == 0:
-                    yield self._log_params(run, step)
-                    yield self._tag(run, step)
+                    self._log_params(run, step)
+                    yield
+                    self._tag(run, step)
+                    yield
                 if step % 8 == 0:
-                    yield self._trace(f"{name}-{step}")
+                    self._trace(f"{name}-{step}")
+                    yield
             if kinds == "artifacts" or (kinds == "all" and step % 4 == 0):
-                yield self._log_artifact(run, name, step)
+                self._log_artifact(run, name, step)
+                yield
         if kinds != "artifacts":
-            yield self._register(run, name)
+            self._register(run, name)
+            yield
         ended = {"run": run}
         self._try("end", ended, lambda: self._mlflow.set_terminated(run, "FINISHED"))
 
@@ -178,8 +184,9 @@ class Client:
 
 def _answer(error: Exception) -> str:
     """Return the status of an answer, MLflow's code, or how the connection ended."""
-    if getattr(error, "response", None) is not None:
-        return str(error.response.status_code)
+    response = getattr(error, "response", None)
+    if response is not None:
+        return str(response.status_code)
     # What MLflow's client makes of an answer that it would repeat.
     if status := re.search(r"too many (\d{3}) error|failed with error code (\d{3})", str(error)):
         return status[1] or status[2]
@@ -191,9 +198,9 @@ def _answer(error: Exception) -> str:
 def _experiment(name: str) -> str:
     """Make an experiment, or find the one that another writer has made at the same time."""
     try:
-        return mlflow.MlflowClient().create_experiment(name)
+        return str(mlflow.MlflowClient().create_experiment(name))
     except RestException:
-        return mlflow.get_experiment_by_name(name).experiment_id
+        return str(mlflow.get_experiment_by_name(name).experiment_id)
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from commands.support import cluster_for_tests, images
 from commands.support import stack as stacks
@@ -24,14 +23,13 @@ from commands.support.console import CommandError, main, say, state_folder
 from harness import clients
 from harness.backend_stores import DATABASES
 from harness.ledger.faults import Fault, Target, faults_of
-from harness.ledger.report import placed, report, totals
+from harness.ledger.report import Round, placed, report, totals
 from harness.ledger.trials import Trial, try_fault, writing
 from harness.programs import ProgramError
 from harness.stack import Stack
 
 # What making, reading back and removing a stack take.
 _AROUND_SECONDS = 150
-Round = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -264,7 +264,7 @@ class SmallVolume:
         self._aside = self._folder.with_name(f"{self._folder.name}.aside")
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
+    def in_place(self) -> Generator[None]:
         """Have the pod run on the small file system."""
         with self._without_pods():
             self._move_in()
@@ -313,7 +313,7 @@ class SmallVolume:
         subprocess.run([*namespaces.enter(), "sh", "-c", script], check=True, timeout=120)
 
     @contextmanager
-    def _without_pods(self) -> Iterator[None]:
+    def _without_pods(self) -> Generator[None]:
         kubectl, name = self._target.kubectl, f"statefulset/{self._app}"
         kubectl("scale", name, "--replicas=0")
         selector = f"--selector={_INSTANCE}={self._app}"

@@ -1,14 +1,45 @@
 """The report of many faults, as Markdown."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
 from harness.ledger.entries import percentile
 
-Round = Mapping[str, Any]
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 """The lines around the report in a document."""
+
+
+class ReadBack(TypedDict):
+    """What client_scripts/read_ledger.py says of ledgers."""
+
+    kinds: dict[str, dict[str, int]]
+    """By kind of write: ``calls``, ``written``, ``lost``, ``differing`` and ``twice``."""
+    examples: list[str]
+    """What was not as acknowledged."""
+
+
+class Tried(TypedDict):
+    """The fields of a trial (trials.py) that the report reads."""
+
+    fault: str
+    metadata: float
+    artifacts: float
+    answers: dict[str, int]
+    slowest: dict[str, float]
+
+
+class Round(TypedDict):
+    """What is kept of a finished round."""
+
+    pair: str
+    replicas: int
+    date: str
+    versions: str
+    problem: str
+    """Why the round ended early; empty if it did not."""
+    trials: list[Tried]
+    ledger: ReadBack
 
 
 def totals(rounds: Sequence[Round]) -> dict[str, Counter[str]]:
@@ -32,7 +63,7 @@ def report(rounds: Sequence[Round], command: str) -> str:
     """Return the report of some rounds."""
     trials = [trial for one in rounds for trial in one["trials"]]
     kinds = totals(rounds)
-    whole = sum(kinds.values(), Counter())
+    whole = sum(kinds.values(), Counter[str]())
     dates = sorted(one["date"] for one in rounds)
     problems = [f"- {one['pair']}: {one['problem']}" for one in rounds if one["problem"]]
     examples = [f"- {text}" for one in rounds for text in one["ledger"].get("examples", [])]
@@ -64,29 +95,28 @@ def report(rounds: Sequence[Round], command: str) -> str:
 
 
 def _by_fault(rounds: Sequence[Round]) -> list[str]:
-    grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    grouped: dict[tuple[str, str], list[Tried]] = defaultdict(list)
     for one in rounds:
         for trial in one["trials"]:
             grouped[f"{one['pair']}, {one['replicas']}", trial["fault"]].append(trial)
     return [
-        f"| {pair} | {fault} | {len(trials)} | {_two(trials, 'metadata')} | "
-        f"{_two(trials, 'artifacts')} | {_longest(trials):.0f} | "
+        f"| {pair} | {fault} | {len(trials)} | {_two([one['metadata'] for one in trials])} | "
+        f"{_two([one['artifacts'] for one in trials])} | {_longest(trials):.0f} | "
         f"{_answers(trials)} |"
         for (pair, fault), trials in sorted(grouped.items())
     ]
 
 
-def _two(trials: Sequence[Mapping[str, Any]], what: str) -> str:
-    seconds = [one[what] for one in trials]
+def _two(seconds: Sequence[float]) -> str:
     return f"{percentile(seconds, 0.5):.1f}, {percentile(seconds, 0.95):.1f}"
 
 
-def _answers(trials: Sequence[Mapping[str, Any]]) -> str:
+def _answers(trials: Sequence[Tried]) -> str:
     found: Counter[str] = Counter()
     for one in trials:
         found.update(one["answers"])
     return ", ".join(f"{answer}: {number}" for answer, number in sorted(found.items())) or "none"
 
 
-def _longest(trials: Sequence[Mapping[str, Any]]) -> float:
+def _longest(trials: Sequence[Tried]) -> float:
     return float(max(seconds for one in trials for seconds in one["slowest"].values()))

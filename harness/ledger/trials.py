@@ -1,17 +1,19 @@
 """Clients that write to a ledger while one fault after the other is injected."""
 
+import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from harness import clients
 from harness.kubectl import restarts
 from harness.ledger import entries as entries_
 from harness.ledger.entries import ARTIFACTS, Entry, Tail
 from harness.ledger.faults import Fault, Target
+from harness.ledger.report import ReadBack, Tried
 from harness.programs import ProgramError
 from harness.waiting import wait_until
 
@@ -50,9 +52,9 @@ class Trial:
     says: dict[str, str]
     """For each answer that these clients got in the end, the words of one."""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Tried:
         """Return the trial as it is kept in a file."""
-        return asdict(self)
+        return cast(Tried, asdict(self))
 
     def shown(self) -> str:
         """Return the trial as one line."""
@@ -78,8 +80,8 @@ class Writers:
     ) -> None:
         self._machine = machine
         self._client_env = client_env
-        self._processes = []
-        self._tails = {}
+        self._processes: list[subprocess.Popen[str]] = []
+        self._tails: dict[str, Tail] = {}
         for name, number, retries in (("impatient", each, ["0"]), ("patient", 2, [])):
             file = folder / f"{name}.jsonl"
             file.touch()
@@ -125,10 +127,10 @@ class Writers:
             process.kill()
             process.wait()
 
-    def read_back(self) -> dict[str, Any]:
+    def read_back(self) -> ReadBack:
         """Return what read_ledger.py says of all ledgers."""
         files = [str(tail.file) for tail in self._tails.values()]
-        found: dict[str, Any] = self._machine.run(
+        found: ReadBack = self._machine.run(
             "read_ledger.py", *files, client_env=self._client_env, seconds=_READ_SECONDS
         )
         return found
@@ -136,10 +138,17 @@ class Writers:
 
 @contextmanager
 def writing(
-    machine: clients.Machine, folder: Path, client_env: Mapping[str, str], **options: Any
-) -> Iterator[Writers]:
-    """Have clients write until the block ends."""
-    writers = Writers(machine, folder, client_env, **options)
+    machine: clients.Machine, folder: Path, client_env: Mapping[str, str], *, pause: float = 0.02
+) -> Generator[Writers]:
+    """Have clients write until the block ends.
+
+    Args:
+        machine: where the clients run.
+        folder: receives the ledgers.
+        client_env: the environment of the clients.
+        pause: how many seconds a client waits after each call.
+    """
+    writers = Writers(machine, folder, client_env, pause=pause)
     try:
         yield writers
     finally:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypeAlias
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -25,6 +25,7 @@ from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 from lab.plugins import interrupt_when_orphaned
 from lab.tools import program
 
+_Parts: TypeAlias = "queue.SimpleQueue[language_pb2.RunPluginResponse | None]"
 _ALREADY_SHOWN = 32  # exit code of a program that has told the user what went wrong
 
 
@@ -32,7 +33,11 @@ class _Python:
     """The virtual environment that a project's runtime options ask for."""
 
     def __init__(
-        self, info: Any, context: grpc.ServicerContext, *, must_exist: bool = True
+        self,
+        info: language_pb2.ProgramInfo,
+        context: grpc.ServicerContext,
+        *,
+        must_exist: bool = True,
     ) -> None:
         options = MessageToDict(info.options)
         toolchain, chosen = options.get("toolchain", "pip"), options.get("virtualenv", "")
@@ -66,13 +71,17 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         self._engine = engine
         self._running: set[subprocess.Popen[bytes]] = set()
 
-    def Handshake(self, _request: Any, _context: Any) -> Any:
+    def Handshake(
+        self, request: language_pb2.LanguageHandshakeRequest, context: grpc.ServicerContext
+    ) -> language_pb2.LanguageHandshakeResponse:
         return language_pb2.LanguageHandshakeResponse()
 
-    def GetPluginInfo(self, _request: Any, _context: Any) -> Any:
+    def GetPluginInfo(self, request: Empty, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:
         return plugin_pb2.PluginInfo(version=metadata.version("pulumi"))
 
-    def GetRequiredPackages(self, request: Any, context: Any) -> Any:
+    def GetRequiredPackages(
+        self, request: language_pb2.GetRequiredPackagesRequest, context: grpc.ServicerContext
+    ) -> language_pb2.GetRequiredPackagesResponse:
         python = _Python(request.info, context)
         files = sorted(python.folder.glob("lib/python*/site-packages/*/pulumi-plugin.json"))
         packages = [
@@ -87,7 +96,9 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         ]
         return language_pb2.GetRequiredPackagesResponse(packages=packages)
 
-    def Run(self, request: Any, context: Any) -> Any:
+    def Run(
+        self, request: language_pb2.RunRequest, context: grpc.ServicerContext
+    ) -> language_pb2.RunResponse:
         python = _Python(request.info, context)
         arguments = {
             "monitor": request.monitor_address,
@@ -122,7 +133,9 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         error = f"program exited with non-zero exit code: {code}" if code else ""
         return language_pb2.RunResponse(error=error)
 
-    def RunPlugin(self, request: Any, context: Any) -> Iterator[Any]:
+    def RunPlugin(
+        self, request: language_pb2.RunPluginRequest, context: grpc.ServicerContext
+    ) -> Iterator[language_pb2.RunPluginResponse]:
         """Run a provider that is a folder with PulumiPlugin.yaml and __main__.py."""
         python = _Python(request.info, context)
         process = subprocess.Popen(
@@ -135,7 +148,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         )
         self._running.add(process)
         context.add_callback(lambda: self._end(process))
-        parts: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        parts: _Parts = queue.SimpleQueue()
         with ThreadPoolExecutor(max_workers=2) as readers:
             for name in ("stdout", "stderr"):
                 readers.submit(_read, getattr(process, name), name, parts)
@@ -153,17 +166,19 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         self._running.discard(process)
         process.kill()
 
-    def Cancel(self, _request: Any, _context: Any) -> Any:
+    def Cancel(self, request: Empty, context: grpc.ServicerContext) -> Empty:
         self.end()
         return Empty()
 
-    def InstallDependencies(self, request: Any, context: Any) -> Iterator[Any]:
-        def say(text: str) -> Any:
+    def InstallDependencies(
+        self, request: language_pb2.InstallDependenciesRequest, context: grpc.ServicerContext
+    ) -> Iterator[language_pb2.InstallDependenciesResponse]:
+        def say(text: str) -> language_pb2.InstallDependenciesResponse:
             return language_pb2.InstallDependenciesResponse(stdout=text.encode())
 
         python = _Python(request.info, context, must_exist=False)
         folder = Path(request.info.program_directory)
-        steps = []
+        steps: list[list[str]] = []
         if not python.program.exists():
             steps.append([sys.executable, "-m", "venv", str(python.folder)])
         if (folder / "requirements.txt").exists():
@@ -185,10 +200,11 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         yield say("Finished installing dependencies\n\n")
 
 
-def _read(stream: IO[bytes], name: str, parts: "queue.SimpleQueue[Any]") -> None:
+def _read(stream: IO[bytes], name: str, parts: _Parts) -> None:
     """Put what a plugin writes to one stream into ``parts`` at once, and None at its end."""
     while part := os.read(stream.fileno(), 65536):
-        parts.put(language_pb2.RunPluginResponse(**{name: part}))
+        response = language_pb2.RunPluginResponse
+        parts.put(response(stdout=part) if name == "stdout" else response(stderr=part))
     parts.put(None)
 
 
@@ -203,8 +219,12 @@ def main() -> None:
     The engine passes its address last and reads our port from the first line printed.
     """
     ended = threading.Event()
+
+    def end(*_: object) -> None:
+        ended.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, end)
     interrupt_when_orphaned()
     host = LanguageHost(sys.argv[-1])
     server = grpc.server(ThreadPoolExecutor(), options=[("grpc.max_receive_message_length", -1)])

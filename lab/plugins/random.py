@@ -10,6 +10,7 @@ import signal
 import string
 import sys
 from importlib.metadata import version
+from typing import NoReturn
 
 from pulumi.provider.experimental import provider
 from pulumi.provider.experimental.property_value import PropertyValue
@@ -31,7 +32,7 @@ _DEFAULTS = {
 class RandomProvider(provider.Provider):
     """Makes passwords."""
 
-    async def configure(self, _request: provider.ConfigureRequest) -> provider.ConfigureResponse:
+    async def configure(self, request: provider.ConfigureRequest) -> provider.ConfigureResponse:
         return provider.ConfigureResponse(accept_secrets=True, supports_preview=True)
 
     async def check(self, request: provider.CheckRequest) -> provider.CheckResponse:
@@ -66,7 +67,7 @@ def _mistakes(kind: str, inputs: dict[str, PropertyValue]) -> dict[str, str]:
         return {"": f"the lab's random provider has {_KIND}, not {kind.rpartition(':')[2]}"}
     if "length" not in inputs:
         return {"length": "this input is required"}
-    mistakes = {}
+    mistakes: dict[str, str] = {}
     for name, given in inputs.items():
         expected = _INPUTS.get(name)
         if expected is None:
@@ -83,11 +84,18 @@ def _mistakes(kind: str, inputs: dict[str, PropertyValue]) -> dict[str, str]:
 def _password(state: dict[str, PropertyValue]) -> str:
     symbols = _SYMBOLS if state["special"].value else ""
     letters = string.ascii_letters + string.digits + symbols
-    return "".join(secrets.choice(letters) for _ in range(int(state["length"].value)))
+    length = state["length"].value
+    if not isinstance(length, float):
+        raise TypeError(f"length: expected a number, got {length!r}")
+    return "".join(secrets.choice(letters) for _ in range(int(length)))
+
+
+def _end(*_: object) -> NoReturn:
+    os._exit(0)
 
 
 if __name__ == "__main__":
     # When the SDK is interrupted, it prints a traceback of its server.
-    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+    signal.signal(signal.SIGINT, _end)
     interrupt_when_orphaned()
     main(sys.argv[1:], version("pulumi-random"), RandomProvider())

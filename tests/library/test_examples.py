@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.library import examples
-from tests.library.conftest import Environment
+from tests.library.conftest import CLONE, Environment
 
 RUN = Path(__file__).parent / "inside" / "run_program.py"
 SETTINGS = {
@@ -22,6 +22,7 @@ SETTINGS = {
         "secretAccessKey": "secret",
     }
 }
+PROVIDER = CLONE / "provider" / "__main__.py"
 WRONG = """\
 from pulumi_mlflow_kubernetes import Postgres, PostgresArgs
 
@@ -79,6 +80,7 @@ def test_the_type_checker_reads_the_wheel_and_finds_nothing_but_a_misspelt_input
     for name in examples.IN_PYTHON:
         program = (examples.FOLDER / name / "__main__.py").read_text()
         (tmp_path / f"{name.replace('-', '_')}.py").write_text(program)
+    (tmp_path / "provider.py").write_text(PROVIDER.read_text())
     (tmp_path / "wrong.py").write_text(WRONG)
     mypy = [sys.executable, "-m", "mypy", "--strict", f"--python-executable={outside.python}"]
     checked = sorted(path.name for path in tmp_path.glob("*.py"))

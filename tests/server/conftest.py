@@ -1,3 +1,3 @@
-"""The tests inside run where MLflow is installed, by test_server.py and test_point_in_time.py."""
+"""The tests inside run where MLflow is installed, by test_server.py and test_on_postgres.py."""
 
-collect_ignore = ["inside", "point_in_time"]
+collect_ignore = ["inside", "on_postgres"]

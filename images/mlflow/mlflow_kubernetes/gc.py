@@ -247,7 +247,7 @@ def _collect(latest: int, names: Collection[str]) -> _Collector:
 
 def main() -> None:
     """Remove what is old enough: of the experiments that are named, or of all."""
-    parser = argparse.ArgumentParser(prog="gc", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="gc", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--older-than", default="0s", help="such as 30d or 1d12h")
     parser.add_argument("--experiment", action="append", default=[], help="name or id")
     arguments = parser.parse_args()

@@ -18,7 +18,7 @@ from commands.up import address_in
 from harness import clients
 from harness.kubectl import Kubectl
 from harness.programs import CLONE, ProgramError
-from harness.stack import Stack
+from harness.stack import Outputs, Stack
 from harness.waiting import wait_until
 from tests.e2e.support import secret_search, third_party
 from tests.e2e.support.external_servers import certificate
@@ -43,12 +43,12 @@ def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def outputs(stack: Stack) -> dict[str, Any]:
+def outputs(stack: Stack) -> Outputs:
     return published(stack)
 
 
 @pytest.fixture(scope="module")
-def hosts(outputs: dict[str, Any]) -> list[str]:
+def hosts(outputs: Outputs) -> list[str]:
     """Every host name on the ingress."""
     names: list[str] = outputs["hosts_line"].split()[1:]
     assert len(names) == 3
@@ -56,7 +56,7 @@ def hosts(outputs: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def address(outputs: dict[str, Any]) -> str:
+def address(outputs: Outputs) -> str:
     """The address of the ingress."""
     found = address_in(outputs["hosts_line"])
     assert found
@@ -69,7 +69,7 @@ def machine(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> clients.M
 
 
 @pytest.fixture(scope="module")
-def client_env(outputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def client_env(outputs: Outputs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What `make client-env` exports."""
     file = tmp_path_factory.mktemp("trust") / "ca.pem"
     return trusting(file, outputs["client_env"], outputs)
@@ -87,7 +87,7 @@ def names_shown(address: str, host: str, authority: str) -> list[str]:
 
 
 def test_every_host_shows_a_certificate_for_the_hosts_of_the_ingress(
-    address: str, hosts: list[str], outputs: dict[str, Any]
+    address: str, hosts: list[str], outputs: Outputs
 ) -> None:
     for host in hosts:
         assert sorted(names_shown(address, host, outputs["ca_certificate"])) == sorted(hosts)

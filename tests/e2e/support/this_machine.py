@@ -1,11 +1,10 @@
 """This machine as a client of a stack, which reaches the stack through the ingress."""
 
 from pathlib import Path
-from typing import Any
 
 from commands import up
 from harness import clients
-from harness.stack import Stack
+from harness.stack import Outputs, Stack
 
 
 def machine_of(stack: Stack, home: Path) -> clients.Machine:
@@ -14,7 +13,7 @@ def machine_of(stack: Stack, home: Path) -> clients.Machine:
     return clients.Machine(home, published(stack)["hosts_line"])
 
 
-def published(stack: Stack) -> dict[str, Any]:
+def published(stack: Stack) -> Outputs:
     """Return the outputs of a stack once its tracking server answers through the ingress.
 
     Because Traefik publishes the address of an Ingress before it has the routes, the ingress

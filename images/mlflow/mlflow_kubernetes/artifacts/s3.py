@@ -8,7 +8,7 @@ offers no URL. It stores and reads artifacts in pieces, so that no large artifac
 import asyncio
 import logging
 import posixpath
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import AsyncIterable, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -274,7 +274,7 @@ def _in_turn(call: Callable[..., None], *arguments: Any) -> "asyncio.Future[None
 
 
 @contextmanager
-def _told_in_one_line(action: str) -> Iterator[None]:
+def _told_in_one_line(action: str) -> Generator[None]:
     # For an exception of another type, the server answers 500 without the reason.
     try:
         yield

@@ -1,7 +1,7 @@
 """Artifacts that pass through a server in pieces, and the memory that the pieces take."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,7 +57,7 @@ class StreamDownloadMixin(ABC):
 
 
 @contextmanager
-def transfer() -> Iterator[None]:
+def transfer() -> Generator[None]:
     """Count a transfer for as long as it is under way."""
     this = object()
     _under_way.add(this)

@@ -21,8 +21,14 @@ from mlflow_kubernetes.support.environment import fail, required
 RUNS = "runs"
 USERS = "users"
 # Options of PyMySQL's addresses (SQLAlchemy's, too) that MySQL's own programs have by other names.
-_MYSQL_FILES = {"ssl_ca": "ssl-ca", "ssl_capath": "ssl-capath", "ssl_cert": "ssl-cert"}
-_MYSQL_FILES |= {"ssl_key": "ssl-key", "ssl_cipher": "ssl-cipher", "unix_socket": "socket"}
+_MYSQL_FILES = {
+    "ssl_ca": "ssl-ca",
+    "ssl_capath": "ssl-capath",
+    "ssl_cert": "ssl-cert",
+    "ssl_key": "ssl-key",
+    "ssl_cipher": "ssl-cipher",
+    "unix_socket": "socket",
+}
 
 
 def main() -> None:

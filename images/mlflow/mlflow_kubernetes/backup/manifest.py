@@ -109,6 +109,17 @@ class Manifest(TypedDict):
     """Missing where the backup has no base backup, which is the file `base.tar.gz`."""
 
 
+def base_backup(found: Manifest) -> Base:
+    """Return the base backup of a backup that has one.
+
+    Raises:
+        KeyError: if the backup has none.
+    """
+    if "base" not in found:
+        raise KeyError("base")
+    return found["base"]
+
+
 def stamp(when: datetime) -> str:
     """Return the name of a backup that begins then."""
     return when.astimezone(UTC).strftime(_STAMP)

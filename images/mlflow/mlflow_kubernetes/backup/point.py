@@ -114,9 +114,10 @@ def bound(based: Iterable[Manifest], found: Manifest, when: datetime) -> str | N
     """
     for one in based:
         # A base backup begins with a checkpoint, at a time that another clock has told.
-        later = manifest.moment(one["base"]["began"]) > when + _CLOCKS_DIFFER
-        if later and one["base"]["system"] == found["base"]["system"]:
-            return one["base"]["start"]
+        base = manifest.base_backup(one)
+        later = manifest.moment(base["began"]) > when + _CLOCKS_DIFFER
+        if later and base["system"] == manifest.base_backup(found)["system"]:
+            return base["start"]
     return None
 
 
@@ -181,7 +182,7 @@ def fetch(target: Target, found: Manifest, when: datetime | None, folder: Path =
     Returns:
         The number of segments.
     """
-    base = found["base"]
+    base = manifest.base_backup(found)
     folder.mkdir(mode=0o700)
     (folder / WAL).mkdir()
     last = None
@@ -222,7 +223,7 @@ def prune(target: Target, kept: Sequence[str], keep: float) -> int:
     manifests = [target.manifest(name) for name in kept] if systems else []
     for system in systems:
         place = f"backup:{WAL}/{system}"
-        starts = [one["base"]["start"] for one in manifests if _of(one, system)]
+        starts = [manifest.base_backup(one)["start"] for one in manifests if _of(one, system)]
         if not starts:
             target.run("delete", f"--min-age={keep:.0f}s", place)
             continue

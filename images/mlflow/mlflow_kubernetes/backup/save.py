@@ -22,7 +22,7 @@ DUMPS = Path("/work/dumps")
 
 def main() -> None:
     """Save, remove what is old enough, and print one line on what was saved."""
-    parser = argparse.ArgumentParser(prog="save", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="save", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--keep", default="30d", help="age from which on a backup is removed")
     parser.add_argument("--without-artifacts", action="store_true", help="save databases alone")
     arguments = parser.parse_args()

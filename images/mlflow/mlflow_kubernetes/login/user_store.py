@@ -4,7 +4,7 @@ MLflow's functions ask for the user at each check, and then for the grants of th
 transaction of its own. For a call that logs to a run, these are nine round trips to PostgreSQL.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -132,7 +132,7 @@ class Store(SqlAlchemyStore):
         return session
 
     @contextmanager
-    def _writing(self) -> Iterator[Session]:
+    def _writing(self) -> Generator[Session]:
         try:
             with self._sessions(read_only=False) as session:
                 yield session

@@ -171,7 +171,7 @@ def _is_bad_data(error: Exception) -> bool:
     return (
         state.startswith(_POSTGRESQL)
         or isinstance(error, pymysql.err.DataError)
-        or (isinstance(error, pymysql.err.Error) and error.args[:1] and error.args[0] in _MYSQL)
+        or (isinstance(error, pymysql.err.Error) and bool(error.args) and error.args[0] in _MYSQL)
     )
 
 

@@ -13,6 +13,7 @@ import posixpath
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -145,7 +146,9 @@ async def _answer(request: Request, repository: StreamDownloadMixin, path: str) 
                 return _stream(chunks, _headers(path, artifact, span))
         artifact, chunks = await read(repository.open_artifact, path)
     except conditions.UnsatisfiableError:
-        told = {"Content-Range": f"bytes */{artifact.size}"}
+        # Raised by conditions.part(), which is asked once the artifact is known.
+        size = artifact.size  # pyright: ignore[reportPossiblyUnboundVariable]
+        told = {"Content-Range": f"bytes */{size}"}
         return Response(status_code=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=told)
     except MlflowException as error:
         return refusal(error)
@@ -159,7 +162,7 @@ def _stream(chunks: Iterator[bytes], headers: dict[str, str]) -> Response:
 
 async def _pieces(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     with transfer():
-        while chunk := await read(next, chunks, b""):
+        while chunk := await read(partial(next, chunks, b"")):
             yield chunk
 
 

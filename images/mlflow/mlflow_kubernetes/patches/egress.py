@@ -12,7 +12,7 @@ import ipaddress
 import json
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -170,7 +170,7 @@ def _assert_open_url(url: str) -> None:
 
 
 @asynccontextmanager
-async def _post_or_tell(*given: Any, **named: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+async def _post_or_tell(*given: Any, **named: Any) -> AsyncGenerator[aiohttp.ClientResponse]:
     """Send a request to a provider. A failed connection is answered by 502, a timeout by 504."""
     try:
         async with _post(*given, **named) as response:

@@ -22,7 +22,8 @@ from mlflow_kubernetes.support.environment import wait
 SECONDS = 230.0
 """How long the server waits. The startup probe of its pod ends a container after 240 s."""
 _ANSWER_SECONDS = 5.0
-_SCRIPTS = Path(mlflow.__file__).parent
+# Where MLflow is not installed, pyright takes the folder images/mlflow for it.
+_SCRIPTS = Path(mlflow.__file__).parent  # pyright: ignore[reportArgumentType]
 _MIGRATIONS = _SCRIPTS / "store" / "db_migrations"
 _MIGRATIONS_OF_USERS = _SCRIPTS / "server" / "auth" / "db" / "migrations"
 

@@ -1,6 +1,6 @@
 """A statement that is a transaction by itself, and so one round trip to PostgreSQL."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 
 @contextmanager
-def committing(session: Session) -> Iterator[Connection]:
+def committing(session: Session) -> Generator[Connection]:
     """Give the session's connection, on which PostgreSQL commits each statement by itself.
 
     By SQLAlchemy's `isolation_level`, psycopg2 would send a statement before the next use. Other

@@ -7,7 +7,7 @@ peer that was cut off without a reset. One of the worker's threads waits as long
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,7 +39,7 @@ def install() -> None:
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
+def within(seconds: float) -> Generator[None]:
     """Allow the statements and the new connections of this thread that many seconds."""
     _thread.seconds = seconds
     try:

@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -232,7 +232,7 @@ class Upgrade:
 
 
 @contextmanager
-def guarded(attempt: Upgrade) -> Iterator[None]:
+def guarded(attempt: Upgrade) -> Generator[None]:
     """Leave all as it was before, and end the Job, where the block fails or the pod is stopped."""
     # psycopg2 waits in C, where no signal reaches Python.
     extensions.set_wait_callback(psycopg2.extras.wait_select)

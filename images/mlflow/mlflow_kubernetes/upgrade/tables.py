@@ -1,6 +1,6 @@
 """MLflow's tables in one database: their revision, and the way to the one of this MLflow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -173,7 +173,7 @@ def upgrade_together(all_tables: Sequence[Tables]) -> None:
 
 
 @contextmanager
-def alone(tables: Tables) -> Iterator[Connection]:
+def alone(tables: Tables) -> Generator[Connection]:
     """Keep a second migration waiting until this one is done; give the connection with the lock."""
     statement = _LOCK.get(tables.engine.dialect.name)
     with tables.engine.connect() as connection:

@@ -47,7 +47,8 @@ def python(*arguments: str) -> dict[str, Any]:
 def change(statement: str) -> int:
     """Change the other database; return how many rows it was."""
     with database.begin() as connection:
-        return connection.exec_driver_sql(statement).rowcount
+        changed: int = connection.exec_driver_sql(statement).rowcount
+        return changed
 
 
 def schema(url: sa.URL) -> dict[str, list[str]]:

@@ -56,8 +56,11 @@ class Kubernetes(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer with the scale, or with the pods that it asks for."""
         if "/pods?" in self.path:
-            pod = {"metadata": {"name": "mlflow-1"}, "status": {"phase": "Running"}}
-            pod["spec"] = {"containers": [{"image": "server:old"}]}
+            pod = {
+                "metadata": {"name": "mlflow-1"},
+                "status": {"phase": "Running"},
+                "spec": {"containers": [{"image": "server:old"}]},
+            }
             self._answer({"items": [pod] * scale["replicas"]})
         else:
             self._answer({"spec": scale})
@@ -235,7 +238,7 @@ def main() -> None:
     for name, content in (("token", TOKEN), ("namespace", "some")):
         (folder / name).write_text(content)
     prepare()
-    seen = {}
+    seen: dict[str, Any] = {}
 
     busy = connect("users", "a-notebook")
     busy.exec_driver_sql("SELECT 1")

@@ -51,7 +51,7 @@ def outcome(call: Callable[..., object], **arguments: object) -> str:
     except ClientError as error:
         return str(error.response["Error"]["Code"])
     except MinioAdminException as error:
-        return str(json.loads(error._body)["Code"])  # type: ignore[attr-defined] # kept privately
+        return str(json.loads(error._body)["Code"])  # kept privately
     return "done"
 
 

@@ -1,9 +1,4 @@
-<<<<<<< HEAD
-"""A moment that the WAL archive brings back, and logins of a rotation, on a real PostgreSQL: the
-tests in point_in_time/.
-=======
-"""What takes a real PostgreSQL, the WAL archive and the indexes: the tests in point_in_time/.
->>>>>>> reads
+"""What takes a real PostgreSQL, the WAL archive, logins and indexes: the tests in on_postgres/.
 
 They run in the server's virtual environment, and PostgreSQL's programs in their image. The
 end-to-end tests show that pods do the same.
@@ -30,7 +25,7 @@ pytestmark = [
 ]
 
 
-def test_a_moment_comes_back_and_searches_have_their_indexes() -> None:
+def test_moments_logins_and_indexes() -> None:
     login = {"secret": "", "fingerprint": ""}
     made = {
         "base": database_tools.base("", login),  # type: ignore[arg-type]
@@ -52,4 +47,4 @@ def test_a_moment_comes_back_and_searches_have_their_indexes() -> None:
             {"application-user.sql": CREATE_APPLICATION_USER, HBA_FILE: HBA}
         ),
     }
-    server_environment.run_tests(Path(__file__).parent / "point_in_time", environment, timeout=400)
+    server_environment.run_tests(Path(__file__).parent / "on_postgres", environment, timeout=400)
