@@ -4,6 +4,9 @@ Runs where MLflow is installed, and takes the address of a login that may make d
 made and removed again: one as MLflow's migrations leave it, and a copy with this project's indexes.
 """
 
+# Runs where MLflow is installed, which is not where pyright is: what comes of MLflow is unknown.
+# pyright: basic, reportMissingImports=false, reportMissingModuleSource=false
+
 import argparse
 import hashlib
 import statistics

@@ -72,8 +72,15 @@ _NEW: Columns = {
     "lifecycle_stage": Text(),
     "artifact_uri": Text(),
 }
-_TEXTS = ("run_uuid", "name", "user_id", "status", "lifecycle_stage", "artifact_uri")
-_NUMBERS = ("experiment_id", "start_time", "end_time")
+_TEXTS: tuple[str, ...] = (
+    "run_uuid",
+    "name",
+    "user_id",
+    "status",
+    "lifecycle_stage",
+    "artifact_uri",
+)
+_NUMBERS: tuple[str, ...] = ("experiment_id", "start_time", "end_time")
 INFO = (*_TEXTS, *_NUMBERS)
 """The columns of a run that its answers have."""
 _MOST_RUNS = 1000

@@ -300,7 +300,8 @@ def _other(chance: random.Random, of: Callable[[Side], str], models: int) -> Cal
 
 def _history(store: SqlAlchemyStore, run: str, key: str, size: int | None) -> list[Any]:
     """Return the pages of a metric's points, and the points together with those of no run."""
-    pages, token = [], None
+    pages: list[Any] = []
+    token = None
     while not pages or token:
         page = store.get_metric_history(run, key, size, token)
         token = page.token
@@ -316,7 +317,8 @@ def _search(chance: random.Random) -> Call:
     size = chance.choice((0, 1, 2, 5, 100))
 
     def search(side: Side) -> Exact:
-        pages, token = [], None
+        pages: list[Any] = []
+        token = None
         while not pages or token:
             page = side.store.search_runs([side.experiment], filters, view, size, order, token)
             token = page.token
