@@ -33,8 +33,9 @@ MEMORY_SECONDS = 5
 _WORKER = "mlflow_kubernetes.server.workers"
 _ROLE = "app.kubernetes.io/component"
 _INSTANCE = "app.kubernetes.io/instance"
-# Free room of the small file system, in MiB.
-_ROOM = 200
+# Free room of the small file system, in MiB. HDFS keeps room for a block of 128 MiB for each file
+# that is being written, and would refuse files long before the volume is full. The file is sparse.
+_ROOM = 2048
 _LAST_BYTES = 8 << 20
 _SCRATCH = "64k"
 _MOST_MEMORY = 4 << 30
