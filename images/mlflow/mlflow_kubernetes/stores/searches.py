@@ -76,7 +76,7 @@ class Store(runs.Store):
             if max_results is not None:
                 # One more than asked for tells whether there is a next page.
                 page = page.limit(max_results + 1)
-            found = [
+            found: list[dict[str, Any]] = [
                 dict(zip(run_rows.INFO, row, strict=False)) for row in connection.execute(page)
             ]
             token = None
