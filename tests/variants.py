@@ -140,6 +140,7 @@ AXES: dict[str, dict[str, dict[str, Any]]] = {
             "ingressClass": "",
             "ingressWaitSeconds": 0,
             "ingressAnnotations": {"example.com/a": "b"},
+            "auditLog": False,
             "imageRegistry": "registry.example:5000/mirror",
             "protectData": True,
             "backupSchedule": "0 2 * * *",
