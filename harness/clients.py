@@ -82,9 +82,6 @@ class Machine:
             "TMPDIR": str(self.home),
             "PYTHONPATH": str(SCRIPTS / "names"),
             "E2E_HOSTS": self.hosts,
-            # MLflow prints two lines for each run that ends. A pipe that nobody reads is full after
-            # some hundred runs, and the client waits.
-            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
             **client_env,
         }
 

@@ -208,6 +208,9 @@ def main() -> None:
     # Models and traces of earlier writers on the same stack keep their names.
     name = f"{name}-{time.time_ns():x}"
     logging.disable(logging.ERROR)  # of each repeated request
+    # MLflow prints two lines for each run that ends. Standard output is a pipe that is read at the
+    # end: after some hundred runs it is full, and every client waits.
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     ledger = Ledger(Path(file))
     experiment = _experiment("ledger")
     # The experiment is no part of the ledger: no client can write without it.
