@@ -55,7 +55,8 @@ _MODEL_SOURCES = "^(runs|models|mlflow-artifacts):|^(dummy-source|prompt-templat
 # RFC 1918 and RFC 4193, and loopback.
 _PRIVATE = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
 _GRACE_SECONDS = 60
-"""How long a server may take to end. Uploads under way have this time."""
+"""How long a server may take to end. Uploads under way have this time. The migration Job waits for
+longer (POD_SECONDS in images/mlflow, upgrade/flow.py); docs/rotation.md names the number."""
 GC_SECONDS = 6 * 3600
 """How long a garbage collection may take. Each run takes some requests to the store."""
 

@@ -658,9 +658,11 @@ class Settings(
     @property
     def connections(self) -> int:
         """Number of connections that the stack may hold to the chosen backend store."""
-        external = self.backend_store == "external"
-        usual = _defaults.EXTERNAL_CONNECTIONS if external else _defaults.DATABASE_CONNECTIONS
-        return self.database_connections or usual
+        match self.backend_store:
+            case "external":
+                return self.database_connections or _defaults.EXTERNAL_CONNECTIONS
+            case "postgres" | "mysql":
+                return self.database_connections or _defaults.DATABASE_CONNECTIONS
 
     @property
     def hosts(self) -> dict[str, str]:

@@ -18,7 +18,7 @@ WRONG = [
     ("namespace", "a" * 64, "a name of its own"),
     ("namespace", "", "a name of its own"),
     ("backendStore", "sqlite", "postgres or mysql"),
-    ("artifactStore", "gcs", "minio or hdfs or s3 or existing-hdfs"),
+    ("artifactStore", "floppy", "minio or hdfs or s3 or existing-hdfs"),
     ("artifactAccess", "both", "proxied or direct"),
     ("trackingHost", "http://mlflow.local", "a DNS name"),
     ("trackingHost", "mlflow.local:5000", "a DNS name"),
