@@ -6,8 +6,6 @@ The client repeats no call. What was stored before can be read, and what was goo
 import base64
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -22,6 +20,7 @@ from harness import clients
 from harness.kubectl import restarts
 from harness.stack import Stack, basic_login
 from tests.e2e.support.continuous_client import logging_meanwhile
+from tests.e2e.support.raw_http import Raw
 from tests.e2e.support.restoring import SECRETS, back_up, bring_back, everything, fill
 from tests.e2e.support.server_pod import POD_SCRIPTS, SERVER
 from tests.e2e.support.temporary_stack import temporary_stack
@@ -33,6 +32,7 @@ pytestmark = [pytest.mark.login, pytest.mark.long]
 NAMESPACE = "mlflow-e2e-rotation"
 SECONDS = 60
 """How long a former password may be good after the command."""
+EXPERIMENT = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 READ = ("postgres-server", "postgres-credentials", "minio-credentials", "mlflow-keys")
 """The Secrets with what is rotated; the superuser's password is in the first one until then."""
 NONE_IS_GOOD = dict.fromkeys(
@@ -76,19 +76,12 @@ def held(stack: Stack) -> dict[str, str]:
     return found
 
 
-def lets_in(env: Mapping[str, str]) -> bool:
+def lets_in(stack: Stack, env: Mapping[str, str]) -> bool:
     """Say whether a client with this environment may ask the server."""
-    request = urllib.request.Request(  # noqa: S310 (the address begins with http)
-        f"{env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/get?experiment_id=0",
-        headers={"Authorization": basic_login(env)},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=10):  # noqa: S310 (as above)
-            return True
-    except urllib.error.HTTPError as refused:
-        if refused.code != HTTPStatus.UNAUTHORIZED:
-            raise
-        return False
+    with stack.kubectl.forwarded("service/mlflow", 5000) as port:
+        answer = Raw(port, basic_login(env)).ask("GET", EXPERIMENT)
+    assert answer.status in (HTTPStatus.OK, HTTPStatus.UNAUTHORIZED), answer.body
+    return answer.status == HTTPStatus.OK
 
 
 def restarted(stack: Stack) -> dict[str, int]:
@@ -104,7 +97,7 @@ def test_all_is_rotated_while_a_client_logs(filled: Filled, number: int) -> None
     name = f"bob-{number}"
     bob = add_user(stack, name)
     kubectl.python(SERVER, POD_SCRIPTS / "make_admin.py", name)
-    assert lets_in(env)
+    assert lets_in(stack, env)
 
     names = wanted("all", stacks.settings("minikube"))
     stack.set(rotation=json.dumps(dict.fromkeys(names, number)))
@@ -116,9 +109,9 @@ def test_all_is_rotated_while_a_client_logs(filled: Filled, number: int) -> None
     done = time.monotonic()
     said = kubectl.python(SERVER, POD_SCRIPTS / "try_former.py", FORMER=json.dumps(former))
     assert json.loads(said.splitlines()[-1]) == NONE_IS_GOOD
-    assert not lets_in(env)
+    assert not lets_in(stack, env)
     assert time.monotonic() - done < SECONDS
-    assert lets_in(stack.client_env())
+    assert lets_in(stack, stack.client_env())
     # Neither the database nor the store was away.
     assert restarted(stack) == backends
     assert everything(stack, filled.machine, filled.alice)[1:] == filled.read[1:]
