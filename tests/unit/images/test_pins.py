@@ -136,10 +136,22 @@ def test_the_tag_of_an_image_changes_with_what_it_is_built_from(
     named = image(setting)
     tag = f"{named.rpartition('-')[0]}-{content(*folders)}"
     assert named == tag, (
-        "name the new tag in components/_defaults.py and README.md, "
+        "name the new tag in components/_defaults.py, README.md and examples/, "
         "then run `python -m settings.generate`"
     )
     assert tag in (CLONE / "README.md").read_text()
+
+
+def test_no_example_names_another_image_than_the_stack() -> None:
+    ours = {image(setting) for setting in ("serverImage", "minioImage", "workspaceImage")}
+    named = {
+        found
+        for file in (CLONE / "examples").rglob("*")
+        if file.is_file()
+        for found in re.findall(r"mlflow-kubernetes/\w+:[\w.-]+", file.read_text(errors="replace"))
+    }
+    assert named
+    assert named <= ours
 
 
 def content(*folders: str) -> str:
