@@ -25,6 +25,8 @@ class Logger:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.acknowledged: Counter[str] = Counter()
+        self.refused: list[str] = []
+        """The lines of the calls that were not acknowledged."""
         self.last = ""
         self.longest_silence = 0.0
         """The longest time between two acknowledged calls, in seconds."""
@@ -40,6 +42,8 @@ class Logger:
             kind = line.split()[0]
             self.acknowledged[kind] += 1
             self.last = line
+            if kind == "failed":
+                self.refused.append(line)
             if kind in KINDS:
                 now = time.monotonic()
                 self.longest_silence = max(self.longest_silence, now - before)
@@ -83,4 +87,4 @@ def logging_meanwhile(
         process.wait()
     print(f"gap: {logger.longest_silence:.1f} s; {logger.report}")
     assert not any(logger.report["lost"].values())
-    assert logger.report["failures"] == 0
+    assert logger.report["failures"] == 0, logger.refused
