@@ -3,20 +3,13 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from .._kubernetes import database_tools
 from .._kubernetes.labels import labels, metadata
 from .._kubernetes.network_policies import client_labels
-from .._kubernetes.pods import (
-    Credentials,
-    once_done,
-    pod_labels,
-    resources,
-    restricted_pod,
-    secret_env,
-)
+from .._kubernetes.pods import Credentials, once_done, secret_env
 from .._kubernetes.retention import RetentionArgs, generations
 from .._kubernetes.uris import fingerprint
 from ..backend_stores._server import FIRST_START_FOLDER, Server
+from ..backend_stores._superuser_job import superuser_job
 
 USER = "replicator"
 HBA_FILE = "pg_hba.conf"
@@ -57,7 +50,6 @@ GRANT pg_read_all_stats TO {USER};
 SQL
 echo "the role {USER} may copy the server's data"
 """  # noqa: S608 (no value of a user)
-_SECONDS = 360
 
 
 def replication(
@@ -82,7 +74,6 @@ def replication(
         opts: options of the objects.
     """
     role = f"{name}-replication"
-    worn = labels(role, "postgres", "backend-store")
     password, *_ = generations(f"{role}-password", 32, retention, opts, rotation)
     secret = k8s.core.v1.Secret(
         role,
@@ -95,43 +86,19 @@ def replication(
         "fingerprint": fingerprint(password, server.host),
         "client_labels": client_labels(name),
     }
-    container = k8s.core.v1.ContainerArgs(
-        name="role",
+    made = superuser_job(
+        role,
+        MAKE_ROLE,
+        container="role",
         image=image,
-        command=["sh", "-c", MAKE_ROLE],
-        env=[
-            k8s.core.v1.EnvVarArgs(name="PGHOST", value=server.host),
-            k8s.core.v1.EnvVarArgs(name="PGUSER", value="postgres"),
+        host=server.host,
+        environment=[
             secret_env("PGPASSWORD", *server.superuser),
             secret_env("REPLICATION_PASSWORD", secret.metadata.name, "PGPASSWORD"),
         ],
-        resources=resources("100m", "64Mi", most_cpu="1"),
-        termination_message_policy="FallbackToLogsOnError",
-    )
-    made = k8s.batch.v1.Job(
-        role,
-        # Without the annotation, a Job that failed for good would fail every later `up`.
-        metadata=metadata(role, namespace, worn, {"pulumi.com/replaceUnready": "true"}),
-        spec=k8s.batch.v1.JobSpecArgs(
-            backoff_limit=2,
-            active_deadline_seconds=_SECONDS,
-            template=server.pods.on_job(
-                k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(
-                        labels=pod_labels(worn, [login]),
-                        annotations={"mlflow-kubernetes/secrets": login["fingerprint"]},
-                    ),
-                    spec=restricted_pod(
-                        container, user=database_tools.DATABASE_USER, restart_policy="Never"
-                    ),
-                )
-            ),
-        ),
-        opts=pulumi.ResourceOptions.merge(
-            opts,
-            pulumi.ResourceOptions(
-                custom_timeouts=pulumi.CustomTimeouts(create=f"{_SECONDS + 30}s")
-            ),
-        ),
+        login=login,
+        namespace=namespace,
+        pods=server.pods,
+        opts=opts,
     )
     return {**login, "secret": once_done(made, secret.metadata.name)}

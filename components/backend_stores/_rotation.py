@@ -12,21 +12,13 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from .._kubernetes import database_tools
 from .._kubernetes.labels import labels, metadata
 from .._kubernetes.network_policies import client_labels
 from .._kubernetes.pod_options import PodOptions
-from .._kubernetes.pods import (
-    Credentials,
-    once_done,
-    pod_labels,
-    resources,
-    restricted_pod,
-    secret_env,
-)
+from .._kubernetes.pods import Credentials, once_done, secret_env
 from .._kubernetes.uris import database_uri, fingerprint
+from ..backend_stores._superuser_job import SUPERUSER, superuser_job
 
-SUPERUSER = "postgres"
 _PASSWORD = "POSTGRES_PASSWORD"  # noqa: S105 (a name)
 MAKE_LOGIN = r"""set -eu
 until pg_isready -q -t 5; do
@@ -64,7 +56,6 @@ COMMIT;
 SQL
 echo "user $APPLICATION_USER works as $APPLICATION_OWNER, whose databases are as before"
 """
-_SECONDS = 360
 
 
 @dataclass(frozen=True)
@@ -119,8 +110,6 @@ def rotated_login(
         pods: what the platform demands of the pods.
         opts: options of the objects.
     """
-    job = f"{name}-login"
-    worn = labels(job, "postgres", "backend-store")
     new = passwords.of_superuser[0]
     address = pulumi.Output.all(new, host).apply(
         lambda known: database_uri(
@@ -150,44 +139,20 @@ def rotated_login(
         "client_labels": client_labels(name),
     }
     read = (_PASSWORD, "POSTGRES_PASSWORDS", "APPLICATION_PASSWORD")
-    container = k8s.core.v1.ContainerArgs(
-        name="login",
+    made = superuser_job(
+        f"{name}-login",
+        MAKE_LOGIN,
+        container="login",
         image=image,
-        command=["sh", "-c", MAKE_LOGIN],
-        env=[
-            k8s.core.v1.EnvVarArgs(name="PGHOST", value=host),
-            k8s.core.v1.EnvVarArgs(name="PGUSER", value=SUPERUSER),
+        host=host,
+        environment=[
             k8s.core.v1.EnvVarArgs(name="APPLICATION_OWNER", value=owner),
             k8s.core.v1.EnvVarArgs(name="APPLICATION_USER", value=passwords.user),
             *(secret_env(key, secret.metadata.name, key) for key in read),
         ],
-        resources=resources("100m", "64Mi", most_cpu="1"),
-        termination_message_policy="FallbackToLogsOnError",
-    )
-    made = k8s.batch.v1.Job(
-        job,
-        # Without the annotation, a Job that failed for good would fail every later `up`.
-        metadata=metadata(job, namespace, worn, {"pulumi.com/replaceUnready": "true"}),
-        spec=k8s.batch.v1.JobSpecArgs(
-            backoff_limit=2,
-            active_deadline_seconds=_SECONDS,
-            template=pods.on_job(
-                k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(
-                        labels=pod_labels(worn, [credentials]),
-                        annotations={"mlflow-kubernetes/secrets": credentials["fingerprint"]},
-                    ),
-                    spec=restricted_pod(
-                        container, user=database_tools.DATABASE_USER, restart_policy="Never"
-                    ),
-                )
-            ),
-        ),
-        opts=pulumi.ResourceOptions.merge(
-            opts,
-            pulumi.ResourceOptions(
-                custom_timeouts=pulumi.CustomTimeouts(create=f"{_SECONDS + 30}s")
-            ),
-        ),
+        login=credentials,
+        namespace=namespace,
+        pods=pods,
+        opts=opts,
     )
     return Login(credentials, _PASSWORD, made)

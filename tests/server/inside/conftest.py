@@ -119,16 +119,8 @@ class Server:
     def _make_users(self) -> None:
         # As the migration's Job does, which knows no SQLite.
         program = "import json, sys; from mlflow_kubernetes import users; "
-        program += "users.make(json.loads(sys.stdin.read()))"
-        subprocess.run(
-            [sys.executable, "-c", program],
-            input=json.dumps(PASSWORDS),
-            env=self._environment,
-            cwd=self._folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
+        self.program(
+            program + "users.make(json.loads(sys.stdin.read()))", stdin=json.dumps(PASSWORDS)
         )
 
     def _wait(self) -> None:
@@ -181,10 +173,13 @@ class Server:
         lines = self.log.read_text(errors="replace").splitlines()
         return [json.loads(line) for line in lines if line.startswith('{"log": "audit"')]
 
-    def program(self, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def program(
+        self, text: str, *arguments: str, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program in the environment of the server's processes."""
         return subprocess.run(
             [sys.executable, "-c", text, *arguments],
+            input=stdin,
             env=self._environment,
             cwd=self._folder,
             capture_output=True,

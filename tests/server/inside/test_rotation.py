@@ -109,6 +109,15 @@ def stored(tmp_path: Path) -> Stored:
     return Stored(tmp_path)
 
 
+def rotated(stored: Stored) -> tuple[dict[str, str], dict[str, str]]:
+    """Write "a" with the first keys and "b" with the second ones; return both."""
+    first = generation(0)
+    stored.run(WRITE, "a", first)
+    second = generation(1, first)
+    stored.run(WRITE, "b", second)
+    return first, second
+
+
 def test_servers_read_what_a_former_key_encrypted(stored: Stored) -> None:
     first = generation(0)
     assert stored.run(WRITE, "a", first) == "stored"
@@ -123,10 +132,7 @@ def test_servers_read_what_a_former_key_encrypted(stored: Stored) -> None:
 def test_the_job_encrypts_everything_anew_and_a_second_run_nothing(
     stored: Stored, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = generation(0)
-    stored.run(WRITE, "a", first)
-    second = generation(1, first)
-    stored.run(WRITE, "b", second)
+    first, second = rotated(stored)
     assert outdated(stored.engine, second) == 2
     stored.end_former(second)
     assert "encrypted 2 secrets with the new keys" in capsys.readouterr().out
@@ -143,10 +149,7 @@ def test_the_job_encrypts_everything_anew_and_a_second_run_nothing(
 
 
 def test_a_rotation_that_never_ended_loses_nothing(stored: Stored) -> None:
-    first = generation(0)
-    stored.run(WRITE, "a", first)
-    second = generation(1, first)
-    stored.run(WRITE, "b", second)
+    first, second = rotated(stored)
     third = generation(2, second, first)
     assert stored.reads(third, "a", "b")
     stored.end_former(third)
@@ -176,10 +179,7 @@ def test_a_database_that_refuses_keeps_everything_as_it_was(
 
 
 def test_a_backup_made_meanwhile_is_read_with_the_keys_of_any_stack(stored: Stored) -> None:
-    first = generation(0)
-    stored.run(WRITE, "a", first)
-    second = generation(1, first)
-    stored.run(WRITE, "b", second)
+    _, second = rotated(stored)
     other = generation(0)
     assert encrypt_anew(stored.engine, second, other) == (4, [])
     assert stored.reads(other, "a", "b")
