@@ -68,7 +68,8 @@ def report(rounds: Sequence[Round], command: str) -> str:
     problems = [f"- {one['pair']}: {one['problem']}" for one in rounds if one["problem"]]
     examples = [f"- {text}" for one in rounds for text in one["ledger"].get("examples", [])]
     lines = [
-        f"`{command}`, {dates[0]} to {dates[-1]}: {len(trials)} faults in {len(rounds)} rounds, "
+        f"`{command}`, {len(rounds)} rounds that ended {dates[0]} to {dates[-1]}: "
+        f"{len(trials)} faults, "
         f"{whole['calls']:,} acknowledged calls that wrote {whole['written']:,} things, "
         f"**{whole['lost']} lost, {whole['differing']} differing**.",
         "",

@@ -1,11 +1,19 @@
 """A statement that is a transaction by itself, and so one round trip to PostgreSQL."""
 
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SAWarning
 from sqlalchemy.orm import Session
+
+# Statements of the stores join one row that says whether a run may change to many rows. SQLAlchemy
+# takes such a product for a mistake, and each worker would log it.
+warnings.filterwarnings(
+    "ignore", ".* statement has a cartesian product", SAWarning, r"mlflow_kubernetes\.stores\."
+)
 
 
 @contextmanager
