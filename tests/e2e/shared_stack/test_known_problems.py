@@ -75,12 +75,6 @@ def test_server_refuses_changes_from_a_foreign_page(stack: Stack, direct: Direct
     assert direct.ask(own, method="POST", origin=f"http://{own}") == 400, "no name was given"
 
 
-def test_statements_of_the_stores_are_no_warnings_in_the_log(stack: Stack) -> None:
-    said = stack.kubectl("logs", "deployment/mlflow", "--tail=-1")
-    assert "/mlflow/runs/" in said, "runs were written, which the stores do in their own statements"
-    assert "cartesian product" not in said
-
-
 def test_service_called_mlflow_does_not_reach_the_servers_environment(stack: Stack) -> None:
     # Kubernetes would set MLFLOW_PORT=tcp://..., which the server reads as its --port.
     stack.kubectl("get", "service", "mlflow")
