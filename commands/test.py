@@ -22,8 +22,10 @@ _IN_THE_BACKGROUND = (
 )
 # On two cores, more processes at once take longer: each waits less than half of its time.
 _MOST_AT_ONCE = 3
-# CPU requests of the pods of one test's stack, and half of the request of a server that is added.
-_CPU_OF_A_STACK = 0.65
+# CPU requests of a test's stack: two pods of the database, three of HDFS, one or two servers.
+_CPU_OF_A_STACK = 0.6
+# The namespaces of the tests' stacks and clients begin with this text.
+_OF_TESTS = "mlflow-e2e"
 
 
 def command() -> int:
@@ -33,8 +35,11 @@ def command() -> int:
         The exit status of pytest.
     """
     with cluster_for_tests.ready() as cluster:
+        chosen = sys.argv[1:]
+        if not chosen:
+            _remove_leftovers(cluster.environment)
         parallel = _parallel(cluster.environment)
-        if chosen := sys.argv[1:]:
+        if chosen:
             return stream(_pytest(*parallel, *chosen), cluster.environment)
         say(f"{' and '.join(_folders(_COMPUTING))} run beside these, and are printed at the end")
         with (
@@ -57,6 +62,15 @@ def command() -> int:
             output.seek(0)
             print(output.read(), end="")
         return status
+
+
+def _remove_leftovers(environment: Mapping[str, str]) -> None:
+    """Delete the namespaces that a killed run left: their pods take the room of tests."""
+    listed = capture(["kubectl", "get", "namespaces", "--output=json"], environment).stdout
+    names = [one["metadata"]["name"] for one in json.loads(listed)["items"]]
+    if left := [name for name in names if name.startswith(_OF_TESTS)]:
+        say(f"deleting what tests that were killed left: {', '.join(left)}")
+        stream(["kubectl", "delete", "namespace", "--timeout=180s", *left], environment)
 
 
 def _parallel(environment: Mapping[str, str]) -> list[str]:

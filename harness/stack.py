@@ -27,6 +27,8 @@ PROGRAM = ("Pulumi.yaml", "Pulumi.minikube.yaml", ":(glob)*.py", "components", "
 """The files of the program, as arguments of `git ls-files`."""
 # For the reason, see commands/support/stack.py.
 _WITHOUT_ATTRIBUTES = "?metadata=skip"
+# With the usual request of 250m, a node of two processors has room for the stacks of two tests.
+_SMALL_SERVER = '{"resources": {"requests": {"cpu": "100m"}}}'
 # An `up` that takes longer hangs, because its waits end after 5 minutes.
 UP_SECONDS = 420
 
@@ -109,12 +111,15 @@ class Stack:
         kubectl = Kubectl(environment, namespace)
         stack = cls(program, namespace, kubectl, {**environment, **own}, database)
         stack.pulumi("stack", "init", "minikube")
+        # An earlier version of the program may not know the setting.
+        small = {"serverPods": _SMALL_SERVER} if clone == CLONE else {}
         stack.set(
             namespace=namespace,
             backendStore=database.name,
             trackingHost=f"{namespace}-server.local",
             artifactHost=f"{namespace}-minio.local",
             artifactConsoleHost=f"{namespace}-console.local",
+            **small,
         )
         return stack
 
@@ -153,9 +158,9 @@ class Stack:
         return (latest or {}).get("resources") or []
 
     def set(self, **settings: str) -> None:
-        """Change settings, as `pulumi config set` does."""
-        for key, value in settings.items():
-            self.pulumi("config", "set", "--stack", "minikube", key, value)
+        """Change settings, as `pulumi config set` does, with one call of Pulumi."""
+        pairs = [f"--plaintext={key}={value}" for key, value in settings.items()]
+        self.pulumi("config", "set-all", "--stack", "minikube", *pairs)
 
     def set_secret(self, **settings: str) -> None:
         """Change settings that Pulumi encrypts; their values are never in an argument."""

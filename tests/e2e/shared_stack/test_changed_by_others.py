@@ -13,8 +13,6 @@ from harness.waiting import wait_until
 pytestmark = pytest.mark.failure
 
 DEPLOYMENT = "deployment/mlflow"
-# Three servers at once fit beside the stacks of other tests, on a node of two processors.
-SMALL_SERVERS = '{"resources": {"requests": {"cpu": "50m"}}}'
 
 
 def deployment(stack: Stack) -> Any:
@@ -72,7 +70,7 @@ def test_an_autoscaler_keeps_its_number_of_pods(stack: Stack) -> None:
         return number
 
     try:
-        stack.set(autoscaled="true", replicas="3", serverPods=SMALL_SERVERS)
+        stack.set(autoscaled="true", replicas="3")
         stack.change("up")
         assert replicas() == 1, "left as it was"
         # Below its minimum it needs no metrics to act.
@@ -84,7 +82,7 @@ def test_an_autoscaler_keeps_its_number_of_pods(stack: Stack) -> None:
         stack.change("preview", "--refresh", "--expect-no-changes")
     finally:
         kubectl("delete", "horizontalpodautoscaler", "mlflow", "--ignore-not-found")
-        stack.set(autoscaled="false", replicas="1", serverPods="{}", allowedHosts="[]")
+        stack.set(autoscaled="false", replicas="1", allowedHosts="[]")
         stack.change("up", "--refresh")
     assert replicas() == 1
     stack.change("preview", "--expect-no-changes")

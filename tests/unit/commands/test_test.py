@@ -40,3 +40,28 @@ def test_as_many_tests_run_at_once_as_there_is_room_for(
 
     monkeypatch.setattr(command, "capture", capture)
     assert f"--numprocesses={expected}" in command._parallel({})
+
+
+def test_what_killed_tests_left_is_deleted_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("default", "mlflow", "mlflow-e2e", "mlflow-e2e-tls")
+    listed = {"items": [{"metadata": {"name": name}} for name in names]}
+    deleted: list[Sequence[str]] = []
+
+    def capture(
+        words: Sequence[str], _environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(words, 0, json.dumps(listed), "")
+
+    def stream(words: Sequence[str], _environment: Mapping[str, str]) -> int:
+        deleted.append(words[-2:])
+        return 0
+
+    monkeypatch.setattr(command, "capture", capture)
+    monkeypatch.setattr(command, "stream", stream)
+    command._remove_leftovers({})
+    assert deleted == [["mlflow-e2e", "mlflow-e2e-tls"]]
+    listed["items"] = listed["items"][:2]
+    command._remove_leftovers({})
+    assert len(deleted) == 1
