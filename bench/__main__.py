@@ -1,6 +1,7 @@
 """Measure a stack of its own on the cluster in use, and print the figures with their goals."""
 
 import argparse
+import dataclasses
 import datetime
 import os
 import platform
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import beside_plain, transfers
+from bench import beside_kubectl, beside_plain, transfers
 from commands.support import cluster_for_tests, images
 from commands.support import stack as stacks
 from commands.support.console import CommandError, main, say
@@ -111,6 +112,24 @@ SOONER = {
     clients: Figure(f"{clients} clients: 95th percentile of requests, plain / ours", "", 2.0)
     for clients in beside_plain.CLIENTS
 }
+DEPLOYS = {
+    (side, what): Figure(f"{side}: {text}", "s")
+    for side in ("`pulumi up`", "plain manifests")
+    for what, text in (
+        ("up", "until everything is ready"),
+        ("first_run", "... and until a first run is logged and read back"),
+        ("gone", "removal, until nothing is left"),
+    )
+}
+# At most 1.2 times as long as plain manifests.
+AS_SOON = {
+    what: Figure(f"{text}: plain manifests / `pulumi up`", "", goal)
+    for what, text, goal in (
+        ("up", "everything is ready", 0.83),
+        ("first_run", "a first run is read back", None),
+        ("gone", "nothing is left", 0.83),
+    )
+}
 LOGIN = Figure("8 clients: runs with a login / without one", "", 0.8)
 CLIENT_CORES = Figure("cores that the clients of these figures use", "cores")
 FIGURES = (
@@ -124,6 +143,8 @@ FIGURES = (
     *FAILED.values(),
     *FASTER.values(),
     *SOONER.values(),
+    *DEPLOYS.values(),
+    *AS_SOON.values(),
     *(LOGIN, CLIENT_CORES),
 )
 
@@ -231,6 +252,17 @@ def note_load(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
     found[LOGIN] += [turn.login.runs / turn.open.runs for turn in measured[8]]
 
 
+def note_deploys(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> None:
+    """Note how soon a stack and plain manifests are up, and gone."""
+    for pair in beside_kubectl.measure(stack, home):
+        ours, plain = map(dataclasses.asdict, pair)
+        for side, seconds in zip(("`pulumi up`", "plain manifests"), (ours, plain), strict=True):
+            for what, taken in seconds.items():
+                found[DEPLOYS[side, what]].append(taken)
+        for what, figure in AS_SOON.items():
+            found[figure].append(plain[what] / ours[what])
+
+
 def hdfs_round(stack: Stack, found: dict[Figure, list[float]]) -> None:
     """Measure the figures of HDFS."""
     stack.set(artifactStore="hdfs")
@@ -272,7 +304,9 @@ def command() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=2, help="times from nothing to nothing")
     parser.add_argument("--load", choices=DATABASES, help="log runs only, on this database")
+    parser.add_argument("--deploys", action="store_true", help="only bring up and remove, in turn")
     given = parser.parse_args()
+    only_some = given.load or given.deploys
     clients.make_virtual_environment()
     found: dict[Figure, list[float]] = defaultdict(list)
     database = DATABASES[given.load or POSTGRES.name]
@@ -284,7 +318,12 @@ def command() -> None:
             images.provide(cluster, chosen)
         stack = Stack.create(home, cluster.environment, NAMESPACE, database)
         try:
-            if given.load:
+            # Tests have small servers. What is measured has the usual ones.
+            stack.pulumi("config", "rm", "--stack", "minikube", "serverPods")
+            if given.deploys:
+                say("measuring, usually 15 min ...")
+                note_deploys(stack, home, found)
+            elif given.load:
                 say("measuring, usually 8 min ...")
                 stack.change("up")
                 note_load(stack, home, found)
@@ -293,6 +332,7 @@ def command() -> None:
                     say(f"measuring, round {number + 1} of {given.rounds}, usually 14 min ...")
                     one_round(stack, home, found)
                     hdfs_round(stack, found)
+                note_deploys(stack, home, found)
         except ProgramError as error:
             raise CommandError(str(error)) from None
         finally:
@@ -300,7 +340,7 @@ def command() -> None:
         lines = about(stack)
     print("\n".join(lines))
     print("\n| what | median | goal | each |\n|---|---|---|---|")
-    print("\n".join(row(each, found[each]) for each in FIGURES if found[each] or not given.load))
+    print("\n".join(row(each, found[each]) for each in FIGURES if found[each] or not only_some))
 
 
 if __name__ == "__main__":

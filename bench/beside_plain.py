@@ -78,7 +78,7 @@ def _without_login(home: Path, namespace: str, own: Stack) -> Generator[Stack]:
         stack = Stack.create(Path(folder), own.environment, namespace, own.database)
         # A run that was killed may have left its namespace.
         stack.kubectl("delete", "namespace", namespace, "--ignore-not-found", seconds=180)
-        stack.set(auth="none")
+        stack.set(auth="none", serverPods="{}")
         try:
             stack.change("up")
             yield stack

@@ -74,6 +74,16 @@ def command_line(process: int) -> str:
     return _words(process, "cmdline")
 
 
+def serves(process: int) -> bool:
+    """Return whether a process is a worker of the tracking server.
+
+    The first workers are forks of `serve`. A later one is `server.workers`, which is started by
+    `server.supervise`, the process that stays.
+    """
+    line = command_line(process)
+    return "mlflow_kubernetes.serve" in line and "server.supervise" not in line
+
+
 def environment(process: int) -> str:
     """Return the variables with which a process was started."""
     return _words(process, "environ")

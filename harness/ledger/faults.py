@@ -30,7 +30,6 @@ CUT_SECONDS = 30
 STOPPED_SECONDS = 60
 FULL_SECONDS = 25
 MEMORY_SECONDS = 5
-_WORKER = "mlflow_kubernetes.server.workers"
 _ROLE = "app.kubernetes.io/component"
 _INSTANCE = "app.kubernetes.io/instance"
 # Free room of the small file system, in MiB. HDFS keeps room for a block of 128 MiB for each file
@@ -103,9 +102,7 @@ def killed(target: Target, app: str) -> None:
 
 def worker_killed(target: Target) -> None:
     """End one worker of the server with SIGKILL."""
-    workers = [
-        one for one in _processes(target, SERVER) if _WORKER in pod_processes.command_line(one)
-    ]
+    workers = [one for one in _processes(target, SERVER) if pod_processes.serves(one)]
     _signal(workers[:1], signal.SIGKILL)
 
 

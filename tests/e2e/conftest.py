@@ -40,11 +40,9 @@ SHARED_STACK = (
 """The modules of shared_stack/, in the order in which they use the one stack."""
 OWN_STACK = (
     "test_failed_upgrade",
-    "test_hdfs",
-    "test_mysql",
+    "test_mysql_and_hdfs",
     "test_existing_hdfs",
     "test_external_stores",
-    "test_mysql_and_hdfs",
     "test_workspace",
     "test_failures",
     "test_gateway",
@@ -52,6 +50,7 @@ OWN_STACK = (
     "test_upgrade",
     "test_wrong_settings",
     # `make test-long`.
+    "test_other_pairs",
     "test_resilience",
     "test_older_releases",
     "test_external_mysql",

@@ -1,4 +1,4 @@
-"""2,000 examples of settings, each refused or rendered once, for all tests of the result."""
+"""Examples of random settings, each refused or rendered once, for all tests of the result."""
 
 import functools
 import json
@@ -7,13 +7,15 @@ from typing import Any
 
 import hypothesis
 import pulumi
+import pytest
 
 from settings import load
 from tests.rendered import anything
 from tests.unit.recorder import Recorded, configure, run_stack, settings
 from tests.variants import ENCRYPTED, objects
 
-EXAMPLES = 2000
+NUMBERS = (400, pytest.param(2000, marks=pytest.mark.long))
+"""How many examples there are, as parameters of tests."""
 
 
 @dataclass
@@ -28,7 +30,7 @@ class Outcome:
 
 
 @functools.cache
-def outcome() -> Outcome:
+def outcome(examples: int) -> Outcome:
     """Load each example as the program does, and render those that are accepted.
 
     Raises:
@@ -38,7 +40,7 @@ def outcome() -> Outcome:
     rendered: set[str] = set()
 
     # The same examples each time: what is new is found where it was made, not by chance later.
-    @hypothesis.settings(max_examples=EXAMPLES, derandomize=True, deadline=None, database=None)
+    @hypothesis.settings(max_examples=examples, derandomize=True, deadline=None, database=None)
     @hypothesis.given(anything.settings())
     def one(changed: dict[str, Any]) -> None:
         encrypted = [key for key in ENCRYPTED if key in changed]

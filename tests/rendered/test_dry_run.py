@@ -12,7 +12,7 @@ import pytest
 from components._kubernetes.labels import NAMESPACE_LABELS
 from harness.kubectl import Kubectl
 from harness.programs import run
-from tests.rendered.examples import outcome
+from tests.rendered.examples import NUMBERS, outcome
 from tests.variants import VARIANTS, objects
 
 pytestmark = pytest.mark.e2e
@@ -52,8 +52,9 @@ def test_every_variant(kubectl: Kubectl) -> None:
     assert try_out(kubectl, list(each.values())) == []
 
 
-def test_whatever_was_accepted_of_2000_settings(kubectl: Kubectl) -> None:
-    assert try_out(kubectl, outcome().manifests) == []
+@pytest.mark.parametrize("number", NUMBERS)
+def test_whatever_was_accepted_of_random_settings(kubectl: Kubectl, number: int) -> None:
+    assert try_out(kubectl, outcome(number).manifests) == []
 
 
 def test_what_no_schema_knows_is_found(kubectl: Kubectl) -> None:

@@ -1,34 +1,89 @@
-"""`mlflow server`, with workers that share the memory of what they all import.
+"""`mlflow server`, in one process that imports MLflow once and then forks its workers.
 
 MLflow starts uvicorn as a child, and uvicorn starts each worker as a new interpreter: MLflow's own
-process and every worker import the same 160 MB again. Here MLflow's process becomes uvicorn, and
-uvicorn forks its workers after the import (server/workers.py).
+process and every worker import the same 160 MB again. Here, a fork of this process runs MLflow's
+command until the command would start uvicorn. Meanwhile this process imports what the workers need.
+The fork then hands over the command and the environment, and this process becomes uvicorn, which
+forks its workers after the import (server/workers.py).
+
 The command line and the environment are those of `mlflow server`. One variable is added: it names
 the database of users, for which MLflow has no variable.
 """
 
+import gc
+import importlib
+import json
 import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
-from mlflow import cli, server
-from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
-
-from mlflow_kubernetes.login import basic_auth
-from mlflow_kubernetes.patches import registry
-from mlflow_kubernetes.server import migrated, trust
-from mlflow_kubernetes.support import database_timeouts
-from mlflow_kubernetes.support.environment import fail
+MEANWHILE = (
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.demo",
+    "fastapi",
+    "flask",
+    "graphene",
+    "psycopg2",
+    "uvicorn.main",
+    "mlflow_kubernetes.stores",
+)
+"""Modules of the workers that read no variable which MLflow's command sets. The package
+mlflow.server reads such variables when it is imported."""
+# New objects until the next collection.
+_OBJECTS = 20_000
+_WORKERS = "mlflow_kubernetes.server.workers"
 
 
 def main() -> None:
-    """Check and prepare as MLflow does, then serve."""
+    """Have MLflow's command check and prepare everything, then serve."""
+    # While modules are imported, collections free little, and take a tenth of the time. Without any
+    # collection, each worker takes 5 MiB more.
+    thresholds = gc.get_threshold()
+    gc.set_threshold(_OBJECTS, *thresholds[1:])
+    variables = importlib.import_module("mlflow.environment_variables")
+    if variables.MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get():
+        # MLflow's process stays, to start the runners of jobs once the server runs.
+        _run_command(_start_child)
+        return
+    reader, writer = os.pipe()
+    fork = os.fork()
+    if not fork:
+        os.close(reader)
+        _run_command(partial(_hand_over, writer))
+        return
+    os.close(writer)
+    for module in MEANWHILE:
+        importlib.import_module(module)
+    with os.fdopen(reader) as pipe:
+        handed_over = pipe.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
+    if not handed_over:
+        # The fork has said why.
+        sys.exit(abs(status) or 1)
+    command, environment = json.loads(handed_over)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = command[2:]
+    gc.set_threshold(*thresholds)
+    importlib.import_module(_WORKERS).main()
+
+
+def _run_command(start: Callable[..., Any]) -> None:
+    """Run MLflow's command, with ``start`` in the place of what starts uvicorn."""
+    from mlflow import cli, server  # noqa: PLC0415 (only in the process that runs the command)
+
+    from mlflow_kubernetes.login import basic_auth  # noqa: PLC0415
+    from mlflow_kubernetes.patches import registry  # noqa: PLC0415
+    from mlflow_kubernetes.server import migrated, trust  # noqa: PLC0415
+    from mlflow_kubernetes.support import database_timeouts  # noqa: PLC0415
+    from mlflow_kubernetes.support.environment import fail  # noqa: PLC0415
+
     if problem := registry.check(["serve"]):
         fail(problem)
     database_timeouts.install()
-    server._exec_cmd = partial(_start, server._exec_cmd)
+    server._exec_cmd = partial(start, server._exec_cmd)
     trust.install()
     arguments = sys.argv[1:]
     if "--app-name=basic-auth" in arguments:
@@ -37,19 +92,29 @@ def main() -> None:
     cli.cli(["server", *arguments], prog_name="mlflow")
 
 
-def _start(
-    start_child: Callable[..., Any],
-    command: list[str],
-    *,
-    extra_env: dict[str, str],
-    **options: Any,
+def _start_child(
+    start: Callable[..., Any], command: list[str], *, extra_env: dict[str, str], **options: Any
 ) -> Any:
-    if command[1:3] == ["-m", "uvicorn"]:
-        command = [sys.executable, "-m", "mlflow_kubernetes.server.workers", *command[3:]]
-        # Otherwise MLflow's process stays, to start the job runners once the server runs.
-        if not MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get():
-            os.execve(command[0], command, {**os.environ, **extra_env})  # noqa: S606 (no shell)
-    return start_child(command, extra_env=extra_env, **options)
+    """Start uvicorn as a child, as MLflow does, or another program of MLflow's."""
+    return start(_of_workers(command), extra_env=extra_env, **options)
+
+
+def _hand_over(
+    writer: int, _: object, command: list[str], *, extra_env: dict[str, str], **__: Any
+) -> NoReturn:
+    """Tell the process that serves the command and the environment of uvicorn, and end."""
+    with os.fdopen(writer, "w") as pipe:
+        json.dump([_of_workers(command), {**os.environ, **extra_env}], pipe)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Without the handlers of `atexit`, which the process that serves has as well.
+    os._exit(0)
+
+
+def _of_workers(command: list[str]) -> list[str]:
+    if command[1:3] != ["-m", "uvicorn"]:
+        return command
+    return [sys.executable, "-m", _WORKERS, *command[3:]]
 
 
 if __name__ == "__main__":

@@ -25,11 +25,7 @@ def test_nothing_acknowledged_is_lost(
 def test_a_worker_that_dies_is_replaced_and_the_other_one_serves(stack: Stack) -> None:
     def workers() -> set[int]:
         found = pod_processes.visible_of_pod(stack.kubectl.pod("mlflow"))
-        return {
-            one
-            for one in found
-            if "mlflow_kubernetes.server.workers" in pod_processes.command_line(one)
-        }
+        return {one for one in found if pod_processes.serves(one)}
 
     pod = stack.kubectl.pod("mlflow")
     first, second = sorted(workers())

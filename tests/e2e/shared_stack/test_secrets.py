@@ -62,7 +62,7 @@ def test_secrets_are_kept(stack: Stack) -> None:
 
 
 def test_command_lines_are_searched(stack: Stack) -> None:
-    assert "mlflow_kubernetes.server.workers" in secret_search.elsewhere(stack)["command lines"]
+    assert "mlflow_kubernetes.server.supervise" in secret_search.elsewhere(stack)["command lines"]
 
 
 def texts(value: Any) -> Iterator[str]:

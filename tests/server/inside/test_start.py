@@ -1,5 +1,6 @@
 """How the server starts, and that it does not start if a registered part of MLflow differs."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,35 @@ def test_the_server_does_not_go_on_with_mlflows_own_stores() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout.startswith("MLflow opens mysql by mlflow.server.handlers.")
+
+
+def test_what_is_imported_beside_mlflows_command_is_not_what_reads_its_variables() -> None:
+    program = (
+        "import importlib, sys\n"
+        "from mlflow_kubernetes import serve\n"
+        "for module in ('mlflow', *serve.MEANWHILE):\n"
+        "    importlib.import_module(module)\n"
+        "print([name for name in sys.modules if name.startswith('mlflow.server')])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_a_wrong_argument_is_told_by_mlflow_and_ends_the_server() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mlflow_kubernetes.serve", "--no-such-option"],
+        env={
+            **os.environ,
+            "MLFLOW_BACKEND_STORE_URI": "sqlite://",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "No such option '--no-such-option'" in done.stderr
+    assert "Traceback" not in done.stderr

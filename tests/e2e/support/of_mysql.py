@@ -1,4 +1,4 @@
-"""The stack on MySQL, by one setting, and tests of MySQL alone."""
+"""The tests of MySQL alone, on whatever pair of backends has it."""
 
 import json
 
@@ -7,21 +7,14 @@ import pytest
 from harness import clients
 from harness.backend_stores import MYSQL
 from harness.stack import Stack
-from tests.e2e.support import database_password, garbage_collection
-from tests.e2e.support.artifact_stores import MINIO
+from tests.e2e.support import database_password
 from tests.e2e.support.malformed_requests import NUL, Api, problem
 from tests.e2e.support.server_pod import POD_SCRIPTS, SERVER
-from tests.e2e.support.store_pair import Pair
 from tests.e2e.support.unresponsive_backends import assert_lives_and_comes_back
 
 
-class TestOnMysqlAndMinio(Pair):
-    database, store = MYSQL, MINIO
-
-    def test_what_was_deleted_can_be_removed_for_good(
-        self, stack: Stack, machine: clients.Machine
-    ) -> None:
-        garbage_collection.assert_collects(stack, machine)
+class OfMysql:
+    """Tests for a class that has the fixtures ``stack`` and ``machine``."""
 
     def test_names_are_equal_only_where_every_letter_is(self, stack: Stack) -> None:
         script = POD_SCRIPTS / "log_like_names.py"
@@ -69,6 +62,7 @@ class TestOnMysqlAndMinio(Pair):
         assert {field: problem(one) for field, one in answers.items() if problem(one)} == {}
         assert answers["POST /api/2.0/mlflow/runs/log-parameter value"][0] == 400
 
+    @pytest.mark.long
     @pytest.mark.parametrize("harm", ["users locked", "database stopped"])
     def test_a_server_lives_while_the_database_is_sick(self, stack: Stack, harm: str) -> None:
         with stack.kubectl.forwarded("service/mlflow", 5000) as port:

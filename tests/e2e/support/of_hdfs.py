@@ -1,27 +1,18 @@
-"""The stack on HDFS, by one setting, and tests of HDFS alone."""
+"""The tests of HDFS alone, on whatever pair of backends has it."""
 
 import re
 
 from harness import clients
-from harness.backend_stores import POSTGRES
 from harness.stack import Stack
 from harness.waiting import wait_until
-from tests.e2e.support import garbage_collection
-from tests.e2e.support.artifact_stores import HDFS
-from tests.e2e.support.store_pair import Pair
 from tests.e2e.support.training_job import SMALL, assert_all_came_back, job
 
 NAME_NODE = "hdfs-namenode-0"
 HADOOP = ("/opt/hadoop/bin/hdfs", "--config", "/etc/hadoop")
 
 
-class TestOnPostgresAndHdfs(Pair):
-    database, store = POSTGRES, HDFS
-
-    def test_what_was_deleted_can_be_removed_for_good(
-        self, stack: Stack, machine: clients.Machine
-    ) -> None:
-        garbage_collection.assert_collects(stack, machine)
+class OfHdfs:
+    """Tests for a class that has the fixtures ``stack`` and ``machine``."""
 
     def test_others_do_not_reach_mlflows_folder(self, stack: Stack) -> None:
         listing = (*HADOOP, "dfs", "-ls", "/mlflow")
