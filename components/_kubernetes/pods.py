@@ -320,7 +320,12 @@ def http_probe(
 
 
 def exec_probe(command: list[str], *, period: int, failures: int) -> k8s.core.v1.ProbeArgs:
-    """Return a probe by a command in the container."""
+    """Return a probe by a command in the container.
+
+    Each start of a command takes processor time. With a readiness probe every 5 s, a pod of
+    PostgreSQL at rest took 0.04 cores, of MySQL and of a daemon of HDFS 0.07 (on 2 slow cores,
+    2026-11-27).
+    """
     return k8s.core.v1.ProbeArgs(
         exec_=k8s.core.v1.ExecActionArgs(command=command),
         period_seconds=period,

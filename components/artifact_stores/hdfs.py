@@ -412,7 +412,7 @@ def _pod(
             for port_name, number in ports.items()
         ],
         startup_probe=exec_probe(ready, period=1, failures=180),
-        readiness_probe=exec_probe(ready, period=5, failures=2),
+        readiness_probe=exec_probe(ready, period=10, failures=2),
         liveness_probe=alive,
         resources=resources("100m", "384Mi", most_cpu="4", most_memory="768Mi"),
     )

@@ -217,8 +217,8 @@ def _pod(
         startup_probe=exec_probe(_QUERY, period=1, failures=180),
         # Ready means: the server takes the queries of MLflow's user. Alive means: a server answers.
         # So a server whose connections are all in use is not killed.
-        readiness_probe=exec_probe(_QUERY, period=5, failures=2),
-        liveness_probe=exec_probe(["pg_isready", "-h", "127.0.0.1"], period=10, failures=12),
+        readiness_probe=exec_probe(_QUERY, period=10, failures=2),
+        liveness_probe=exec_probe(["pg_isready", "-h", "127.0.0.1"], period=30, failures=4),
         resources=sized.resources("256Mi"),
     )
     mounts, volumes = server_volumes(first_start, folder=FOLDER, socket="/var/run/postgresql")

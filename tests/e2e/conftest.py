@@ -39,7 +39,6 @@ SHARED_STACK = (
 )
 """The modules of shared_stack/, in the order in which they use the one stack."""
 OWN_STACK = (
-    "test_failed_upgrade",
     "test_mysql_and_hdfs",
     "test_existing_hdfs",
     "test_external_stores",
@@ -50,6 +49,7 @@ OWN_STACK = (
     "test_upgrade",
     "test_wrong_settings",
     # `make test-long`.
+    "test_failed_upgrade",
     "test_other_pairs",
     "test_resilience",
     "test_older_releases",

@@ -73,9 +73,9 @@ def main() -> None:
     if not os.environ.get(contract.ROLLBACK):
         indexes.make(all_tables[0].engine)
         if passwords:
-            from mlflow_kubernetes import users  # noqa: PLC0415 (seconds, and all of a server)
+            from mlflow_kubernetes.login import accounts  # noqa: PLC0415 (seconds, and all of a server)
 
-            users.make(json.loads(passwords))
+            accounts.make(json.loads(passwords))
     stages.mark(stages.DONE)
 
 

@@ -25,6 +25,10 @@ from tests.e2e.support.older_data import OlderData
 from tests.e2e.support.temporary_stack import temporary_stack
 from tests.e2e.support.this_machine import machine_of
 
+# `make test` has the attempts of a migration that fail (shared_stack/test_known_problems.py), and an
+# upgrade from the last release (test_upgrade.py).
+pytestmark = pytest.mark.long
+
 NAMESPACE = "mlflow-e2e-failed-upgrade"
 # The oldest release that is tried has the most to migrate.
 RELEASE = "3.10.1"

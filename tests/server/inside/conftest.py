@@ -118,9 +118,9 @@ class Server:
 
     def _make_users(self) -> None:
         # As the migration's Job does, which knows no SQLite.
-        program = "import json, sys; from mlflow_kubernetes import users; "
+        program = "import json, sys; from mlflow_kubernetes.login import accounts; "
         self.program(
-            program + "users.make(json.loads(sys.stdin.read()))", stdin=json.dumps(PASSWORDS)
+            program + "accounts.make(json.loads(sys.stdin.read()))", stdin=json.dumps(PASSWORDS)
         )
 
     def _wait(self) -> None:

@@ -146,8 +146,8 @@ def test_a_new_stack_holds_no_data_and_what_people_made_counts(tmp_path: Path) -
     }
 
     def make(**passwords: str) -> None:
-        program = "import json, sys; from mlflow_kubernetes import users; "
-        program += "users.make(json.loads(sys.argv[1]))"
+        program = "import json, sys; from mlflow_kubernetes.login import accounts; "
+        program += "accounts.make(json.loads(sys.argv[1]))"
         subprocess.run(
             [sys.executable, "-c", program, json.dumps(passwords)],
             env={**os.environ, **variables},
