@@ -40,7 +40,6 @@ SHARED_STACK = (
 """The modules of shared_stack/, in the order in which they use the one stack."""
 OWN_STACK = (
     "test_mysql_and_hdfs",
-    "test_existing_hdfs",
     "test_external_stores",
     "test_workspace",
     "test_failures",
@@ -49,6 +48,7 @@ OWN_STACK = (
     "test_upgrade",
     "test_wrong_settings",
     # `make test-long`.
+    "test_existing_hdfs",
     "test_failed_upgrade",
     "test_other_pairs",
     "test_resilience",

@@ -23,6 +23,8 @@ from tests.e2e.support.temporary_stack import temporary_stack
 from tests.e2e.support.this_machine import machine_of
 from tests.e2e.support.training_job import MEDIUM, SMALL, assert_all_came_back, job
 
+pytestmark = pytest.mark.long
+
 NAMESPACE = "mlflow-e2e-existing-hdfs"
 
 

@@ -16,7 +16,7 @@ from harness.stack import Stack, kill
 from harness.waiting import wait_until
 from tests.e2e.support.namespace_objects import in_cluster
 
-pytestmark = pytest.mark.failure
+pytestmark = [pytest.mark.failure, pytest.mark.long]
 
 
 def exists(kubectl: Kubectl, *what: str) -> bool:

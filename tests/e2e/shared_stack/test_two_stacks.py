@@ -18,6 +18,8 @@ from harness.waiting import wait_until
 from tests.e2e.support.namespace_objects import in_cluster
 from tests.e2e.support.this_machine import machine_of
 
+pytestmark = pytest.mark.long
+
 NAMESPACE = "mlflow-e2e-theirs"
 REGISTRY = "mirror.example/e2e"
 BYSTANDER = ("ConfigMap", "bystander")
