@@ -25,8 +25,8 @@ from tests.e2e.support.older_data import OlderData
 from tests.e2e.support.temporary_stack import temporary_stack
 from tests.e2e.support.this_machine import machine_of
 
-# `make test` has migrations that fail in shared_stack/test_known_problems.py, and an upgrade from the
-# last release in test_upgrade.py.
+# `make test` has migrations that fail in shared_stack/test_known_problems.py, and the upgrade from
+# the last release in test_upgrade.py.
 pytestmark = pytest.mark.long
 
 NAMESPACE = "mlflow-e2e-failed-upgrade"

@@ -10,7 +10,8 @@ from tests.e2e.support.of_mysql import OfMysql
 from tests.e2e.support.store_pair import Pair
 
 
-class TestOnMysqlAndHdfs(Pair, OfMysql, OfHdfs):
+# pytest runs the tests of the last class first. Those of HDFS leave a second DataNode.
+class TestOnMysqlAndHdfs(OfHdfs, OfMysql, Pair):
     database, store = MYSQL, HDFS
     many_faults = True
 
