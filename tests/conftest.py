@@ -9,6 +9,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 from commands.support import cluster as clusters
 
+# Without this, a failed assertion in a module that is no test says nothing of its values.
+pytest.register_assert_rewrite("tests.e2e.support", "harness")
+
 _ONE_AFTER_THE_OTHER = ("tests/e2e/shared_stack/", "tests/lab/")
 
 
