@@ -4,6 +4,7 @@ It is a copy of the program with a state file, a passphrase, a namespace and hos
 """
 
 import base64
+import copy
 import json
 import os
 import secrets
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from commands.support.diagnose import Watch
-from commands.support.stack import project
 from harness import pod_processes
 from harness.backend_stores import POSTGRES, Database
 from harness.kubectl import Kubectl
@@ -72,6 +72,8 @@ class Stack:
     """All output of Pulumi for users."""
     secrets: dict[str, str] = field(default_factory=dict[str, str])
     """The secrets that no output may have, by name. They are kept after the stack is removed."""
+    _outputs: tuple[int, Any] | None = field(default=None, repr=False)
+    """The outputs, with the time at which the state file had changed."""
 
     @classmethod
     def create(
@@ -150,11 +152,16 @@ class Stack:
         address = self.environment["PULUMI_BACKEND_URL"]
         return Path(address.removeprefix("file://").removesuffix(_WITHOUT_ATTRIBUTES))
 
+    @property
+    def _state_file(self) -> Path:
+        # The folder in between has the name of the project.
+        (file,) = self._state_folder.glob(".pulumi/stacks/*/minikube.json")
+        return file
+
     def noted(self) -> list[Resource]:
         """Return the resources in the state file, read from the file: the CLI takes a second."""
-        file = self._state_folder / ".pulumi" / "stacks" / project() / "minikube.json"
         latest: dict[str, list[Resource] | None] | None
-        latest = json.loads(file.read_text())["checkpoint"]["latest"]
+        latest = json.loads(self._state_file.read_text())["checkpoint"]["latest"]
         return (latest or {}).get("resources") or []
 
     def set(self, **settings: str) -> None:
@@ -238,9 +245,17 @@ class Stack:
         )
 
     def outputs(self) -> Outputs:
-        """Return the stack's outputs, secret ones in clear."""
-        answer = self.pulumi("stack", "output", "--stack", "minikube", "--json", "--show-secrets")
-        found: Outputs = json.loads(answer.stdout)
+        """Return the stack's outputs, secret ones in clear.
+
+        The CLI takes a second to decrypt them, so it is asked once for each content of the state.
+        """
+        changed = self._state_file.stat().st_mtime_ns
+        if self._outputs is None or self._outputs[0] != changed:
+            answer = self.pulumi(
+                "stack", "output", "--stack", "minikube", "--json", "--show-secrets"
+            )
+            self._outputs = changed, json.loads(answer.stdout)
+        found: Outputs = copy.deepcopy(self._outputs[1])
         return found
 
     def client_env(self, **changed: str) -> dict[str, str]:
