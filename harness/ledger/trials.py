@@ -48,7 +48,9 @@ class Trial:
     slowest: dict[str, float]
     """Seconds of the longest call of such a client, by ``metadata`` and ``artifacts``."""
     gave_up: int
-    """Calls for which a client with MLflow's own retries gave up."""
+    """Calls for which a client with MLflow's own retries gave up. A call that had begun before the
+    former fault was over does not count: the client repeats for four minutes, and may have met
+    several faults."""
     says: dict[str, str]
     """For each answer that these clients got in the end, the words of one."""
 
@@ -167,6 +169,7 @@ def try_fault(target: Target, writers: Writers, fault: Fault, *, fresh: bool) ->
     Raises:
         AssertionError: if the stack is not whole again after ``HEALED_SECONDS``.
     """
+    since = time.time()
     _wait_until_whole(target, writers)
     if fresh:
         _renew(target)
@@ -178,7 +181,7 @@ def try_fault(target: Target, writers: Writers, fault: Fault, *, fresh: bool) ->
         time.sleep(_SETTLE_SECONDS)
         _wait_until_whole(target, writers)
         healed = time.time()
-    return _trial(fault.name, writers, began, ended, healed)
+    return _trial(fault.name, writers, since=since, began=began, ended=ended, healed=healed)
 
 
 def _renew(target: Target) -> None:
@@ -200,7 +203,9 @@ def _wait_until_whole(target: Target, writers: Writers) -> None:
     writers.wait_until_acknowledged(time.time())
 
 
-def _trial(fault: str, writers: Writers, began: float, ended: float, healed: float) -> Trial:
+def _trial(
+    fault: str, writers: Writers, *, since: float, began: float, ended: float, healed: float
+) -> Trial:
     def during(all_of_them: list[Entry]) -> list[Entry]:
         return [one for one in all_of_them if one.ended >= began and one.began <= healed]
 
@@ -208,6 +213,7 @@ def _trial(fault: str, writers: Writers, began: float, ended: float, healed: flo
     sorts = {
         sort: [one for one in impatient if one.sort == sort] for sort in ("metadata", ARTIFACTS)
     }
+    given_up = [one for one in patient if one.refused and one.began >= since]
     recovered = {
         sort: round(entries_.recovery(found, ended, healed), 2) for sort, found in sorts.items()
     }
@@ -221,6 +227,6 @@ def _trial(fault: str, writers: Writers, began: float, ended: float, healed: flo
         acknowledged=sum(not one.refused for one in impatient + patient),
         answers=dict(entries_.answers(impatient)),
         slowest={sort: round(entries_.slowest(found), 1) for sort, found in sorts.items()},
-        gave_up=sum(one.refused not in ("", _STORED) for one in patient),
-        says={f"{one.sort} {one.refused}": one.said for one in patient if one.refused},
+        gave_up=sum(one.refused != _STORED for one in given_up),
+        says={f"{one.sort} {one.refused}": one.said for one in given_up},
     )
