@@ -121,7 +121,7 @@ def copied(name: str, folder: Path, environment: Environment) -> Path:
 @pytest.mark.parametrize(
     "name",
     [
-        "beside-your-own-resources",
+        pytest.param("beside-your-own-resources", marks=pytest.mark.long),
         pytest.param("postgres-and-minio", marks=pytest.mark.long),
         pytest.param("mysql-and-hdfs", marks=pytest.mark.long),
         pytest.param("two-trackers", marks=pytest.mark.long),

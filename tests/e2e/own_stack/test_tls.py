@@ -211,6 +211,7 @@ def authority(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
             kubectl("delete", "clusterrolebinding", CERT_MANAGER, "--ignore-not-found")
 
 
+@pytest.mark.long
 def test_cert_manager_fills_what_its_annotation_asks_for(
     stack: Stack, machine: clients.Machine, hosts: list[str], address: str, authority: str
 ) -> None:

@@ -10,7 +10,7 @@ from harness.programs import run
 from harness.stack import Stack
 from harness.waiting import wait_until
 
-pytestmark = pytest.mark.failure
+pytestmark = [pytest.mark.failure, pytest.mark.long]
 
 DEPLOYMENT = "deployment/mlflow"
 

@@ -15,6 +15,9 @@ from tests.e2e.support import restoring
 from tests.e2e.support.server_pod import SERVER
 from tests.e2e.support.users import add_user
 
+# `make test` restores each backup into a scratch database (test_backup.py).
+pytestmark = pytest.mark.long
+
 LOG = """
 import mlflow
 with mlflow.start_run():

@@ -27,8 +27,6 @@ class Pair:
 
     database: ClassVar[Database]
     store: ClassVar[Store]
-    many_faults: ClassVar[bool] = False
-    """Whether every fault of the backends is injected, or the end of each pod alone."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -88,8 +86,7 @@ class Pair:
     def test_nothing_acknowledged_is_lost(
         self, stack: Stack, machine: clients.Machine, tmp_path: Path
     ) -> None:
-        faults = acknowledged.of_backends if self.many_faults else acknowledged.ends
-        acknowledged.assert_nothing_is_lost(stack, machine, tmp_path, faults)
+        acknowledged.assert_nothing_is_lost(stack, machine, tmp_path, acknowledged.ends)
         stack.change("preview", "--expect-no-changes")
 
     def test_secrets_are_kept(self, stack: Stack) -> None:
