@@ -112,9 +112,10 @@ SOONER = {
     clients: Figure(f"{clients} clients: 95th percentile of requests, plain / ours", "", 2.0)
     for clients in beside_plain.CLIENTS
 }
+SIDES = ("`pulumi up`", "plain manifests")
 DEPLOYS = {
     (side, what): Figure(f"{side}: {text}", "s")
-    for side in ("`pulumi up`", "plain manifests")
+    for side in SIDES
     for what, text in (
         ("up", "until everything is ready"),
         ("first_run", "... and until a first run is logged and read back"),
@@ -256,7 +257,7 @@ def note_deploys(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> 
     """Note how soon a stack and plain manifests are up, and gone."""
     for pair in beside_kubectl.measure(stack, home):
         ours, plain = map(dataclasses.asdict, pair)
-        for side, seconds in zip(("`pulumi up`", "plain manifests"), (ours, plain), strict=True):
+        for side, seconds in zip(SIDES, (ours, plain), strict=True):
             for what, taken in seconds.items():
                 found[DEPLOYS[side, what]].append(taken)
         for what, figure in AS_SOON.items():

@@ -22,7 +22,7 @@ _IN_THE_BACKGROUND = (
 )
 # On two cores, more processes at once take longer: each waits less than half of its time.
 _MOST_AT_ONCE = 3
-# CPU requests of a test's stack: two pods of the database, three of HDFS, one or two servers.
+# CPU requests of a test's stack: database, NameNode, DataNode, a Job, and two servers in an update.
 _CPU_OF_A_STACK = 0.6
 # The namespaces of the tests' stacks and clients begin with this text.
 _OF_TESTS = "mlflow-e2e"
@@ -69,7 +69,7 @@ def _remove_leftovers(environment: Mapping[str, str]) -> None:
     listed = capture(["kubectl", "get", "namespaces", "--output=json"], environment).stdout
     names = [one["metadata"]["name"] for one in json.loads(listed)["items"]]
     if left := [name for name in names if name.startswith(_OF_TESTS)]:
-        say(f"deleting what tests that were killed left: {', '.join(left)}")
+        say(f"deleting the namespaces that killed tests left: {', '.join(left)}")
         stream(["kubectl", "delete", "namespace", "--timeout=180s", *left], environment)
 
 

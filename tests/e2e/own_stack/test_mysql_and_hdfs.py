@@ -1,4 +1,4 @@
-"""The stack on MySQL and HDFS, by two settings, and what is of each alone."""
+"""The stack on MySQL and HDFS, by two settings, and the tests of each of the two alone."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from harness import clients
 from harness.backend_stores import MYSQL
 from harness.stack import Stack
-from tests.e2e.support import acknowledged, garbage_collection
+from tests.e2e.support import acknowledged
 from tests.e2e.support.artifact_stores import HDFS
 from tests.e2e.support.of_hdfs import OfHdfs
 from tests.e2e.support.of_mysql import OfMysql
@@ -23,8 +23,3 @@ class TestOnMysqlAndHdfs(OfHdfs, OfMysql, Pair):
         self, stack: Stack, machine: clients.Machine, tmp_path: Path
     ) -> None:
         acknowledged.assert_nothing_is_lost(stack, machine, tmp_path, acknowledged.of_backends)
-
-    def test_what_was_deleted_can_be_removed_for_good(
-        self, stack: Stack, machine: clients.Machine
-    ) -> None:
-        garbage_collection.assert_collects(stack, machine)

@@ -14,7 +14,13 @@ from harness import clients
 from harness.backend_stores import Database
 from harness.kubectl import restarts
 from harness.stack import Stack
-from tests.e2e.support import acknowledged, backend_rights, backups, secret_search
+from tests.e2e.support import (
+    acknowledged,
+    backend_rights,
+    backups,
+    garbage_collection,
+    secret_search,
+)
 from tests.e2e.support.artifact_stores import Store
 from tests.e2e.support.server_pod import POD_SCRIPTS, SERVER
 from tests.e2e.support.temporary_stack import temporary_stack
@@ -91,3 +97,8 @@ class Pair:
 
     def test_secrets_are_kept(self, stack: Stack) -> None:
         secret_search.assert_kept(stack)
+
+    def test_what_was_deleted_can_be_removed_for_good(
+        self, stack: Stack, machine: clients.Machine
+    ) -> None:
+        garbage_collection.assert_collects(stack, machine)

@@ -12,6 +12,12 @@ def command_line(process: int) -> str:
     return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
+def printed(program: str) -> str:
+    """Return what a program of Python prints in a process of its own."""
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
 def test_no_process_keeps_mlflow_but_the_workers(ours: Server, mlflow: Server) -> None:
     assert ours.process
     assert mlflow.process
@@ -58,10 +64,7 @@ def test_the_server_does_not_go_on_with_mlflows_own_stores() -> None:
         "registry.get_entry_points = lambda group: []\n"
         "print(stores.problem())\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert done.stdout.startswith("MLflow opens mysql by mlflow.server.handlers.")
+    assert printed(program).startswith("MLflow opens mysql by mlflow.server.handlers.")
 
 
 def test_what_is_imported_beside_mlflows_command_is_not_what_reads_its_variables() -> None:
@@ -72,10 +75,7 @@ def test_what_is_imported_beside_mlflows_command_is_not_what_reads_its_variables
         "    importlib.import_module(module)\n"
         "print([name for name in sys.modules if name.startswith('mlflow.server')])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert done.stdout == "[]\n"
+    assert printed(program) == "[]\n"
 
 
 def test_a_wrong_argument_is_told_by_mlflow_and_ends_the_server() -> None:
