@@ -4,7 +4,6 @@ Tables that hold data are upgraded while no server runs. So this Job's pods, and
 the stack, may ask the Kubernetes API: they scale one Deployment, list pods, and write a ConfigMap.
 """
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from ._kubernetes import database_tools
-from ._kubernetes.arguments import applied
+from ._kubernetes.arguments import applied, changed
 from ._kubernetes.cron_jobs import cron_job
 from ._kubernetes.labels import labels, metadata, selector
 from ._kubernetes.network_policies import CLOUDS, Path, networks, policy
@@ -273,9 +272,7 @@ def _template(
         volumes=[_api(), _record(record)],
         service_account_name=service_account_name,
     )
-    if dumps:
-        _chain(template, dumps)
-    return template
+    return _chain(template, dumps) if dumps else template
 
 
 def _tools(dumps: Dumps) -> list[k8s.core.v1.ContainerArgs]:
@@ -288,31 +285,41 @@ def _tools(dumps: Dumps) -> list[k8s.core.v1.ContainerArgs]:
     ]
 
 
-def _chain(template: k8s.core.v1.PodTemplateSpecArgs, dumps: Dumps) -> None:
-    """Change the pod to the chain that dumps the databases, and restores them if an upgrade fails.
+def _chain(
+    template: k8s.core.v1.PodTemplateSpecArgs, dumps: Dumps
+) -> k8s.core.v1.PodTemplateSpecArgs:
+    """Return the pod as a chain that dumps the databases, and restores them if an upgrade fails.
 
     Where no upgrade is needed, the container ``plan`` does all the work, and the others just end.
     """
     spec = cast("k8s.core.v1.PodSpecArgs", template.spec)
-    (last,) = cast("list[k8s.core.v1.ContainerArgs]", spec.containers)
-    of_tools = cast("list[k8s.core.v1.ContainerArgs]", spec.init_containers)
-    own = cast("pulumi.Input[list[k8s.core.v1.VolumeMountArgs]]", last.volume_mounts)
-    last.volume_mounts = applied(own, lambda known: [*known, *database_tools.mounts()])
-    for each in of_tools:
-        # These images get no token for the Kubernetes API, and no file of a backend.
-        tmp = k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")  # noqa: S108 (in the pod)
-        each.volume_mounts = [*database_tools.mounts(), tmp]
-    planned, kept = copy.copy(last), copy.copy(last)
-    planned.name, planned.args = "plan", ["plan"]
+    (only,) = cast("list[k8s.core.v1.ContainerArgs]", spec.containers)
+    own = cast("pulumi.Input[list[k8s.core.v1.VolumeMountArgs]]", only.volume_mounts)
+    last = changed(
+        only, volume_mounts=applied(own, lambda known: [*known, *database_tools.mounts()])
+    )
+    # These images get no token for the Kubernetes API, and no file of a backend.
+    tmp = k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")  # noqa: S108 (in the pod)
+    tools, dump, restore = (
+        changed(each, volume_mounts=[*database_tools.mounts(), tmp])
+        for each in cast("list[k8s.core.v1.ContainerArgs]", spec.init_containers)
+    )
     either = database_tools.when([_DUMP, _RESTORE])
     program = "exec python -m mlflow_kubernetes.migrate"
-    kept.name, kept.command = "keep", ["sh", "-c", f"{either}{program} keep"]
+    planned = changed(last, name="plan", args=["plan"])
+    kept = changed(last, name="keep", command=["sh", "-c", f"{either}{program} keep"])
     # An image of a release without the chain does all the work in `plan`, and again here.
-    last.command = ["sh", "-c", f"[ -e {_DONE} ] || {program} finish"]
-    tools, dump, restore = of_tools
-    spec.init_containers = [planned, tools, dump, kept, restore]
+    finish = f"[ -e {_DONE} ] || {program} finish"
     volumes = cast("pulumi.Input[list[k8s.core.v1.VolumeArgs]]", spec.volumes)
-    spec.volumes = applied(volumes, lambda known: [*known, *database_tools.volumes(dumps.target)])
+    return changed(
+        template,
+        spec=changed(
+            spec,
+            init_containers=[planned, tools, dump, kept, restore],
+            containers=[changed(last, command=["sh", "-c", finish])],
+            volumes=applied(volumes, lambda known: [*known, *database_tools.volumes(dumps.target)]),
+        ),
+    )
 
 
 def _api() -> k8s.core.v1.VolumeArgs:
