@@ -73,6 +73,7 @@ def one_round(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> Non
     found[figures.DOWNLOAD].append(size / 1e6 / artifact["download_seconds"])
 
     note_transfers(stack, "minio", found)
+    note_small_files(stack, home, found)
     note_crowd(stack, "minio", found)
     note_load(stack, home, found)
 
@@ -103,6 +104,15 @@ def note_transfers(stack: Stack, store: str, found: dict[Figure, list[float]]) -
     found[figures.RATIO[store, "up"]].append(moved.up / moved.direct_up)
     found[figures.RATIO[store, "down"]].append(moved.down / moved.direct_down)
     found[figures.GROWTH[store]].append(moved.growth)
+
+
+def note_small_files(stack: Stack, home: Path, found: dict[Figure, list[float]]) -> None:
+    """Note the seconds of small files through this server and through a plain one."""
+    for ours, plain in transfers.small_files(home, stack):
+        for way, own, other in (("up", ours.up, plain.up), ("down", ours.down, plain.down)):
+            found[figures.SMALL_FILES["ours", way]].append(own)
+            found[figures.SMALL_FILES["plain", way]].append(other)
+            found[figures.SMALL_RATIO[way]].append(other / own)
 
 
 def note_crowd(stack: Stack, store: str, found: dict[Figure, list[float]]) -> None:
@@ -218,6 +228,8 @@ def measure(
         stack.change("up")
         for _ in range(TRANSFERS):
             note_transfers(stack, given.transfers, found)
+        if given.transfers == "minio":  # A plain server has no client of HDFS.
+            note_small_files(stack, home, found)
     else:
         for number in range(given.rounds):
             say(f"measuring, round {number + 1} of {given.rounds}, usually 14 min ...")

@@ -49,8 +49,8 @@ def measure(home: Path, namespace: str, own: Stack) -> dict[int, list[Turn]]:
         own: a stack with a login, which is up. The others have the same kind of database.
     """
     with ExitStack() as made:
-        opened = made.enter_context(_without_login(home, f"{namespace}-open", own))
-        plain = made.enter_context(_without_login(home, f"{namespace}-plain", own))
+        opened = made.enter_context(without_login(home, f"{namespace}-open", own))
+        plain = made.enter_context(without_login(home, f"{namespace}-plain", own))
         serve_plainly(plain)
         servers = (own, opened, plain)
         for each in servers:
@@ -72,8 +72,8 @@ def _answers(server: Stack) -> bool:
 
 
 @contextmanager
-def _without_login(home: Path, namespace: str, own: Stack) -> Generator[Stack]:
-    """Bring a stack without a login up, and remove it at the end."""
+def without_login(home: Path, namespace: str, own: Stack) -> Generator[Stack]:
+    """Bring a stack without a login up, in a folder of ``home``, and remove it at the end."""
     with tempfile.TemporaryDirectory(dir=home) as folder:
         stack = Stack.create(Path(folder), own.environment, namespace, own.database)
         # A run that was killed may have left its namespace.

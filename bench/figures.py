@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from bench import beside_plain
+from bench.transfers import FILES
 from harness import crowd
 
 # By then, connections are made, and Python's allocator has settled.
@@ -50,6 +51,14 @@ RATIO = {
     (store, what): Figure(f"{store}: {what} through the server / past it", "", 0.5)
     for store in STORES
     for what in ("up", "down")
+}
+SMALL_FILES = {
+    (server, way): Figure(f"{FILES} files of 10 KB {way} in one folder, {what}", "s")
+    for server, what in (("ours", "ours with a login"), ("plain", "plain `mlflow server`"))
+    for way in ("up", "down")
+}
+SMALL_RATIO = {
+    way: Figure(f"{FILES} files of 10 KB {way}: plain / ours", "", 3.0) for way in ("up", "down")
 }
 GROWTH = {
     store: Figure(f"{store}: the server's growth meanwhile (PSS)", "MiB", goal)
@@ -119,6 +128,8 @@ FIGURES = (
     *(REFUSAL, UP, FIRST_RUN, NO_OP, DESTROY, SERVER, WHOLE, UPLOAD, DOWNLOAD),
     *THROUGH.values(),
     *RATIO.values(),
+    *SMALL_FILES.values(),
+    *SMALL_RATIO.values(),
     *GROWTH.values(),
     *CROWD.values(),
     *AFTERWARDS.values(),

@@ -1,9 +1,14 @@
-"""Moves a large artifact to a store and back, through the server and past it."""
+"""Moves artifacts to a store and back: a large one through the server and past it, many small ones
+through this project's server and through a plain one.
+"""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from bench import beside_plain
 from components._kubernetes.network_policies import client_labels
 from harness.clients import SCRIPTS
 from harness.kubectl import Kubectl, ready
@@ -12,8 +17,20 @@ from harness.stack import Stack
 from harness.waiting import wait_until
 
 SIZE = 1_000_000_000
-_SCRIPT = SCRIPTS / "transfer_one_file.py"
+SMALL, FILES = 10_000, 200
+"""Bytes of a small file, and their number."""
+PAIRS = 8
+"""How often the small files are moved through each server, in turn."""
+_SCRIPT = SCRIPTS / "transfer_files.py"
 _POD = "transfer"
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Seconds of each way."""
+
+    up: float
+    down: float
 
 
 @dataclass(frozen=True)
@@ -32,27 +49,46 @@ def measure(stack: Stack, store: str) -> Transfers:
     server = stack.kubectl.pod("mlflow")
     _start_pod(stack.kubectl, server, store)
     # The first transfer makes connections and imports code, which are not the transfer's growth.
-    _move(stack, 1_000_000, "")
+    _move(stack, 1_000_000)
     memory = Memory(server)
     with memory.watched():
-        proxied = _move(stack, SIZE, "")
-    direct = _move(stack, SIZE, f"{stack.outputs()['artifact_root']}/transfer")
+        proxied = _move(stack, SIZE)
+    direct = _move(stack, SIZE, root=f"{stack.outputs()['artifact_root']}/transfer")
     stack.kubectl("delete", "pod", _POD, "--grace-period=0", "--force")
     speed = SIZE / 1e6
     return Transfers(
-        up=speed / proxied["up"],
-        down=speed / proxied["down"],
-        direct_up=speed / direct["up"],
-        direct_down=speed / direct["down"],
+        up=speed / proxied.up,
+        down=speed / proxied.down,
+        direct_up=speed / direct.up,
+        direct_down=speed / direct.down,
         growth=memory.growth,
     )
 
 
-def _move(stack: Stack, size: int, root: str) -> dict[str, float]:
+def small_files(home: Path, own: Stack) -> Iterator[tuple[Moved, Moved]]:
+    """Move small files to MinIO through this project's server and through a plain one, in turn.
+
+    Args:
+        home: a folder for the stack of the plain server.
+        own: a stack that is up.
+    """
+    with beside_plain.without_login(home, f"{own.namespace}-plain", own) as plain:
+        for stack in (own, plain):
+            _start_pod(stack.kubectl, stack.kubectl.pod("mlflow"), "minio")
+        beside_plain.serve_plainly(plain)
+        for stack in (own, plain):
+            _move(stack, SMALL, 10)
+        for _ in range(PAIRS):
+            yield _move(own, SMALL, FILES), _move(plain, SMALL, FILES)
+        own.kubectl("delete", "pod", _POD, "--grace-period=0", "--force")
+
+
+def _move(stack: Stack, size: int, count: int = 1, root: str = "") -> Moved:
     client_env = stack.client_env_in_cluster()
-    answer = stack.kubectl.python(_POD, _SCRIPT, str(size), root, seconds=600, **client_env)
-    found: dict[str, float] = json.loads(answer.splitlines()[-1])
-    return found
+    answer = stack.kubectl.python(
+        _POD, _SCRIPT, str(size), str(count), root, seconds=600, **client_env
+    )
+    return Moved(**json.loads(answer.splitlines()[-1]))
 
 
 def _start_pod(kubectl: Kubectl, server: dict[str, Any], store: str) -> None:
