@@ -39,7 +39,7 @@ def audit(scanners: Path, requirements: Path, *of: str) -> list[dict[str, Any]]:
     """Return what pip-audit says of each package; it ends with 1 when it found something."""
     options = ["--no-deps", "--disable-pip", "--format=json", "--progress-spinner=off", *of]
     command = [str(scanners / "pip-audit"), f"--requirement={requirements}", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.stdout, (done.stderr.strip().splitlines() or ["no message"])[-1]
     answer: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     return answer
