@@ -6,7 +6,7 @@ After a change, `python -m settings.generate` writes Pulumi.yaml and docs/settin
 NAMESPACE = "default"
 """Kubernetes' own default."""
 
-SERVER_IMAGE = "mlflow-kubernetes/server:3.17.2-37ba3994"
+SERVER_IMAGE = "mlflow-kubernetes/server:3.17.2-783514da"
 """Built from images/mlflow."""
 POSTGRES_IMAGE = "postgres:18.6"
 MYSQL_IMAGE = "mysql:9.7.1"
@@ -15,7 +15,7 @@ MINIO_IMAGE = "mlflow-kubernetes/minio:20260212-39ca97dc"
 HDFS_IMAGE = "apache/hadoop:3.4.2"
 RCLONE_IMAGE = "rclone/rclone:1.75.2"
 """Copies backups and artifacts. Its program is static, so that any image runs it."""
-WORKSPACE_IMAGE = "mlflow-kubernetes/client:3.17.2-f4378dfd"
+WORKSPACE_IMAGE = "mlflow-kubernetes/client:3.17.2-f94dfed3"
 """Built from images/client."""
 
 DATABASE_STORAGE = "8Gi"

@@ -1,6 +1,7 @@
 """How the server starts, and that it does not start if a registered part of MLflow differs."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,26 @@ def test_a_wrong_argument_is_told_by_mlflow_and_ends_the_server() -> None:
     assert done.returncode == 2
     assert "No such option '--no-such-option'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_waits_for_its_database_ends_at_sigterm() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "mlflow_kubernetes.serve"],
+        env={
+            **os.environ,
+            # Nothing listens at this port.
+            "MLFLOW_BACKEND_STORE_URI": "postgresql+psycopg2://nobody@127.0.0.1:1/nothing",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as server:
+        try:
+            assert server.stdout
+            assert server.stdout.readline().startswith("waiting for ")
+            server.terminate()
+            # A handler of this program gave the status, and not the signal.
+            assert server.wait(20) == 128 + signal.SIGTERM
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)

@@ -36,7 +36,7 @@ from mlflow_kubernetes.artifacts.spool import Spool
 from mlflow_kubernetes.artifacts.streams import Artifact, StreamDownloadMixin, piece, transfer
 from mlflow_kubernetes.support import no_room
 
-# Bytes of one part. An upload keeps two parts in /tmp. S3 takes 10,000 parts, which is 160 GB.
+# Bytes of one part. An upload keeps two parts, in memory or in /tmp. S3 takes 10,000 parts: 160 GB.
 PART_SIZE = 16 * 1024 * 1024
 # Threads of one worker that send parts to the store. When all are busy, further parts wait in /tmp,
 # and their clients wait.
@@ -187,7 +187,7 @@ class _Upload:
         self.key = key
         self._client = client
         self._options = {"Bucket": bucket, "Key": key, **options}
-        self.part = Spool()
+        self.part = Spool(PART_SIZE)
         self._id: str | None = None
         self._parts: list[dict[str, Any]] = []
 
@@ -207,7 +207,7 @@ class _Upload:
 
     def take(self) -> Spool:
         """Return the part, and begin the next part."""
-        part, self.part = self.part, Spool()
+        part, self.part = self.part, Spool(PART_SIZE)
         return part
 
     def send_part(self, part: Spool) -> None:

@@ -27,6 +27,8 @@ from mlflow_kubernetes.server import methods
 
 # Pieces of an answer that wait for its reader; an answer of one piece waits for nobody.
 _AHEAD = 2
+# Bytes of a request's body that stay in memory. Requests are not counted as transfers.
+_IN_MEMORY = 1024 * 1024
 # MLflow's handler keeps 10 MB of a page's upload several times. Those that wait hold no thread.
 _PAGE_UPLOADS = asyncio.Semaphore(4)
 
@@ -66,7 +68,7 @@ def _allowed(path: str) -> str:
 
 
 async def _respond(responder: Any, receive: Receive, send: Send) -> None:
-    with closing(Spool()) as body:
+    with closing(Spool(_IN_MEMORY)) as body:
         if not await _read(receive, body):
             return
         environ = build_environ(responder.scope, b"")
