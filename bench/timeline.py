@@ -13,20 +13,14 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from harness.kubectl import Kubectl
+from harness.kubectl import Kubectl, ready
 from harness.programs import ENDS_WITH_US
 from harness.stack import Stack
 
 _SHORTEST = 1.0
 """Seconds that a resource takes at least in order to be shown."""
-_COLUMNS = (
-    "NAME:.metadata.name",
-    "PHASE:.status.phase",
-    'READY:.status.conditions[?(@.type=="Ready")].status',
-    "DELETED:.metadata.deletionTimestamp",
-)
 
 
 class Span(NamedTuple):
@@ -42,7 +36,7 @@ def measure(stack: Stack, command: str, scratch: Path) -> list[Span]:
     # Without this variable, Pulumi has no option --event-log.
     stack.environment["PULUMI_DEBUG_COMMANDS"] = "true"
     log = scratch / f"{command}.events"
-    steps: list[tuple[float, list[str]]] = []
+    steps: list[tuple[float, dict[str, Any]]] = []
     start = time.time()
     with _watched(stack.kubectl, steps):
         stack.change(command, f"--event-log={log}")
@@ -74,18 +68,20 @@ def _step(event: dict[str, dict[str, str]]) -> tuple[str, str]:
     return event["metadata"]["op"], event["metadata"]["urn"]
 
 
-def _pods(steps: list[tuple[float, list[str]]]) -> Iterator[Span]:
+def _pods(steps: list[tuple[float, dict[str, Any]]]) -> Iterator[Span]:
     """Return what each pod did: it waited to run, ran until it was ready or over, and ended."""
     last: dict[str, tuple[float, str]] = {}
-    for moment, (event, name, phase, ready, deleted) in steps:
-        if event == "DELETED":
+    for moment, event in steps:
+        pod = event["object"]
+        if event["type"] == "DELETED":
             state = "gone"
-        elif deleted != "<none>":
+        elif "deletionTimestamp" in pod["metadata"]:
             state = "ends"
-        elif ready == "True":
+        elif ready(pod):
             state = "is ready"
         else:
-            state = {"Pending": "waits", "Running": "runs"}.get(phase, "is over")
+            state = {"Pending": "waits", "Running": "runs"}.get(pod["status"]["phase"], "is over")
+        name = pod["metadata"]["name"]
         since, former = last.get(name, (moment, state))
         if state != former:
             if former not in ("is ready", "is over"):
@@ -95,14 +91,11 @@ def _pods(steps: list[tuple[float, list[str]]]) -> Iterator[Span]:
 
 
 @contextmanager
-def _watched(kubectl: Kubectl, steps: list[tuple[float, list[str]]]) -> Generator[None]:
+def _watched(kubectl: Kubectl, steps: list[tuple[float, dict[str, Any]]]) -> Generator[None]:
     """Note every change of a pod of the namespace, with its time."""
-    command = kubectl.command(
-        *("get", "pods", "--watch", "--output-watch-events", "--no-headers"),
-        f"--output=custom-columns={','.join(_COLUMNS)}",
-    )
+    watch = ("get", "pods", "--watch", "--output-watch-events", "--output=json")
     with subprocess.Popen(
-        [*ENDS_WITH_US, *command],
+        [*ENDS_WITH_US, *kubectl.command(*watch)],
         env=dict(kubectl.environment),
         stdout=subprocess.PIPE,
         text=True,
@@ -110,7 +103,7 @@ def _watched(kubectl: Kubectl, steps: list[tuple[float, list[str]]]) -> Generato
     ) as process:
         lines = process.stdout or ()
         reader = threading.Thread(
-            target=lambda: steps.extend((time.time(), line.split()) for line in lines)
+            target=lambda: steps.extend((time.time(), json.loads(line)) for line in lines)
         )
         reader.start()
         try:
