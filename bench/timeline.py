@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +43,8 @@ def measure(stack: Stack, command: str, scratch: Path) -> list[Span]:
         stack.change(command, f"--event-log={log}")
     end = time.time()
     spans = [Span(start, end, f"`pulumi {command}`"), *_resources(log), *_pods(steps)]
-    return sorted(Span(a - start, b - start, what) for a, b, what in spans)
+    # The first events of the watch are of what was there before.
+    return sorted(Span(a - start, b - start, what) for a, b, what in spans if a >= start - 1)
 
 
 def rows(spans: list[Span]) -> list[str]:
@@ -69,8 +71,12 @@ def _step(event: dict[str, dict[str, str]]) -> tuple[str, str]:
 
 
 def _pods(steps: list[tuple[float, dict[str, Any]]]) -> Iterator[Span]:
-    """Return what each pod did: it waited to run, ran until it was ready or over, and ended."""
+    """Return what each pod did: it waited to run, ran until it was ready or over, and ended.
+
+    While a pod waits, its init containers run. Their times are in whole seconds.
+    """
     last: dict[str, tuple[float, str]] = {}
+    latest: dict[str, dict[str, Any]] = {}
     for moment, event in steps:
         pod = event["object"]
         if event["type"] == "DELETED":
@@ -88,6 +94,15 @@ def _pods(steps: list[tuple[float, dict[str, Any]]]) -> Iterator[Span]:
                 yield Span(since, moment, f"pod {name} {former}")
             since = moment
         last[name] = since, state
+        latest[name] = pod["status"]
+    for name, status in latest.items():
+        for each in status.get("initContainerStatuses", []):
+            if over := each["state"].get("terminated"):
+                first, end = (
+                    datetime.fromisoformat(over[moment]).timestamp()
+                    for moment in ("startedAt", "finishedAt")
+                )
+                yield Span(first, end, f"init container {name} {each['name']}")
 
 
 @contextmanager
