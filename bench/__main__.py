@@ -256,6 +256,8 @@ def command() -> None:
             stack.pulumi("config", "rm", "--stack", "minikube", "serverPods")
             measure(given, stack, home, found)
         except ProgramError as error:
+            # What took minutes to measure is not lost.
+            print("\n".join(report.table(found, every=False)))
             raise CommandError(str(error)) from None
         finally:
             stack.change("destroy", check=False)
