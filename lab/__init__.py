@@ -1,4 +1,4 @@
-"""A single-node Kubernetes and a Pulumi engine out of package registries alone."""
+"""A small Kubernetes and a Pulumi engine out of package registries alone."""
 
 import os
 import shlex

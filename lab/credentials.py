@@ -3,9 +3,11 @@
 import base64
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from lab import paths
+from lab.machines import FIRST, Machine
 from lab.processes import run, write
 
 PKI = paths.NODE_DIR / "pki"
@@ -21,11 +23,10 @@ _CLIENTS = {
     "controller-manager": "/CN=system:kube-controller-manager",
     "scheduler": "/CN=system:kube-scheduler",
     "proxy": "/CN=system:kube-proxy",
-    "kubelet": f"/O=system:nodes/CN=system:node:{paths.NODE_NAME}",
 }
 
 
-def make() -> None:
+def make(machines: Sequence[Machine]) -> None:
     """Make the certificates once, and the kubeconfigs from them."""
     if not PKI.exists():
         unfinished = PKI.with_suffix(".unfinished")
@@ -33,13 +34,22 @@ def make() -> None:
         unfinished.mkdir(mode=0o700)
         _make_certificates(unfinished)
         unfinished.rename(PKI)
-    for name in _CLIENTS:
+    for machine in machines:
+        # The kubeconfig, which comes last, marks that the worker's certificates are complete.
+        if machine != FIRST and not kubeconfig(kubelet(machine)).exists():
+            _make_kubelets(PKI, machine)
+    for name in (*_CLIENTS, *map(kubelet, machines)):
         _write_kubeconfig(kubeconfig(name), name)
 
 
 def kubeconfig(client: str) -> Path:
     """Return the path of a client's kubeconfig. The user has the admin's kubeconfig."""
     return paths.KUBECONFIG if client == "admin" else PKI / f"{client}.kubeconfig"
+
+
+def kubelet(machine: Machine) -> str:
+    """Return the name under which a machine's kubelet is a client."""
+    return f"kubelet{machine.suffix}"
 
 
 def _make_certificates(folder: Path) -> None:
@@ -49,10 +59,17 @@ def _make_certificates(folder: Path) -> None:
     dns = [f"DNS:{name}" for name in _API_NAMES]
     addresses = [f"IP:{address}" for address in _API_ADDRESSES]
     _server(folder, "apiserver", dns + addresses)
-    _server(folder, "kubelet-server", [f"DNS:{paths.NODE_NAME}", f"IP:{paths.NODE_ADDRESS}"])
+    _make_kubelets(folder, FIRST)
     key = folder / "service-accounts.key"
     run("openssl", "genpkey", "-algorithm", "RSA", "-out", key)
     run("openssl", "pkey", "-in", key, "-pubout", "-out", key.with_suffix(".pub"))
+
+
+def _make_kubelets(folder: Path, machine: Machine) -> None:
+    subject = f"/O=system:nodes/CN=system:node:{machine.node}"
+    _certificate(folder, kubelet(machine), subject, "extendedKeyUsage=clientAuth")
+    names = [f"DNS:{machine.node}", f"IP:{machine.address}"]
+    _server(folder, f"kubelet-server{machine.suffix}", names)
 
 
 def _server(folder: Path, name: str, names: list[str]) -> None:

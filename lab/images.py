@@ -1,5 +1,6 @@
 """Images for the node: built from images/, or stand-ins for images that only a registry has."""
 
+import functools
 import hashlib
 import json
 import os
@@ -11,11 +12,11 @@ import tarfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from lab import node, packages, paths, tools
 from lab.locks import held
+from lab.machines import Machine
 from lab.processes import run
 from lab.progress import LabError, say, step
 
@@ -70,7 +71,7 @@ class _Build:
         """Name of the image in messages."""
         return self.source.folder.name
 
-    @cached_property
+    @functools.cached_property
     def key(self) -> str:
         """Digest of all that decides the image: the same key means the same image."""
         digest = hashlib.sha256(_SLIM.encode())
@@ -102,7 +103,7 @@ def _sources(source: Source) -> set[Path]:
 
 
 def provide(references: Sequence[str], builds: Mapping[str, Source], mirror: str = "") -> None:
-    """Make every image, and load it into the node under the name that Kubernetes looks for.
+    """Make every image, and load it into each node under the name that Kubernetes looks for.
 
     Args:
         references: names of the images.
@@ -111,23 +112,26 @@ def provide(references: Sequence[str], builds: Mapping[str, Source], mirror: str
             the name.
     """
     with held(_CACHE / ".lock", "makes images"):
-        present = _present()
-        for reference in dict.fromkeys(references):
-            name = _normal(reference)
-            source = builds.get(reference)
-            plain = reference.removeprefix(f"{mirror}/")
-            if source is None and name in present and not _stood_in(plain):
-                continue  # put there by the user
-            build = _read(source) if source else _stand_in(plain)
-            archive = _archive(_normal(plain), build)
-            if present.get(name) == _digest(archive):
-                continue
-            if source is None:
-                say(f"{reference} is a stand-in, {_SERVED[build.name][1]}: no registry is asked")
-            with step(f"loading {reference} into the node", usual="10 s"):
-                node.ctr("images", "import", archive)
-                if plain != reference:
-                    node.ctr("images", "tag", "--force", _normal(plain), name)
+        for machine in node.with_containerd():
+            present = _present(machine)
+            for reference in dict.fromkeys(references):
+                name = _normal(reference)
+                source = builds.get(reference)
+                plain = reference.removeprefix(f"{mirror}/")
+                if source is None and name in present and not _stood_in(plain):
+                    continue  # put there by the user
+                build = _read(source) if source else _stand_in(plain)
+                archive = _archive(_normal(plain), build)
+                if present.get(name) == _digest(archive):
+                    continue
+                if source is None:
+                    origin = _SERVED[build.name][1]
+                    say(f"{reference} is a stand-in, {origin}: no registry is asked")
+                with step(f"loading {reference} into the node", usual="10 s"):
+                    ctr = functools.partial(node.ctr, machine=machine)
+                    ctr("images", "import", archive)
+                    if plain != reference:
+                        ctr("images", "tag", "--force", _normal(plain), name)
 
 
 def unpack(reference: str) -> Path:
@@ -147,9 +151,9 @@ def unpack(reference: str) -> Path:
         return unfinished.rename(root)
 
 
-def _present() -> dict[str, str]:
+def _present(machine: Machine) -> dict[str, str]:
     """Return the digest of each image that the node holds."""
-    rows = [line.split() for line in node.ctr("images", "ls").splitlines()[1:]]
+    rows = [line.split() for line in node.ctr("images", "ls", machine=machine).splitlines()[1:]]
     return {row[0]: row[2] for row in rows if len(row) > 2}
 
 

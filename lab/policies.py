@@ -6,20 +6,22 @@
 from pathlib import Path
 
 from lab import credentials, paths
+from lab.machines import Machine
 from lab.tools import program
 
 PACKAGES = ("ipset",)
 _PLUGIN = "mlflow-lab-policies"
-_SOCKET = Path("/run") / f"{_PLUGIN}.socket"  # in the node's mount namespace alone
+_SOCKET = Path("/run") / f"{_PLUGIN}.socket"  # in a machine's mount namespace alone
 
 
-def command() -> list[str]:
+def command(machine: Machine) -> list[str]:
     """Return the command that enforces policies. Its rules of iptables outlive the process."""
     return [
         str(program("policies")),
         f"--kubeconfig={credentials.kubeconfig('admin')}",
-        f"--node={paths.NODE_NAME}",
-        f"--address={paths.NODE_ADDRESS}",
+        f"--node={machine.node}",
+        f"--address={machine.address}",
+        f"--dns={paths.NODE_ADDRESS}",
         f"--services={paths.SERVICE_RANGE}",
         f"--socket={_SOCKET}",
     ]

@@ -6,6 +6,7 @@ does no harm.
 """
 
 import functools
+import itertools
 import os
 import signal
 import subprocess
@@ -63,18 +64,22 @@ def write(path: Path, content: str) -> None:
     unfinished.replace(path)
 
 
-def prepare() -> None:
-    """Make the control group that holds all of the lab's processes and pods."""
+def prepare(labels: Iterable[str]) -> None:
+    """Make the control groups that hold the machines' processes and pods, by their labels.
+
+    That of the first machine, whose label is empty, has all others in it, and comes first.
+    """
     if not _tracking().exists():
         raise LabError(f"no control groups under {_CGROUPS}: pods cannot run here")
-    for hierarchy in _hierarchies():
-        (hierarchy / GROUP).mkdir(exist_ok=True)
+    groups = [Path(GROUP, label) for label in labels]
+    for hierarchy, group in itertools.product(_hierarchies(), groups):
+        (hierarchy / group).mkdir(exist_ok=True)
         # In a new group of cgroup v1 both are empty, and no process may run in the group.
         for setting in ("cpuset.cpus", "cpuset.mems"):
             if (hierarchy / setting).exists() and not _unified():
-                (hierarchy / GROUP / setting).write_text((hierarchy / setting).read_text())
+                (hierarchy / group / setting).write_text((hierarchy / setting).read_text())
     if _unified():
-        for folder in (_CGROUPS, _CGROUPS / GROUP):
+        for folder in (_CGROUPS, *(_CGROUPS / group for group in groups)):
             offered = (folder / "cgroup.controllers").read_text().split()
             given = (folder / "cgroup.subtree_control").read_text().split()
             for controller in set(_CONTROLLERS) & set(offered) - set(given):
@@ -85,8 +90,8 @@ def start(name: str, command: list[str], environment: Mapping[str, str]) -> None
     """Start a process that outlives this one, under the name that the other functions use."""
     group = _tracking() / GROUP / name
     group.mkdir(exist_ok=True)
-    for folder in (_PIDS, paths.LOGS):
-        folder.mkdir(parents=True, exist_ok=True)
+    for file in (_PIDS / name, paths.LOGS / name):
+        file.parent.mkdir(parents=True, exist_ok=True)
 
     def enter() -> None:
         # Runs in the child before the program. If the lab is killed here, the kernel's list has
@@ -136,18 +141,23 @@ def end(*names: str, seconds: float = 5) -> None:
 
 def end_pods(seconds: float = 5) -> None:
     """Ask the processes of all pods to end, and kill them after some seconds."""
-    pods = _tracking() / GROUP / "kubepods"
-    for folder in _folders(pods):
+    # The second is where the groups of the workers have their pods.
+    pods = [*(_tracking() / GROUP).glob("kubepods"), *(_tracking() / GROUP).glob("*/kubepods")]
+    for folder in [folder for group in pods for folder in _folders(group)]:
         _signal(folder, _pids(folder), signal.SIGTERM)
-    _until(lambda: not any(_pids(folder) for folder in _folders(pods)), seconds)
-    _kill(pods)
+    _until(lambda: not any(_pids(folder) for group in pods for folder in _folders(group)), seconds)
+    for group in pods:
+        _kill(group)
 
 
-def end_all() -> None:
-    """Kill every process of the lab, the pods' and the shims' too, and remove its groups."""
-    _kill(_tracking() / GROUP)
+def end_all(label: str = "") -> None:
+    """Kill every process of a machine, the pods' and the shims' too, and remove its groups.
+
+    Without a label, this does so with all machines.
+    """
+    _kill(_tracking() / GROUP / label)
     for hierarchy in _hierarchies():
-        for folder in _folders(hierarchy / GROUP):
+        for folder in _folders(hierarchy / GROUP / label):
             _until(functools.partial(_remove, folder), 2)
 
 

@@ -4,11 +4,14 @@ The provisioner is a process of the node. Each folder is made and removed by a s
 """
 
 import json
+from collections.abc import Sequence
 
 from lab import credentials, paths
+from lab.machines import Machine
 from lab.processes import write
 from lab.tools import program
 
+CLASS = "standard"
 _NAMESPACE = "local-path-storage"
 PROVISIONER = "mlflow-lab/folders"  # existing labs have this name, which a class cannot change
 # With another ending, the provisioner reads the name as settings.
@@ -16,11 +19,25 @@ _CONFIG = paths.NODE_DIR / "local-path.json"
 _HELPER_POD = paths.NODE_DIR / "local-path-pod.json"
 
 
-def configure(image: str) -> None:
+def binding(machines: Sequence[Machine]) -> str:
+    """Return when a claim is bound: where there are several nodes, when a pod has chosen one."""
+    return "Immediate" if len(machines) == 1 else "WaitForFirstConsumer"
+
+
+def on(machine: Machine) -> dict[str, object]:
+    """Return what a volume's object says of the node that the volume is on."""
+    node = {"key": "kubernetes.io/hostname", "operator": "In", "values": [machine.node]}
+    terms = [{"matchExpressions": [node]}]
+    return {"spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}}
+
+
+def configure(image: str, machines: Sequence[Machine]) -> None:
     """Write the provisioner's settings; `image` holds the commands /setup and /teardown."""
+    folders = [{"node": machine.node, "paths": [str(machine.volumes)]} for machine in machines]
+    # A shared file system needs no chosen node, so claims bind before a pod mounts them.
+    shared = {"sharedFileSystemPath": str(paths.VOLUMES)}
     config = {
-        # A shared file system needs no chosen node, so claims bind before a pod mounts them.
-        "sharedFileSystemPath": str(paths.VOLUMES),
+        **(shared if len(machines) == 1 else {"nodePathMap": folders}),
         "setupCommand": "/setup",
         "teardownCommand": "/teardown",
         # After this time, the provisioner makes a helper pod again that ended with the node.

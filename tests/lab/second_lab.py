@@ -39,7 +39,7 @@ class Lab:
 
     def begin(self, command: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "lab", command],
+            [sys.executable, "-m", "lab", *command.split()],
             cwd=paths.CLONE,
             env=self.environment,
             stderr=subprocess.PIPE,
@@ -65,4 +65,32 @@ class Lab:
         return int((self.home / "node" / "pids" / name).read_text())
 
     def pids(self) -> dict[str, int]:
-        return {name: self.pid(name) for name in COMPONENTS}
+        """Return the number of each process by its name, which has a further node's before it."""
+        folder = self.home / "node" / "pids"
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        return {str(file.relative_to(folder)): int(file.read_text()) for file in files}
+
+
+def traces(lab: Lab) -> list[str]:
+    """List what is left of the lab on the machine, beside its data."""
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    routes = subprocess.run(["ip", "route"], check=True, capture_output=True, text=True).stdout
+    places = ("run/netns", "run", "sys/class/net", "sys/fs/cgroup", "sys/fs/cgroup/*")
+    names = [*(f"{place}/{NAME}" for place in places), f"run/netns/{NAME}-m0*"]
+    return [
+        *(str(place) for name in names for place in Path("/").glob(name)),
+        *(mount for mount in mounts if f"/{NAME} " in mount or str(lab.home) in mount),
+        *(route for route in routes.splitlines() if f"{SUBNET}." in route),
+        *(
+            str(process)
+            for process in Path("/proc").glob("[0-9]*")
+            if str(lab.home).encode() in _command(process)
+        ),
+    ]
+
+
+def _command(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:  # it ended meanwhile
+        return b""

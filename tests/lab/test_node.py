@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.second_lab import COMPONENTS, NAME, NEEDS_THE_LAB, SUBNET, Lab
+from tests.lab.second_lab import COMPONENTS, NAME, NEEDS_THE_LAB, Lab, traces
 
 pytestmark = NEEDS_THE_LAB
 CLAIM = """
@@ -22,30 +22,6 @@ kind: PersistentVolumeClaim
 metadata: {name: kept}
 spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
 """
-
-
-def traces(lab: Lab) -> list[str]:
-    """List what is left of the lab on the machine, beside its data."""
-    mounts = Path("/proc/self/mounts").read_text().splitlines()
-    routes = subprocess.run(["ip", "route"], check=True, capture_output=True, text=True).stdout
-    places = ("run/netns", "run", "sys/class/net", "sys/fs/cgroup", "sys/fs/cgroup/*")
-    return [
-        *(str(place) for folder in places for place in Path("/").glob(f"{folder}/{NAME}")),
-        *(mount for mount in mounts if f"/{NAME} " in mount or str(lab.home) in mount),
-        *(route for route in routes.splitlines() if f"{SUBNET}." in route),
-        *(
-            str(process)
-            for process in Path("/proc").glob("[0-9]*")
-            if str(lab.home).encode() in _command(process)
-        ),
-    ]
-
-
-def _command(process: Path) -> bytes:
-    try:
-        return (process / "cmdline").read_bytes()
-    except OSError:  # it ended meanwhile
-        return b""
 
 
 def test_a_start_killed_at_any_moment_is_taken_up_by_the_next(lab: Lab) -> None:

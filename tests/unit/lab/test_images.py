@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from lab import images, paths
+from lab.machines import FIRST
 from lab.progress import LabError
 
 CLONE = Path(__file__).parents[3]
@@ -78,10 +79,11 @@ def test_an_image_in_a_mirror_is_loaded_once_and_tagged(
 ) -> None:
     said: list[tuple[object, ...]] = []
     monkeypatch.setattr(images, "_CACHE", tmp_path)
-    monkeypatch.setattr(images, "_present", dict)
+    monkeypatch.setattr(images, "_present", lambda _: {})
     monkeypatch.setattr(images, "_archive", lambda name, build: Path(f"{build.name} as {name}"))
     monkeypatch.setattr(images, "_digest", str)
-    monkeypatch.setattr(images.node, "ctr", lambda *arguments: said.append(arguments))
+    monkeypatch.setattr(images.node, "with_containerd", lambda: [FIRST])
+    monkeypatch.setattr(images.node, "ctr", lambda *words, **_: said.append(words))
     images.provide(["mirror.example/a/postgres:18.6"], {}, mirror="mirror.example/a")
     plain = "docker.io/library/postgres:18.6"
     assert said == [

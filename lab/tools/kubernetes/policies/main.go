@@ -33,7 +33,8 @@ const patience = 20 * time.Second // how long the start of a pod waits for the r
 var (
 	kubeconfig = flag.String("kubeconfig", "", "of a user that reads nodes, namespaces, pods and policies")
 	node       = flag.String("node", "", "name of the node whose pods are protected")
-	address    = flag.String("address", "", "of the node and of its DNS server, which counts as a pod")
+	address    = flag.String("address", "", "of the node")
+	dns        = flag.String("dns", "", "address of the cluster's DNS server, which counts as a pod")
 	services   = flag.String("services", "", "range of the services' addresses")
 	socket     = flag.String("socket", "", "where the plugin asks")
 )
@@ -190,7 +191,7 @@ func (e *enforcer) follow(beats <-chan *healthcheck.ControllerHeartbeat) {
 	server := &core.Pod{ObjectMeta: meta.ObjectMeta{
 		Namespace: "kube-system", Name: "dns", Labels: map[string]string{"k8s-app": "kube-dns"},
 	}}
-	place(server, *address)
+	place(server, *dns)
 	server.Status.HostIP = "" // a pod of this node would get rules, and the node with it
 	for {
 		// The API server does not have this pod, so that a new list of pods drops it.
