@@ -49,7 +49,12 @@ def web(lab: Lab) -> dict[str, Any]:
     affinity = {"requiredDuringSchedulingIgnoredDuringExecution": required}
     template["spec"]["affinity"] = {"nodeAffinity": affinity}
     template["spec"]["tolerations"] = [
-        {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "tolerationSeconds": 2}
+        {
+            "key": f"node.kubernetes.io/{key}",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": 2,
+        }
         for key in ("not-ready", "unreachable")
     ]
     return {
