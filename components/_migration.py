@@ -13,11 +13,11 @@ from typing import Any, cast
 import pulumi
 import pulumi_kubernetes as k8s
 
-from ._kubernetes import database_tools
+from ._kubernetes import api_access, database_tools
 from ._kubernetes.arguments import applied, changed
 from ._kubernetes.cron_jobs import cron_job
 from ._kubernetes.labels import labels, metadata, selector
-from ._kubernetes.network_policies import CLOUDS, Path, networks, policy
+from ._kubernetes.network_policies import policy
 from ._kubernetes.pod_options import PodOptions
 from ._kubernetes.pods import SECONDS_TO_START, Credentials, python_template, service_account
 from .contracts import BackupTarget
@@ -28,13 +28,16 @@ UPGRADE_SECONDS = 3600
 """How long the Job may take. A first migration takes about 10 s; one of a large database may take
 many minutes, and the servers are stopped meanwhile."""
 _RETRIES = 2
-API_PORTS = (443, 6443, 8443)
-"""Ports of API servers: those of clouds, of kubeadm, k3s and kind, and of minikube."""
 _RECORD_KEY = "upgrade.json"
 _TOLD = ("from_image", "to_image", "stopped", "migrated", "dump", "state")
 _STARTED = datetime.now(UTC).isoformat(timespec="seconds")
-_API_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 _RECORD_FOLDER = "/etc/mlflow-kubernetes-upgrade"
+_FACTS = {
+    "namespace": "metadata.namespace",
+    # Kubernetes' Job controller sets the label.
+    "job": "metadata.labels['batch.kubernetes.io/controller-uid']",
+}
+"""What the Job reads of its pod, beside the token for the Kubernetes API."""
 
 
 _DUMP, _RESTORE, _DONE = (f"{database_tools.WORK}/{name}" for name in ("dump", "restore", "done"))
@@ -103,7 +106,7 @@ def migration(
     )
     # Where a cloud knows the pods by a service account (the bucket's, or the one of `pods`), that
     # account gets the Role.
-    own = pods.account or _account(name, namespace, worn, opts)
+    own = pods.account or api_access.own_account(name, namespace, worn, opts)
     runs_as = pulumi.Output.all(service_account(backends), own).apply(
         lambda accounts: str(accounts[0] or accounts[1])
     )
@@ -220,22 +223,6 @@ def summary(record: Mapping[str, str], ready: datetime | None) -> str:
     return f"MLflow's tables were upgraded for {record['to_image']}{gap}{kept}"
 
 
-def _account(
-    name: str,
-    namespace: pulumi.Input[str],
-    labels: dict[str, str],
-    opts: pulumi.ResourceOptions,
-) -> pulumi.Output[str]:
-    """Make the Job's own service account; return its name."""
-    account = k8s.core.v1.ServiceAccount(
-        f"{name}-account",
-        metadata=metadata(name, namespace, labels),
-        automount_service_account_token=False,
-        opts=opts,
-    )
-    return account.metadata.apply(lambda made: made.name or "")
-
-
 def _template(
     record: str,
     *,
@@ -260,16 +247,16 @@ def _template(
             "UPGRADE_IMAGE": image,
             "UPGRADE_RECORD": record,
             "UPGRADE_RECORD_FOLDER": _RECORD_FOLDER,
-            "UPGRADE_API_FOLDER": _API_FOLDER,
+            "UPGRADE_API_FOLDER": api_access.FOLDER,
             **({"UPGRADE_WORK": database_tools.WORK} if dumps else {}),
             **environment,
         },
         first=_tools(dumps) if dumps else (),
         mounts=[
-            mount(name="api", mount_path=_API_FOLDER, read_only=True),
+            api_access.token_mount(),
             mount(name="record", mount_path=_RECORD_FOLDER, read_only=True),
         ],
-        volumes=[_api(), _record(record)],
+        volumes=[api_access.token_volume(_FACTS), _record(record)],
         service_account_name=service_account_name,
     )
     return _chain(template, dumps) if dumps else template
@@ -322,44 +309,6 @@ def _chain(
     )
 
 
-def _api() -> k8s.core.v1.VolumeArgs:
-    """Return the volume with a token for the Kubernetes API, for the containers that mount it."""
-    source = k8s.core.v1.VolumeProjectionArgs
-    field = k8s.core.v1.ObjectFieldSelectorArgs
-    file = k8s.core.v1.DownwardAPIVolumeFileArgs
-    # Kubernetes' Job controller sets the label.
-    job = "metadata.labels['batch.kubernetes.io/controller-uid']"
-    return k8s.core.v1.VolumeArgs(
-        name="api",
-        projected=k8s.core.v1.ProjectedVolumeSourceArgs(
-            sources=[
-                source(
-                    service_account_token=k8s.core.v1.ServiceAccountTokenProjectionArgs(
-                        path="token", expiration_seconds=3600
-                    )
-                ),
-                # Kubernetes keeps this ConfigMap in every namespace.
-                source(
-                    config_map=k8s.core.v1.ConfigMapProjectionArgs(
-                        name="kube-root-ca.crt",
-                        items=[k8s.core.v1.KeyToPathArgs(key="ca.crt", path="ca.crt")],
-                    )
-                ),
-                source(
-                    downward_api=k8s.core.v1.DownwardAPIProjectionArgs(
-                        items=[
-                            file(
-                                path="namespace", field_ref=field(field_path="metadata.namespace")
-                            ),
-                            file(path="job", field_ref=field(field_path=job)),
-                        ]
-                    )
-                ),
-            ]
-        ),
-    )
-
-
 def _record(name: str) -> k8s.core.v1.VolumeArgs:
     """Return the volume with the record of the last upgrade: an ordinary run asks no API for it."""
     return k8s.core.v1.VolumeArgs(
@@ -379,10 +328,9 @@ def _rights(
 ) -> list[pulumi.Resource]:
     """Let the Job scale the Deployment of the server, list pods, and keep the record."""
     rule = k8s.rbac.v1.PolicyRuleArgs
-    role = k8s.rbac.v1.Role(
-        f"{name}-role",
-        metadata=metadata(name, namespace, labels),
-        rules=[
+    allowed = api_access.rights(
+        name,
+        [
             rule(
                 api_groups=["apps"],
                 resources=["deployments/scale"],
@@ -398,27 +346,17 @@ def _rights(
                 verbs=["get", "patch"],
             ),
         ],
+        namespace=namespace,
+        labels=labels,
+        account=account,
         opts=opts,
     )
-    binding = k8s.rbac.v1.RoleBinding(
-        f"{name}-role-binding",
-        metadata=metadata(name, namespace, labels),
-        role_ref=k8s.rbac.v1.RoleRefArgs(
-            api_group="rbac.authorization.k8s.io", kind="Role", name=name
-        ),
-        subjects=[
-            k8s.rbac.v1.SubjectArgs(kind="ServiceAccount", name=account, namespace=namespace)
-        ],
-        opts=opts,
-    )
-    # A policy is applied after the Service's address was replaced by the API server's own, which
-    # may be any address.
     way = policy(
         name,
         namespace=namespace,
         labels=labels,
         applies_to=selector(name, "mlflow"),
-        egress=[Path(networks("0.0.0.0/0", "::/0", without=CLOUDS), tcp=API_PORTS)],
+        egress=[api_access.API_SERVER],
         opts=opts,
     )
-    return [role, binding, way]
+    return [*allowed, way]
