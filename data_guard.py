@@ -30,7 +30,9 @@ SETTINGS_OF: dict[Holder, dict[str, str]] = {
     Backups: {"store": "backupStore", "storage": "backupStorage"},
     Postgres: {
         "storage": "databaseStorage",
+        "replicas": "databaseReplicas",
         "image": "postgresImage",
+        "patroni_image": "patroniImage",
         "former_image": "postgresFormerImage",
     },
     Mysql: {"storage": "databaseStorage", "image": "mysqlImage"},

@@ -170,9 +170,12 @@ def postgres(settings: Settings, place: StackNamespace) -> PostgresArgs:
         "cpus": settings.database_cpus,
         "connections": settings.database_connections,
     }
-    # Without a rotation, a stack has the inputs that it always had.
+    # Without a rotation and with a single server, a stack has the inputs that it always had.
     if number := settings.rotation.get("database"):
         inputs["rotation"] = number
+    if settings.database_replicas > 1:
+        inputs["replicas"] = settings.database_replicas
+        inputs["patroni_image"] = settings.patroni_image
     return inputs
 
 

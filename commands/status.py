@@ -7,6 +7,7 @@ from typing import Any
 from commands.support import backups, stack
 from commands.support.console import capture, main
 from commands.support.diagnose import Watch
+from components.backend_stores._patroni import ROLE
 
 
 def command() -> None:
@@ -22,19 +23,17 @@ def command() -> None:
     print(f"Stack {chosen.name} on {found.describe()}\n")
     for name, value in chosen.outputs().items():
         print(f"  {name:<26}{value}")
-    settings = stack.some_settings(chosen.name, *stack.WHAT_RUNS)
+    settings = stack.some_settings(chosen.name, *stack.WHAT_RUNS, "databaseReplicas")
     namespace = settings.namespace
     for kinds in ("pods", "persistentvolumeclaims"):
-        shown = capture(["kubectl", "get", kinds, f"--namespace={namespace}"], found.environment)
+        asked = ["kubectl", "get", kinds, f"--namespace={namespace}"]
+        if kinds == "pods" and settings.database_replicas > 1:
+            # A column with the role of each member of the database.
+            asked.append(f"--label-columns={ROLE}")
+        shown = capture(asked, found.environment)
         print(f"\n{shown.stdout or shown.stderr}", end="")
-    asked = [
-        "kubectl",
-        "get",
-        "cronjobs,jobs,deployments",
-        f"--namespace={namespace}",
-        "--output=json",
-    ]
-    listed = capture(asked, found.environment)
+    objects_of = ["kubectl", "get", "cronjobs,jobs,deployments", f"--namespace={namespace}"]
+    listed = capture([*objects_of, "--output=json"], found.environment)
     objects: list[dict[str, Any]] = []
     if listed.returncode == 0:
         objects = json.loads(listed.stdout)["items"]

@@ -81,7 +81,8 @@ class VersionRule:
 class HeldData:
     """A resource of a component whose volumes hold data, and the inputs by which data can be lost.
 
-    Every field from ``storage`` to ``former_image`` but ``versions`` is the name of an input.
+    Every field from ``storage`` to ``former_image`` is the name of an input, but for ``fewer`` and
+    ``versions``.
     """
 
     kind: Literal["StatefulSet", "PersistentVolumeClaim"] = "StatefulSet"
@@ -92,8 +93,12 @@ class HeldData:
     """Input with the size of each volume; None: the size is fixed."""
     count: str | None = None
     """Input with the number of pods; None: there is one pod."""
+    fewer: str = "each may hold the only copy of something"
+    """What speaks against fewer pods."""
     image: str | None = None
     """Input with the image; None: every image leaves the data as it is."""
+    image_of_several: str | None = None
+    """Input with the image of several pods; None: ``image`` is the image of any number."""
     versions: VersionRule | None = None
     """Which images can read the volume, if there is an input with the image."""
     former_image: str | None = None
@@ -133,12 +138,13 @@ class HeldData:
         if self.count:
             count, held = inputs[self.count], int(spec["replicas"])
             if isinstance(count, int) and count < held:
-                accepted = f"{held} or more: each may hold the only copy of something"
-                yield Loss(self.count, count, accepted)
+                yield Loss(self.count, count, f"{held} or more: {self.fewer}")
         # An image that never ran has written nothing, so a mistaken name can be corrected.
         if self.image and self.versions and _ready(outputs):
             (container,) = spec["template"]["spec"]["containers"]
-            yield from self._unread(self.image, self.versions, container["image"], inputs, spelled)
+            several = self.count is not None and inputs[self.count] != 1
+            name = (several and self.image_of_several) or self.image
+            yield from self._unread(name, self.versions, container["image"], inputs, spelled)
 
     @staticmethod
     def _shrunk(name: str, size: object, claim: Mapping[str, Any]) -> Iterator[Loss]:

@@ -38,6 +38,7 @@ _USUAL = {
     "mlflow": "2 min",
     "minio": "3 min",
     "mysql": "1 min",
+    "patroni": "40 s",
     "postgres": "40 s",
     "python": "20 s",
 }
@@ -244,8 +245,13 @@ def _make(build: _Build) -> None:
     arguments: dict[str, str] = {}
     mounts: dict[Path, Path] = {}  # the machine's files, by where the build sees them
     source = build.source
-    if "apt-get" in (source.folder / "Dockerfile").read_text():
+    dockerfile = (source.folder / "Dockerfile").read_text()
+    if "apt-get" in dockerfile:
         mounts[Path("/etc/apt/apt.conf.d/99-machine")] = _apt_settings()
+    if "ARG PIP_INDEX_URL" in dockerfile:
+        more_arguments, more_mounts = _pip()
+        arguments |= more_arguments
+        mounts |= more_mounts
     for argument, base in build.bases.items():
         _make(base)
         arguments[argument] = base.tag
@@ -264,16 +270,24 @@ def _make(build: _Build) -> None:
         )
 
 
+def _certificates() -> Path:
+    """Return the file with the authorities that this machine trusts."""
+    return Path(os.environ.get("SSL_CERT_FILE") or _CERTIFICATES)
+
+
+def _pip() -> tuple[dict[str, str], dict[Path, Path]]:
+    """Return the arguments and mounts that let a build use the machine's mirror and cache of pip."""
+    cache = _CACHE / "pip"
+    cache.mkdir(exist_ok=True)
+    pip = (sys.executable, "-m", "pip", "config", "get")
+    index = os.environ.get("PIP_INDEX_URL") or run(*pip, "global.index-url", check=False)
+    mounts = {Path("/root/.cache/pip"): cache, _CERTIFICATES: _certificates()}
+    return {"PIP_INDEX_URL": index.strip()}, mounts
+
+
 def _toolbox(base: str) -> tuple[dict[str, str], dict[Path, Path]]:
     """Return the arguments and mounts that let a build on this base use the machine's caches."""
-    certificates = Path(os.environ.get("SSL_CERT_FILE") or _CERTIFICATES)
-    if base == "python":
-        cache = _CACHE / "pip"
-        cache.mkdir(exist_ok=True)
-        pip = (sys.executable, "-m", "pip", "config", "get")
-        index = os.environ.get("PIP_INDEX_URL") or run(*pip, "global.index-url", check=False)
-        mounts = {Path("/root/.cache/pip"): cache, _CERTIFICATES: certificates}
-        return {"PIP_INDEX_URL": index.strip()}, mounts
+    certificates = _certificates()
     if base == "golang":
         wanted = ("GOROOT", "GOMODCACHE", "GOCACHE", "GOPROXY")
         found = json.loads(run(tools.go(), "env", "-json", *wanted))

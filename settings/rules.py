@@ -8,7 +8,9 @@ import pulumi
 from components._kubernetes.pod_json import camel_case, from_kubernetes
 from components._kubernetes.pod_options import merged, mistakes
 from components._kubernetes.uris import tls_conflict
+from components.backend_stores._patroni import NUMBERS
 from components.backend_stores._server import least_memory
+from components.backend_stores.postgres import other_version
 from components.tracking_server import pool_size
 from settings.schema import SETTINGS, Settings
 from settings.values import Rotated, mebibytes
@@ -92,6 +94,32 @@ def _database(settings: Settings, refuse: Refuse) -> Iterator[str]:
     else:
         yield from _database_of_users(settings, refuse)
         yield from _database_authority(settings, refuse)
+
+
+def _database_members(settings: Settings, refuse: Refuse) -> Iterator[str]:
+    """Refuse several members where there is no server of the stack's own that can have them."""
+    number = settings.database_replicas
+    if number == 1:
+        return
+    if settings.backend_store != "postgres":
+        yield refuse("databaseReplicas", "1, unless backendStore is postgres")
+        return
+    if number not in NUMBERS:
+        accepted = " or ".join(map(str, NUMBERS))
+        yield refuse("databaseReplicas", f"{accepted}: most of the members have to be left")
+    if settings.backup_point_in_time:
+        yield refuse(
+            "backupPointInTime",
+            f"false with databaseReplicas: {number}: each new primary begins another history of "
+            "the log, and the archive has one",
+        )
+    for key in _given(settings, "postgresFormerImage"):
+        yield refuse(
+            key,
+            f"nothing with databaseReplicas: {number}: the next major version takes a second stack",
+        )
+    if accepted := other_version(settings.postgres_image, settings.patroni_image):
+        yield refuse("patroniImage", accepted)
 
 
 def _database_of_users(settings: Settings, refuse: Refuse) -> Iterator[str]:
@@ -323,6 +351,7 @@ _RULES: tuple[Callable[[Settings, Refuse], Iterator[str]], ...] = (
     _sizes,
     _networks,
     _database,
+    _database_members,
     _existing_hdfs,
     _bucket,
     _backups,

@@ -160,6 +160,14 @@ class Stack(Group):
     database_storage: values.VolumeSize = Field(
         _defaults.DATABASE_STORAGE, description="Size of the database's volume."
     )
+    database_replicas: int = Field(
+        1,
+        ge=1,
+        le=5,
+        description="backendStore postgres: number of members, 1, 3 or 5. With 3, a write is "
+        "acknowledged when two members have it, and another one takes the writes when the one that "
+        "did is lost: see [high-availability.md](high-availability.md).",
+    )
     database_memory: values.DatabaseMemory | None = Field(
         None,
         description="Memory of the stack's own database. A quarter of it becomes PostgreSQL's "
@@ -567,6 +575,11 @@ class Images(Group):
         description="Image of PostgreSQL: the official image, or one that works the same way, of "
         "major version 18.",
     )
+    patroni_image: values.Image = Field(
+        _defaults.PATRONI_IMAGE,
+        description="Image of PostgreSQL with Patroni, for databaseReplicas above 1, built from "
+        "images/patroni on the image of postgresImage.",
+    )
     postgres_former_image: values.Image | None = Field(
         None,
         description="Image of PostgreSQL's former major version, when `postgresImage` is of a "
@@ -600,8 +613,8 @@ class Images(Group):
     )
 
     @field_validator(
-        *("server_image", "postgres_image", "postgres_former_image", "mysql_image"),
-        *("minio_image", "hdfs_image", "workspace_image", "rclone_image"),
+        *("server_image", "postgres_image", "postgres_former_image", "patroni_image"),
+        *("mysql_image", "minio_image", "hdfs_image", "workspace_image", "rclone_image"),
     )
     @classmethod
     def _mirror(cls, image: str | None, info: ValidationInfo[Origin]) -> str | None:

@@ -114,7 +114,7 @@ _OWN_SECRETS = re.compile(
     r"(mlflow|backup|postgres|mysql|minio(-s3|-console)?|hdfs|s3|existing-hdfs|external-database|workspace"
     r"|ingress)"
     r"-(server|root|credentials|check|token|keys|egress|users|user-.*|certificate|tls|target|replication"
-    r"|rotation)(-files)?"
+    r"|rotation|members)(-files)?"
 )
 """Names of Secrets that the stack writes; tests/unit/test_variants.py compares them with the
 Secrets that are rendered."""

@@ -10,6 +10,7 @@ _IMAGES = CLONE / "images"
 _BUILT_FROM = {
     "serverImage": Source(_IMAGES / "mlflow", _IMAGES / "mlflow"),
     "minioImage": Source(_IMAGES / "minio", _IMAGES / "minio"),
+    "patroniImage": Source(_IMAGES / "patroni", _IMAGES / "patroni"),
     # This image shares code with the server's.
     "workspaceImage": Source(_IMAGES / "client", _IMAGES),
 }
@@ -25,6 +26,8 @@ def needed(settings: Settings) -> tuple[list[str], dict[str, Source]]:
         used += ["postgresImage", "mysqlImage"]
     else:
         used.append(f"{settings.backend_store}Image")
+    if settings.database_replicas > 1:
+        used.append("patroniImage")
     if settings.client_workspace:
         used.append("workspaceImage")
     # A backend outside the stack has no image.

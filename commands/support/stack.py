@@ -37,6 +37,7 @@ WHAT_RUNS = ("namespace", "imageRegistry", *(key for key in SETTINGS if key.ends
 READ_BY_COMMANDS = (
     *WHAT_RUNS,
     *("backendStore", "artifactStore", "clientWorkspace", "protectData", "rotation", "auth"),
+    "databaseReplicas",
 )
 """Settings that commands need, and that therefore must not be encrypted."""
 

@@ -23,6 +23,20 @@ def apart(picked: dict[str, str]) -> k8s.core.v1.AffinityArgs:
     )
 
 
+def spread(picked: dict[str, str]) -> k8s.core.v1.TopologySpreadConstraintArgs:
+    """Return the rule that the pods with the labels ``picked`` are divided among all nodes.
+
+    A cluster of one node runs all of them there. A preference would not do: the scheduler gives it
+    up where the node that it prefers is busy.
+    """
+    return k8s.core.v1.TopologySpreadConstraintArgs(
+        max_skew=1,
+        topology_key="kubernetes.io/hostname",
+        when_unsatisfiable="DoNotSchedule",
+        label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=picked),
+    )
+
+
 def one_away_at_most(
     name: str,
     replicas: int,

@@ -1,12 +1,12 @@
 """A server with data of its own: one Service, and a StatefulSet with a volume for each pod."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from .._kubernetes.arguments import changed
-from .._kubernetes.availability import apart, one_away_at_most
+from .._kubernetes.availability import apart, one_away_at_most, spread
 from .._kubernetes.labels import metadata, selector
 from .._kubernetes.pod_options import PodOptions
 from .._kubernetes.pods import Credentials, pod_labels, resources
@@ -49,6 +49,7 @@ def data_server(
     storage_class: pulumi.Input[str] | None,
     retention: RetentionArgs,
     replicas: int = 1,
+    leads_to: Mapping[str, str] | None = None,
     headless: bool = False,
     reached_unready: bool = False,
     minutes: int = 5,
@@ -78,6 +79,8 @@ def data_server(
         storage_class: storage class of the volumes; None means the cluster's default.
         retention: what becomes of the volumes.
         replicas: number of pods.
+        leads_to: further labels of the one pod to which the Service leads. Several pods then hold
+            the same data, and are divided among the nodes.
         headless: whether the Service has no address, and names the pods.
         reached_unready: whether the Service leads to pods that are not ready.
         minutes: how long `pulumi up` waits for the pods.
@@ -95,7 +98,7 @@ def data_server(
             {"pulumi.com/skipAwait": "true"},
         ),
         spec=k8s.core.v1.ServiceSpecArgs(
-            selector=picked,
+            selector={**picked, **(leads_to or {})},
             ports=[
                 k8s.core.v1.ServicePortArgs(name=port_name, port=port, target_port=port_name)
                 for port_name, port in ports.items()
@@ -142,7 +145,11 @@ def data_server(
                         labels=pod_labels(labels, backends),
                         annotations={"mlflow-kubernetes/secrets": restarts_with},
                     ),
-                    spec=changed(pod, affinity=apart(picked)),
+                    spec=changed(
+                        pod,
+                        affinity=apart(picked),
+                        topology_spread_constraints=[spread(picked)] if leads_to else None,
+                    ),
                 )
             ),
             volume_claim_templates=[claim],

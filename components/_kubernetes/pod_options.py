@@ -56,7 +56,8 @@ class PodArgs(TypedDict):
     rule, by which the pods of one server prefer different nodes. Defaults to that rule."""
     topology_spread_constraints: NotRequired[list[TopologySpreadConstraintArgsDict]]
     """How pods are spread over zones or nodes. A constraint without ``label_selector`` counts the
-    pods of the same server. Defaults to none."""
+    pods of the same server. One for a ``topology_key`` replaces the component's own for that key.
+    Defaults to the component's own: the members of a database are divided among the nodes."""
     priority_class_name: NotRequired[str]
     """Name of a PriorityClass of the cluster. Defaults to the cluster's default priority."""
     labels: NotRequired[dict[str, str]]
@@ -155,7 +156,12 @@ class PodOptions:
                 tolerations=given.get("tolerations"),
                 affinity=_affinity(spec.affinity, given.get("affinity")),
                 topology_spread_constraints=applied(
-                    own_labels, lambda own: _spread(given.get("topology_spread_constraints"), own)
+                    own_labels,
+                    lambda worn: _spread(
+                        spec.topology_spread_constraints,
+                        given.get("topology_spread_constraints"),
+                        worn,
+                    ),
                 ),
                 priority_class_name=given.get("priority_class_name"),
                 security_context=_ids(spec.security_context, given),
@@ -340,17 +346,29 @@ def _affinity(own: Any, given: AffinityArgsDict | None) -> Any:
     return changed(own, **cast("Mapping[str, object]", given))
 
 
-def _spread(given: object, own_labels: Mapping[str, str]) -> list[dict[str, Any]] | None:
-    """Return the constraints, each with a selector: one without a selector would count no pod."""
+def _spread(own: object, given: object, worn: Mapping[str, str]) -> list[Any] | None:
+    """Return the constraints, each with a selector: one without a selector would count no pod.
+
+    Args:
+        own: the component's own constraints.
+        given: those of the options.
+        worn: labels of the pods.
+    """
     if not given:
         return None
+    asked = cast("Sequence[Mapping[str, Any]]", given)
+    keys = {one.get("topology_key") or one.get("topologyKey") for one in asked}
+    constraints = cast("Sequence[k8s.core.v1.TopologySpreadConstraintArgs]", own or ())
     named = ("app.kubernetes.io/name", "app.kubernetes.io/instance")
-    selector = {"match_labels": {key: own_labels[key] for key in named}}
+    selector = {"match_labels": {key: worn[key] for key in named}}
     return [
-        {**one}
-        if one.get("label_selector") or one.get("labelSelector")
-        else {**one, "label_selector": selector}
-        for one in cast("Sequence[Mapping[str, Any]]", given)
+        *(one for one in constraints if one.topology_key not in keys),
+        *(
+            {**one}
+            if one.get("label_selector") or one.get("labelSelector")
+            else {**one, "label_selector": selector}
+            for one in asked
+        ),
     ]
 
 

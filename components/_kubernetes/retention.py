@@ -20,8 +20,9 @@ class RetentionArgs(TypedDict):
     """What becomes of volumes and generated passwords, such as ``StackNamespace.retention``."""
 
     protect_passwords: NotRequired[bool]
-    """Whether Pulumi refuses to delete or replace the generated passwords. Defaults to ``False``.
-    A database that was set up with a password does not open with another."""
+    """Whether Pulumi refuses to delete or replace the generated passwords, and the record of a
+    database's members. Defaults to ``False``. A database that was set up with a password does not
+    open with another, and no volume of a member is of use without the record."""
     volume_owner: NotRequired[VolumeOwner]
     """Object with which Kubernetes deletes the volumes. Defaults to none: the volumes stay until
     their namespace is deleted."""

@@ -1,6 +1,6 @@
 """The objects of a database server in the cluster, for each kind of database."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, NotRequired, TypedDict
 
@@ -11,7 +11,7 @@ from .._defaults import DATABASE_CONNECTIONS, DATABASE_CPUS, DATABASE_STORAGE, N
 from .._kubernetes.arguments import checked
 from .._kubernetes.data_server import DATA_VOLUME, data_server
 from .._kubernetes.labels import labels, metadata, selector
-from .._kubernetes.network_policies import client_labels, server_policies
+from .._kubernetes.network_policies import Path, after, client_labels, server_policies
 from .._kubernetes.pod_options import PodArgs, PodOptions, pod_options
 from .._kubernetes.pods import Credentials, resources
 from .._kubernetes.quantities import amount
@@ -29,6 +29,7 @@ FIRST_START_FOLDER = "/docker-entrypoint-initdb.d"
 _OTHER_CONNECTIONS = 10
 """Connections that are left for the superuser, the probes, the migration, and a person."""
 _MEMORY = "1Gi"
+_MEBIBYTES = 1024
 _MEBIBYTE = 1 << 20
 # PostgreSQL's server process of a connection, or MySQL's thread with its buffers, after load.
 _MEBIBYTES_OF_A_CONNECTION = 5
@@ -63,16 +64,18 @@ class Sizes:
         """All connections that the server accepts."""
         return self.connections + _OTHER_CONNECTIONS
 
-    def resources(self, memory: str) -> k8s.core.v1.ResourceRequirementsArgs:
+    def resources(self, memory: str, beside: int = 0) -> k8s.core.v1.ResourceRequirementsArgs:
         """Return requests and limits of the server's container.
 
         Args:
             memory: request of memory where no memory was chosen. Chosen memory is requested whole,
                 because caches fill it.
+            beside: how many MiB another program of the container may take beside the server.
         """
-        chosen = f"{self.mebibytes}Mi" if self.mebibytes else None
+        chosen = f"{self.mebibytes + beside}Mi" if self.mebibytes else None
+        most = f"{_MEBIBYTES + beside}Mi" if beside else _MEMORY
         return resources(
-            "100m", chosen or memory, most_cpu=str(self.cpus), most_memory=chosen or _MEMORY
+            "100m", chosen or memory, most_cpu=str(self.cpus), most_memory=chosen or most
         )
 
 
@@ -107,6 +110,45 @@ def sizes(name: str, args: _Inputs) -> Sizes:
     return Sizes(found if given else None, cpus, connections)
 
 
+PodBuilder = Callable[
+    [pulumi.Input[str], pulumi.Input[str], pulumi.Input[str]], k8s.core.v1.PodSpecArgs
+]
+"""Returns the pod for an image, the Secret with the passwords and the ConfigMap with the scripts of
+``FIRST_START_FOLDER``."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the objects of a database are made, and as whose."""
+
+    name: str
+    """Name of the server."""
+    namespace: pulumi.Input[str]
+    labels: dict[str, str]
+    pods: PodOptions
+    """What the platform demands of the pods."""
+    retention: RetentionArgs
+    opts: pulumi.ResourceOptions
+
+
+@dataclass(frozen=True)
+class Members:
+    """The pods of a database: one, or several that have a copy of the data each."""
+
+    pod: PodBuilder
+    image: pulumi.Input[str]
+    number: int = 1
+    takes_writes: Mapping[str, str] | None = None
+    """Label of the one pod that takes the writes; None: there is one pod."""
+    ingress: Sequence[Path] = ()
+    """Paths to the pods, beside the one of the clients."""
+    egress: Sequence[Path] = ()
+    passwords: Sequence[pulumi.Output[str]] = ()
+    """What the pods read, beside the passwords of the superuser and of ``USER``."""
+    after: Sequence[pulumi.Resource] = ()
+    """What the pods come after."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """The facts of one kind of database server."""
@@ -126,11 +168,10 @@ class Kind:
     """Variable in which the image, or ``first_start``, reads the password of ``USER``."""
     first_start: Mapping[str, str]
     """Scripts of ``FIRST_START_FOLDER``, by file name."""
-    pod: Callable[
-        [pulumi.Input[str], pulumi.Input[str], pulumi.Input[str]], k8s.core.v1.PodSpecArgs
-    ]
-    """Returns the pod for an image, the Secret with the passwords and the ConfigMap with the
-    scripts."""
+    pod: PodBuilder
+    """The pod of a single server."""
+    members: Callable[[Place], Members] | None = None
+    """Makes what several pods need; None: there is a single one."""
     driver_options: Mapping[str, str] = field(default_factory=dict[str, str])
     """Options of the URI."""
     minutes: int = 5
@@ -187,12 +228,18 @@ def database_server(
         data=kind.first_start,
         opts=opts,
     )
+    image = args.get("image", kind.image)
+    members = Members(kind.pod, image)
+    if kind.members:
+        members = kind.members(Place(name, namespace, common, pods, retention, opts))
     protected = server_policies(
         name,
         namespace=namespace,
         labels=common,
         applies_to=selector(name, kind.app),
         port=kind.port,
+        ingress=members.ingress,
+        egress=members.egress,
         opts=opts,
     )
     server = data_server(
@@ -201,16 +248,16 @@ def database_server(
         namespace=namespace,
         labels=common,
         ports={kind.app: kind.port},
-        pod=kind.pod(
-            args.get("image", kind.image), secret.metadata.name, first_start.metadata.name
-        ),
+        pod=members.pod(members.image, secret.metadata.name, first_start.metadata.name),
         pods=pods,
-        restarts_with=fingerprint(superuser_password, password),
+        restarts_with=fingerprint(superuser_password, password, *members.passwords),
         storage=args.get("storage", DATABASE_STORAGE),
         storage_class=args.get("storage_class"),
         retention=retention,
+        replicas=members.number,
+        leads_to=members.takes_writes,
         minutes=kind.minutes,
-        opts=protected,
+        opts=after(protected, *members.after),
     )
     host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))
     user = f"{USER}_{rotation}" if rotation else USER
@@ -222,7 +269,7 @@ def database_server(
         return Server(host, credentials, superuser, None, pods)
     login = rotated_login(
         name,
-        args.get("image", kind.image),
+        image,
         Passwords(user, of_user[0], of_superuser),
         owner=USER,
         host=host,

@@ -1,4 +1,4 @@
-"""Backend store: a single PostgreSQL server with generated passwords."""
+"""Backend store: PostgreSQL with generated passwords, a single server or several members."""
 
 import re
 from collections.abc import Sequence
@@ -10,12 +10,14 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from .._component import Component
-from .._defaults import NAMESPACE, POSTGRES_IMAGE
+from .._defaults import NAMESPACE, PATRONI_IMAGE, POSTGRES_IMAGE
+from .._kubernetes.api_access import token_mount, token_volume
 from .._kubernetes.arguments import known_keys, rotations
 from .._kubernetes.data_server import volume_check
 from .._kubernetes.pod_options import PodArgs
 from .._kubernetes.pods import Credentials, exec_probe, restricted_pod, secret_env
 from .._kubernetes.retention import RetentionArgs
+from ..backend_stores import _patroni
 from ..backend_stores._postgres_upgrade import MINUTES, upgrade
 from ..backend_stores._replication import HBA, HBA_FILE, SETTINGS, replication
 from ..backend_stores._server import (
@@ -23,6 +25,8 @@ from ..backend_stores._server import (
     DATABASE,
     USER,
     Kind,
+    Members,
+    Place,
     Sizes,
     database_server,
     server_volumes,
@@ -93,6 +97,12 @@ class PostgresArgs(TypedDict):
     image: NotRequired[pulumi.Input[str]]
     """Image that works as the official one, of major version 18. Defaults to the release that is
     tested."""
+    replicas: NotRequired[int]
+    """Number of members, 1, 3 or 5. With 3, a write is acknowledged when two members have it, and
+    another one takes the writes when the one that did is lost. Defaults to 1, a single server."""
+    patroni_image: NotRequired[pulumi.Input[str]]
+    """Image of the members, where there are several: PostgreSQL of the major version of ``image``,
+    with Patroni. Defaults to the one that is built from images/patroni."""
     former_image: NotRequired[pulumi.Input[str] | None]
     """Image of the former major version, whose data is moved to the major version of ``image`` when
     the pod next starts. Defaults to none: the data must be of the major version of ``image``."""
@@ -124,7 +134,8 @@ class PostgresArgs(TypedDict):
 
 
 class Postgres(Component):
-    """A single PostgreSQL server on a volume of its own, with two databases for MLflow."""
+    """A PostgreSQL server, or several members, each on a volume of its own, with two databases for
+    MLflow."""
 
     host: pulumi.Output[str]
     """DNS name of the service, valid inside the cluster."""
@@ -143,7 +154,15 @@ class Postgres(Component):
 
     rotates = (("database", "password"),)
     holds = (
-        HeldData(storage="storage", image="image", versions=VERSIONS, former_image="former_image"),
+        HeldData(
+            storage="storage",
+            count="replicas",
+            fewer="the first member may lack what was written last",
+            image="image",
+            image_of_several="patroni_image",
+            versions=VERSIONS,
+            former_image="former_image",
+        ),
     )
 
     def __init__(
@@ -153,13 +172,12 @@ class Postgres(Component):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         known_keys(name, args, PostgresArgs)
-        sized = sizes(name, args)
+        sized, number = sizes(name, args), _replicas(name, args)
         rotation = rotations(f"{name}.rotation", args.get("rotation", 0))
         super().__init__("Postgres", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         copied = args.get("replication", False)
-        kind = _kind(args.get("former_image"), sized, copied=copied)
-        server = database_server(name, args, kind, child, rotation)
+        server = database_server(name, args, _kind(args, sized, number), child, rotation)
         self.host, self.credentials = server.host, server.credentials
         self.connections = sized.connections
         self.client_image = args.get("image", POSTGRES_IMAGE)
@@ -198,17 +216,15 @@ def _pod(
     sized: Sizes,
     settings: Sequence[str],
 ) -> k8s.core.v1.PodSpecArgs:
-    """Return the pod of the server, for an image that works as the official one."""
+    """Return the pod of a single server, for an image that works as the official one."""
+    given = (f"{key}={value}" for key, value in _of_size(sized).items())
     container = k8s.core.v1.ContainerArgs(
         name="postgres",
         image=image,
-        args=["postgres", *(part for one in (*_of_size(sized), *settings) for part in ("-c", one))],
+        args=["postgres", *(part for one in (*given, *settings) for part in ("-c", one))],
         env=[
             secret_env("POSTGRES_PASSWORD", secret, "POSTGRES_PASSWORD"),
-            secret_env("APPLICATION_PASSWORD", secret, "APPLICATION_PASSWORD"),
-            k8s.core.v1.EnvVarArgs(name="APPLICATION_USER", value=USER),
-            k8s.core.v1.EnvVarArgs(name="APPLICATION_DATABASE", value=DATABASE),
-            k8s.core.v1.EnvVarArgs(name="AUTH_DATABASE", value=AUTH_DATABASE),
+            *_application(secret),
         ],
         ports=[k8s.core.v1.ContainerPortArgs(name="postgres", container_port=PORT)],
         # During the first start, the server listens on its socket alone. So a probe over TCP does
@@ -237,28 +253,132 @@ def _pod(
     )
 
 
-def _of_size(sized: Sizes) -> list[str]:
+def _application(secret: pulumi.Input[str]) -> list[k8s.core.v1.EnvVarArgs]:
+    """Return the variables of ``CREATE_APPLICATION_USER``."""
+    return [
+        secret_env("APPLICATION_PASSWORD", secret, "APPLICATION_PASSWORD"),
+        k8s.core.v1.EnvVarArgs(name="APPLICATION_USER", value=USER),
+        k8s.core.v1.EnvVarArgs(name="APPLICATION_DATABASE", value=DATABASE),
+        k8s.core.v1.EnvVarArgs(name="AUTH_DATABASE", value=AUTH_DATABASE),
+    ]
+
+
+def _of_size(sized: Sizes) -> dict[str, str]:
     """Return the server's settings that follow from its size."""
-    connections = f"max_connections={sized.all_connections}"
+    connections = {"max_connections": str(sized.all_connections)}
     if sized.mebibytes is None:
-        return [connections]
+        return connections
     # https://www.postgresql.org/docs/18/runtime-config-resource.html: a quarter of the memory is a
     # reasonable start. The kernel's cache of files is in the pod's memory too.
     cache, both = sized.mebibytes // 4, sized.mebibytes * 3 // 4
-    return [connections, f"shared_buffers={cache}MB", f"effective_cache_size={both}MB"]
+    return {**connections, "shared_buffers": f"{cache}MB", "effective_cache_size": f"{both}MB"}
 
 
 _QUERY = ["psql", "-h", "127.0.0.1", "-U", USER, "-d", DATABASE, "-qtAc", "SELECT 1"]
 
 
-def _kind(former: pulumi.Input[str] | None, sized: Sizes, *, copied: bool) -> Kind:
+def _replicas(name: str, args: PostgresArgs) -> int:
+    """Return the number of members.
+
+    Raises:
+        pulumi.RunError: if it is not accepted, or another input contradicts it.
+    """
+    number = args.get("replicas", 1)
+    if number not in _patroni.NUMBERS:
+        accepted = " or ".join(map(str, _patroni.NUMBERS))
+        raise pulumi.RunError(f"{name}.replicas: {number}; accepted: {accepted}")
+    if number == 1:
+        return 1
+    for key in ("replication", "former_image"):
+        if value := args.get(key):
+            accepted = f"nothing with replicas {number:.0f}"
+            raise pulumi.RunError(f"{name}.{key}: {value}; accepted: {accepted}")
+    image, of_members = args.get("image", POSTGRES_IMAGE), args.get("patroni_image", PATRONI_IMAGE)
+    known = isinstance(image, str) and isinstance(of_members, str)
+    if known and (refusal := other_version(image, of_members)):
+        raise pulumi.RunError(f"{name}.patroni_image: {of_members!r}; accepted: {refusal}")
+    # The engine gives a program of another language its whole numbers as floats.
+    return int(number)
+
+
+def other_version(image: str, of_members: str) -> str | None:
+    """Return which images of the members are accepted, if this one is of another major version.
+
+    Args:
+        image: image of a single server, whose programs dump and restore.
+        of_members: image of the members.
+    """
+    version, other = VERSIONS.version(image), VERSIONS.version(of_members)
+    if not version or not other or version == other:
+        return None
+    return f"an image of PostgreSQL {version[0]}, as {image!r} is"
+
+
+def _members(place: Place, *, image: pulumi.Input[str], number: int, sized: Sizes) -> Members:
+    """Make what several members need; return their pods.
+
+    Args:
+        place: where they are.
+        image: image of PostgreSQL with Patroni.
+        number: number of the members.
+        sized: how much each server may take.
+    """
+    made = _patroni.patroni(place, number)
+    ingress, egress = _patroni.ways(place.name, "postgres", PORT)
+    return Members(
+        pod=partial(_member, place=place, number=number, sized=sized, made=made),
+        image=image,
+        number=number,
+        takes_writes={_patroni.ROLE: _patroni.PRIMARY},
+        ingress=ingress,
+        egress=egress,
+        passwords=made.passwords,
+        after=made.made,
+    )
+
+
+def _member(
+    image: pulumi.Input[str],
+    secret: pulumi.Input[str],
+    first_start: pulumi.Input[str],
+    *,
+    place: Place,
+    number: int,
+    sized: Sizes,
+    made: _patroni.Patroni,
+) -> k8s.core.v1.PodSpecArgs:
+    """Return the pod of a member, for an image with Patroni."""
+    variables = _patroni.environment(
+        place,
+        "postgres",
+        number,
+        _of_size(sized),
+        superuser=secret_env("PATRONI_SUPERUSER_PASSWORD", secret, "POSTGRES_PASSWORD"),
+        secret=made.secret,
+    )
+    container = _patroni.member("postgres", image, PORT, [*variables, *_application(secret)], sized)
+    mounts, volumes = server_volumes(first_start, folder=FOLDER, socket="/var/run/postgresql")
+    return restricted_pod(
+        container,
+        user=POSTGRES_USER,
+        first=[volume_check(image, CHECK_VOLUME, FOLDER)],
+        # A primary that is stopped writes a checkpoint, and waits until another member has it.
+        grace_seconds=60,
+        mounts=[*mounts, token_mount()],
+        volumes=[*volumes, token_volume()],
+        service_account_name=made.account,
+    )
+
+
+def _kind(args: PostgresArgs, sized: Sizes, number: int) -> Kind:
     """Return the facts of PostgreSQL.
 
     Args:
-        former: image of the former major version, whose data is moved.
-        sized: how much the server may take.
-        copied: whether there is a login that copies the server's data.
+        args: the component's inputs.
+        sized: how much each server may take.
+        number: number of the members.
     """
+    former, copied = args.get("former_image"), args.get("replication", False)
     kind = Kind(
         app="postgres",
         port=PORT,
@@ -274,4 +394,12 @@ def _kind(former: pulumi.Input[str] | None, sized: Sizes, *, copied: bool) -> Ki
         },
         pod=partial(_pod, former=former, sized=sized, settings=SETTINGS if copied else ()),
     )
+    if number > 1:
+        image = args.get("patroni_image", PATRONI_IMAGE)
+        return replace(
+            kind,
+            members=partial(_members, image=image, number=number, sized=sized),
+            driver_options=_patroni.DRIVER_OPTIONS,
+            minutes=_patroni.MINUTES,
+        )
     return replace(kind, minutes=MINUTES) if former else kind

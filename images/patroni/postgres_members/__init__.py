@@ -1,0 +1,1 @@
+"""What a member's pod does beside Patroni: it decides whether Patroni may start, and fences."""
