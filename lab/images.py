@@ -276,7 +276,7 @@ def _certificates() -> Path:
 
 
 def _pip() -> tuple[dict[str, str], dict[Path, Path]]:
-    """Return the arguments and mounts that let a build use the machine's mirror and cache of pip."""
+    """Return the arguments and mounts that let a build use this machine's settings of pip."""
     cache = _CACHE / "pip"
     cache.mkdir(exist_ok=True)
     pip = (sys.executable, "-m", "pip", "config", "get")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 # Those of every program in the stack, of what is around it, and some that nobody listens on.
 TCP = (
-    *(22, 53, 80, 88, 443, 1234, 3128, 3306, 5000, 5432, 6443, 8000, 8020, 8080, 8443, 8888),
+    *(22, 53, 80, 88, 443, 1234, 3128, 3306, 5000, 5432, 6443, 8000, 8008, 8020, 8080, 8443, 8888),
     *(9000, 9001, 9864, 9866, 9867, 9870, 10250),
 )
 UDP = (53, 88, 123)
@@ -87,6 +87,13 @@ DECLARED = {
         postgres-replication, backup-wal -> postgres: 5432
         backup-wal -> outside: 9001
         postgres-replication, backup-wal -> dns: 53 53/udp
+    """,
+    "members": """
+        postgres -> other-postgres: 5432 8008
+        other-postgres -> postgres: 5432 8008
+        postgres -> API server, benchmark, home, outside: 443 6443 8443
+        postgres -> carrier, docker, internet, internet6, proxy: 443 6443 8443
+        postgres -> ingress, dns, training, stranger, pretender, models: 443 6443 8443
     """,
     # Job runners ask language models.
     "jobs": "mlflow -> internet, internet6: 443",

@@ -211,9 +211,14 @@ ROTATION = Variant(
     {"rotation": dict.fromkeys(ROTATED, 1)},
 )
 """Everything that can be rotated, which not every database and store has."""
-VARIANTS = [*_covering(), POINT_IN_TIME, ROTATION]
-"""The default, what it takes for every two choices to occur together, the WAL archive, and a
-rotation."""
+MEMBERS = Variant(
+    (*(next(iter(choices)) for choices in AXES.values()), "members"),
+    {"databaseReplicas": 3},
+)
+"""Several members of a database, which only one of the databases has."""
+VARIANTS = [*_covering(), POINT_IN_TIME, ROTATION, MEMBERS]
+"""The default, what it takes for every two choices to occur together, the WAL archive, a rotation,
+and several members of the database."""
 
 
 def objects(recorded: Recorded) -> list[dict[str, Any]]:

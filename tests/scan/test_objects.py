@@ -13,6 +13,7 @@ import yaml
 
 from components._kubernetes.labels import PART_OF_THE_STACK
 from components._kubernetes.network_policies import client_labels
+from components.backend_stores._patroni import ROLE
 from tests.scan.conftest import HERE
 from tests.scan.exclusions import EXCLUSIONS
 from tests.unit.recorder import pod_template
@@ -34,8 +35,27 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         changed = {} if "large" in variant.choices else several
         files.append(folder / f"{number}.yaml")
         manifests = objects(variant.render(**changed))
-        files[-1].write_text(yaml.safe_dump_all([*manifests, client(manifests)]))
+        others = [client(manifests), *primaries(manifests)]
+        files[-1].write_text(yaml.safe_dump_all([*manifests, *others]))
     return files
+
+
+def primaries(manifests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the pods to which a Service leads once they have the label of the primary.
+
+    The members of a database label themselves: a scanner of manifests sees no such pod.
+    """
+    servers = {one["metadata"]["name"]: one for one in manifests if one["kind"] == "StatefulSet"}
+    found = []
+    for service in (one for one in manifests if one["kind"] == "Service"):
+        picked = service["spec"].get("selector", {})
+        if ROLE in picked:
+            template = servers[service["metadata"]["name"]]["spec"]["template"]
+            labels = {**template["metadata"]["labels"], ROLE: picked[ROLE]}
+            metadata = {"name": "primary", "namespace": "mlflow", "labels": labels}
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+            found.append({**pod, "spec": template["spec"]})
+    return found
 
 
 def client(manifests: list[dict[str, Any]]) -> dict[str, Any]:

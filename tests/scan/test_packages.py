@@ -56,7 +56,7 @@ def unexcused(packages: list[dict[str, Any]], excused: Mapping[str, str]) -> lis
     ]
 
 
-@pytest.mark.parametrize("image", ["mlflow", "client"])
+@pytest.mark.parametrize("image", ["mlflow", "client", "patroni"])
 def test_no_package_has_a_known_vulnerability(informed: Path, image: str) -> None:
     packages = audit(informed, IMAGES / image / "constraints.txt")
     assert unexcused(packages, VULNERABILITIES) == []

@@ -124,6 +124,9 @@ WRONG = [
     ("gateway", "https://gateway.example", "<namespace>/<name> of a Gateway"),
     ("createNamespace", "no", "true or false"),
     ("databaseConnections", 0, "a whole number from 1 to 100000"),
+    ("databaseReplicas", 0, "a whole number from 1 to 5"),
+    ("databaseReplicas", 7, "a whole number from 1 to 5"),
+    ("patroniImage", "patroni:latest", "an image with a tag"),
     ("databaseMemory", "8GB", "a whole number of Mi, Gi or Ti"),
     ("databaseMemory", "128Mi", "a size from 256Mi to 4Ti"),
     ("databaseCpus", 0, "a whole number from 1 to 128"),
@@ -427,6 +430,30 @@ WRONG_URIS = [
 ]
 
 CONTRADICTIONS = [
+    (
+        {"databaseReplicas": 3, "backendStore": "mysql"},
+        "databaseReplicas: 3; accepted: 1, unless backendStore is postgres",
+    ),
+    (
+        {"databaseReplicas": 3, "backendStore": "external", "databaseSecret": "theirs"},
+        "databaseReplicas: 3; accepted: 1, unless backendStore is postgres",
+    ),
+    ({"databaseReplicas": 2}, "databaseReplicas: 2; accepted: 1 or 3 or 5: most of the members"),
+    (
+        {
+            **{"databaseReplicas": 3, "backupPointInTime": True, "backupStore": "artifacts"},
+            "backupSchedule": "0 2 * * *",
+        },
+        "backupPointInTime: True; accepted: false with databaseReplicas: 3: each new primary",
+    ),
+    (
+        {"databaseReplicas": 3, "postgresFormerImage": "postgres:17.6"},
+        "postgresFormerImage: 'postgres:17.6'; accepted: nothing with databaseReplicas: 3",
+    ),
+    (
+        {"databaseReplicas": 3, "postgresImage": "postgres:19.1"},
+        "accepted: an image of PostgreSQL 19, as 'postgres:19.1' is",
+    ),
     (
         {"pods": {"userFromPlatform": True}, "serverPods": {"runAsUser": 1000}},
         "serverPods: [secret]; accepted: beside pods, in runAsUser, nothing with userFromPlatform",

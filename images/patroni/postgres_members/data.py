@@ -34,9 +34,6 @@ class Data:
         """Remove what is left of a start that was cut short."""
         # Patroni moves a cluster that it could not make aside.
         shutil.rmtree(self.folder.with_name(f"{self.folder.name}.failed"), ignore_errors=True)
-        if not self.is_there:
-            # Patroni would take half of a copy for a broken database, and wait for a person.
-            shutil.rmtree(self.folder, ignore_errors=True)
         # No process of the former container runs any more. Another one may have its number.
         (self.folder / "postmaster.pid").unlink(missing_ok=True)
 

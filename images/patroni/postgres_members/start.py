@@ -83,6 +83,9 @@ def _start(variables: dict[str, str]) -> NoReturn:
     with answered(variables["POD_ADDRESS"], PATRONI_PORT) as waiting:
         step = _decided(cluster, data, waiting, first=name == f"{scope}-0", scope=scope)
         print(f"start: {step.value}")
+        if step is Step.JOIN and not data.is_there:
+            # Patroni would take half of a copy for a broken database, and wait for a person.
+            data.remove()
         if step is Step.FOUND_AGAIN:
             data.remove()
             cluster.note({"initialize": None})

@@ -38,6 +38,8 @@ AROUND = [
     End("outside", "10.9.8.7"),
 ]
 
+# A second pod of those that reach each other.
+OTHERS = {"hdfs-datanode": "other-datanode", "postgres": "other-postgres"}
 CLOUDS = ("metadata", "agent", "metadata6", "link6")
 
 
@@ -63,8 +65,14 @@ def ends(found: Sequence[dict[str, Any]]) -> Iterator[End]:
             labels = template["metadata"]["labels"]
             name = labels["app.kubernetes.io/instance"]
             yield End(name, f"10.0.1.{number}", one["metadata"]["namespace"], labels)
-            if name == "hdfs-datanode":
-                yield End("other-datanode", f"10.0.0.{number}", "mlflow", labels)
+            if other := OTHERS.get(name) if one["spec"].get("replicas", 1) > 1 else None:
+                yield End(other, f"10.0.0.{number}", "mlflow", labels)
+
+
+def between_two(line: str) -> bool:
+    """Say whether a line is about two pods of one kind."""
+    names = {*line.partition(": ")[0].split(" -> ")}
+    return any(names == {*both} for both in OTHERS.items())
 
 
 def every_path(ends: Sequence[End], policies: Sequence[Policy]) -> Iterator[tuple[End, End, str]]:
@@ -90,8 +98,8 @@ def test_exactly_the_declared_paths_are_open(variant: Variant) -> None:
         for source, target, port in every_path([*pods, neighbour, *AROUND], policies)
         if source in stack or target in stack
     }
-    # The other DataNode is there for what goes between two of them.
-    found = {line for line in found if "other-datanode" not in line or "hdfs-datanode" in line}
+    # The other pod is there for what goes between two of them.
+    found = {line for line in found if "other-" not in line or between_two(line)}
     assert found == declared(variant.choices, {end.name for end in (*pods, *AROUND, neighbour)})
 
 

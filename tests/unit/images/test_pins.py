@@ -12,6 +12,7 @@ from settings import SETTINGS
 CLONE = Path(__file__).parents[3]
 SERVER = CLONE / "images" / "mlflow"
 CLIENT = CLONE / "images" / "client"
+PATRONI = CLONE / "images" / "patroni"
 NAME = r"[a-z0-9][a-z0-9-]*"
 
 
@@ -28,12 +29,30 @@ def constraints(image: Path = SERVER) -> dict[str, str]:
     return {match[1]: match[2] for match in matches if match}
 
 
-@pytest.mark.parametrize("image", [SERVER, CLIENT])
-def test_every_requirement_is_pinned(image: Path) -> None:
+def requirements(image: Path) -> set[str]:
     lines = (image / "requirements.txt").read_text().splitlines()
-    required = {line for line in lines if line and not line.startswith("#")}
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+@pytest.mark.parametrize("image", [SERVER, CLIENT, PATRONI])
+def test_every_requirement_is_pinned(image: Path) -> None:
+    required = requirements(image)
     assert required == {line for line in required if re.fullmatch(NAME, line)}
-    assert {*required, "mlflow"} - constraints(image).keys() == set()
+    others = set[str]() if image == PATRONI else {"mlflow"}
+    assert {*required, *others} - constraints(image).keys() == set()
+
+
+def test_the_members_have_no_package_beside_those_that_are_required() -> None:
+    """pip is told to take no dependency: all of them are listed."""
+    assert requirements(PATRONI) == {*constraints(PATRONI)}
+
+
+def test_the_members_image_has_the_default_postgresql_and_is_tagged_with_it() -> None:
+    base = re.search(r"^ARG POSTGRES_IMAGE=(\S+)$", (PATRONI / "Dockerfile").read_text(), re.M)
+    assert base
+    assert base[1] == image("postgresImage")
+    version, patroni = base[1].partition(":")[2], constraints(PATRONI)["patroni"]
+    assert image("patroniImage").startswith(f"mlflow-kubernetes/patroni:{version}-{patroni}-")
 
 
 def test_the_server_image_is_tagged_with_the_version_of_mlflow_in_it() -> None:
@@ -125,6 +144,7 @@ def test_the_minio_image_is_tagged_with_the_date_of_its_source() -> None:
     [
         ("serverImage", ["mlflow"]),
         ("minioImage", ["minio"]),
+        ("patroniImage", ["patroni"]),
         # It shares code with the server's.
         ("workspaceImage", ["client", "mlflow"]),
     ],
@@ -168,4 +188,6 @@ def test_images_run_as_a_numbered_user_that_is_not_root() -> None:
     """Kubernetes can only prove `runAsNonRoot` on a number."""
     for dockerfile in CLONE.glob("images/*/Dockerfile"):
         last_stage = re.split(r"^FROM ", dockerfile.read_text(), flags=re.MULTILINE)[-1]
-        assert re.findall(r"^USER (.+)$", last_stage, re.MULTILINE) == ["1000:1000"], dockerfile
+        # The official image of PostgreSQL has a user of its own.
+        user = "999:999" if dockerfile.parent == PATRONI else "1000:1000"
+        assert re.findall(r"^USER (.+)$", last_stage, re.MULTILINE) == [user], dockerfile

@@ -33,6 +33,14 @@ def test_the_workspaces_image_is_built_where_there_is_a_workspace(asked: object)
     assert builds[CLIENT] == Source(CLONE / "images/client", CLONE / "images")
 
 
+def test_the_members_image_is_built_where_there_are_several() -> None:
+    references, builds = images.needed(stack.settings("minikube", databaseReplicas=3))
+    # The official image has the programs that dump and restore.
+    assert {DEFAULTS.patroni_image, DEFAULTS.postgres_image} <= {*references}
+    source = Source(CLONE / "images/patroni", CLONE / "images/patroni")
+    assert builds[DEFAULTS.patroni_image] == source
+
+
 def test_only_the_chosen_database_is_provided() -> None:
     references, _ = images.needed(stack.settings("minikube", backendStore="mysql"))
     assert DEFAULTS.mysql_image in references
