@@ -19,6 +19,7 @@ RUN = {
     "docs/backup.md, Backups, 1": "tests/unit/test_documents.py",
     "docs/backup.md, Where backups are kept, 1": "tests/unit/test_documents.py",
     "docs/backup.md, Any moment, on PostgreSQL, 1": "tests/unit/test_documents.py",
+    "docs/high-availability.md, Several members of the database, 1": "tests/unit/test_documents.py",
     "docs/settings.md, Sizes, 1": "tests/unit/test_documents.py",
     "docs/settings.md, An autoscaler, 1": "tests/unit/test_documents.py",
     "docs/settings.md, Remove deleted data for good, 1": "tests/unit/test_documents.py",
@@ -71,6 +72,24 @@ NOT_RUN = {
         "tests/e2e/own_stack/test_postgres_upgrade.py calls the commands' own function"
     ),
     "docs/moving-data.md, 1. A second stack, 1": "a second stack by `make up`: minutes",
+    "docs/high-availability.md, Watch, 1": "tests/e2e/support/members.py asks the same",
+    **dict.fromkeys(
+        (
+            "docs/high-availability.md, Make another member the primary, 1",
+            "docs/high-availability.md, Replace a member, 1",
+        ),
+        "tests/e2e/own_stack/test_database_replicas.py does it for whichever member it is",
+    ),
+    "docs/high-availability.md, A member that does not catch up, 1": (
+        "it takes 512 MB of writes while a member is away"
+    ),
+    **dict.fromkeys(
+        (
+            "docs/high-availability.md, The record is lost, 1",
+            "docs/high-availability.md, The record is lost, 2",
+        ),
+        "the record is lost when somebody deletes it while no member runs: not tried",
+    ),
 }
 """Why no test runs a block, by the block's name."""
 
