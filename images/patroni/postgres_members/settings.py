@@ -22,7 +22,7 @@ def of_member(variables: Mapping[str, str], *, makes_cluster: bool) -> str:
     replication = variables["PATRONI_REPLICATION_USERNAME"]
     settings: dict[str, Any] = {
         "restapi": {
-            "listen": f"*:{PATRONI_PORT}",
+            "listen": f"{host}:{PATRONI_PORT}",
             "connect_address": f"{host}:{PATRONI_PORT}",
         },
         "postgresql": {
