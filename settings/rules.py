@@ -118,8 +118,8 @@ def _database_members(settings: Settings, refuse: Refuse) -> Iterator[str]:
             key,
             f"nothing with databaseReplicas: {number}: the next major version takes a second stack",
         )
-    if accepted := other_version(settings.postgres_image, settings.patroni_image):
-        yield refuse("patroniImage", accepted)
+    if same := other_version(settings.postgres_image, settings.patroni_image):
+        yield refuse("patroniImage", same)
 
 
 def _database_of_users(settings: Settings, refuse: Refuse) -> Iterator[str]:

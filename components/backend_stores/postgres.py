@@ -294,9 +294,12 @@ def _replicas(name: str, args: PostgresArgs) -> int:
             accepted = f"nothing with replicas {number:.0f}"
             raise pulumi.RunError(f"{name}.{key}: {value}; accepted: {accepted}")
     image, of_members = args.get("image", POSTGRES_IMAGE), args.get("patroni_image", PATRONI_IMAGE)
-    known = isinstance(image, str) and isinstance(of_members, str)
-    if known and (refusal := other_version(image, of_members)):
-        raise pulumi.RunError(f"{name}.patroni_image: {of_members!r}; accepted: {refusal}")
+    if (
+        isinstance(image, str)
+        and isinstance(of_members, str)
+        and (same := other_version(image, of_members))
+    ):
+        raise pulumi.RunError(f"{name}.patroni_image: {of_members!r}; accepted: {same}")
     # The engine gives a program of another language its whole numbers as floats.
     return int(number)
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from postgres_members.cluster import Cluster
@@ -66,11 +67,15 @@ def decide(initialize: str | None, data: Data, *, first: bool) -> Step:
 def main() -> NoReturn:
     """Become Patroni, or end with one line."""
     # The kernel passes a signal to a container's first program only where the program handles it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("start: ended while it waited"))
+    signal.signal(signal.SIGTERM, _end)
     try:
         _start(dict(os.environ))
     except (OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"error: {error}")
+
+
+def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit("start: ended while it waited")
 
 
 def _start(variables: dict[str, str]) -> NoReturn:

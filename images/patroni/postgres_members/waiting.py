@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +16,7 @@ class Waiting:
 
 
 @contextmanager
-def answered(address: str, port: int) -> Iterator[Waiting]:
+def answered(address: str, port: int) -> Generator[Waiting]:
     """Answer probes until the block ends.
 
     Args:
