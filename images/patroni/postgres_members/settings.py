@@ -10,12 +10,13 @@ POSTGRES_PORT = 5432
 PATRONI_PORT = 8008
 
 
-def of_member(variables: Mapping[str, str], *, makes_cluster: bool) -> str:
+def of_member(variables: Mapping[str, str]) -> str:
     """Return the file. Names and passwords are in variables that Patroni reads itself.
+
+    The file has no section `bootstrap`, without which Patroni makes no database.
 
     Args:
         variables: the variables of the pod.
-        makes_cluster: whether this member makes the cluster on its empty volume.
     """
     address = variables["POD_ADDRESS"]
     host = f"[{address}]" if ":" in address else address
@@ -55,12 +56,6 @@ def of_member(variables: Mapping[str, str], *, makes_cluster: bool) -> str:
             "remove_data_directory_on_diverged_timelines": True,
         },
     }
-    if makes_cluster:
-        # Patroni makes a cluster where this section is, and nowhere else.
-        settings["bootstrap"] = {
-            "initdb": ["data-checksums"],
-            "post_bootstrap": "sh /opt/members/first-start.sh",
-        }
     return json.dumps(settings, indent=2)
 
 

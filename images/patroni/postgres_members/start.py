@@ -33,9 +33,8 @@ class Step(enum.Enum):
     """What a member does at its start."""
 
     JOIN = "start Patroni"
-    FOUND = "make a cluster on the empty volume"
-    FOUND_AGAIN = "make a cluster anew, because the first attempt was cut short"
-    TAKE_OVER = "make a cluster of a single server's data"
+    FOUND = "make a database on the empty volume"
+    TAKE_OVER = "begin with a single server's data"
     WAIT = "wait for the first member"
     WAIT_FOR_RECORD = (
         "error: the record of the members (annotation initialize of the ConfigMap "
@@ -48,15 +47,12 @@ def decide(initialize: str | None, data: Data, *, first: bool) -> Step:
     """Return what a member does.
 
     Args:
-        initialize: the number of the database in the record; empty while the first member makes
-            the database, None before.
+        initialize: the number of the database in the record, None before there is one.
         data: the member's data.
         first: whether it is the first member.
     """
     if initialize:
         return Step.JOIN
-    if first and initialize is not None:
-        return Step.FOUND_AGAIN
     if data.is_of_member:
         return Step.WAIT_FOR_RECORD
     if not first:
@@ -84,27 +80,21 @@ def _start(variables: dict[str, str]) -> NoReturn:
     cluster = Cluster(variables["PATRONI_KUBERNETES_NAMESPACE"], scope)
     data = Data(Path(variables["PGDATA"]))
     data.tidy()
-    logins = {f"MEMBERS_{key}": variables[f"PATRONI_{key}"] for key in _LOGINS}
     with answered(variables["POD_ADDRESS"], PATRONI_PORT) as waiting:
         step = _decided(cluster, data, waiting, first=name == f"{scope}-0", scope=scope)
         print(f"start: {step.value}")
-        if step is Step.JOIN and not data.is_there:
+        if not data.is_there:
             # Patroni would take half of a copy for a broken database, and wait for a person.
             data.remove()
-        if step is Step.FOUND_AGAIN:
-            data.remove()
-            cluster.note({"initialize": None})
-        if step is Step.TAKE_OVER:
-            data.make_roles(logins)
+        if step is Step.FOUND:
+            data.make(variables["PATRONI_SUPERUSER_PASSWORD"])
+        if step is not Step.JOIN:
+            data.make_roles({f"MEMBERS_{key}": variables[f"PATRONI_{key}"] for key in _LOGINS})
             cluster.note({"initialize": data.system()})
         _note_settings(cluster, json.loads(variables["MEMBERS_SETTINGS"]))
-    makes_cluster = step in (Step.FOUND, Step.FOUND_AGAIN)
-    CONFIGURATION.write_text(of_member(variables, makes_cluster=makes_cluster))
-    # Patroni hands no variable of its own on to first-start.sh.
+    CONFIGURATION.write_text(of_member(variables))
     patroni = str(Path(sys.executable).with_name("patroni"))
-    more = logins if makes_cluster else {}
-    environment = {**variables, **more}
-    os.execve(patroni, [patroni, str(CONFIGURATION)], environment)  # noqa: S606 (no shell)
+    os.execv(patroni, [patroni, str(CONFIGURATION)])  # noqa: S606 (no shell)
 
 
 def _decided(cluster: Cluster, data: Data, waiting: Waiting, *, first: bool, scope: str) -> Step:
