@@ -32,11 +32,11 @@ def database_uri(
 
     ``driver`` names the dialect and its Python driver, and ``options`` are the driver's own. The
     driver is always named: under SQLAlchemy 2.1, ``postgresql://`` alone means psycopg 3, with
-    which MLflow 3.17 does not work. Without ``connect_timeout``, a database that does not answer
-    would hold each request for minutes.
+    which MLflow 3.17 does not work. Without ``connect_timeout``, which may be among the options, a
+    database that does not answer would hold each request for minutes.
     """
     login = f"{quote(user, safe='')}:{quote(password, safe='')}"
-    query = urlencode({**options, "connect_timeout": 5})
+    query = urlencode({**options, "connect_timeout": options.get("connect_timeout", "5")})
     return f"{driver}://{login}@{host}:{port}/{quote(database, safe='')}?{query}"
 
 

@@ -44,6 +44,8 @@ DRIVER_OPTIONS = {
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
+    # Until a new primary has the Service, connections go to the lost one.
+    "connect_timeout": "3",
 }
 """Options of the driver of the database's clients (libpq)."""
 
@@ -57,8 +59,10 @@ _MEBIBYTES = 128
 """What Patroni takes beside the server, with some room."""
 # Patroni refuses fewer.
 _LEAST_CONNECTIONS = 25
-# Patroni asks for loop_wait + 2 * retry_timeout <= ttl, and for a ttl of at least 20.
-_TIMES = {"ttl": 20, "loop_wait": 5, "retry_timeout": 5}
+# Patroni asks for loop_wait + 2 * retry_timeout <= ttl, and for a ttl of at least 20. At the worst,
+# the next write comes after ttl, loop_wait, a second for the change of the primary, and 3 s for a
+# connection to the lost one: before 30 s are over.
+_TIMES = {"ttl": 20, "loop_wait": 3, "retry_timeout": 5}
 """Seconds: until a primary that says nothing counts as lost; between two rounds; and for which one
 question is repeated."""
 
