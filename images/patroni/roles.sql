@@ -1,8 +1,6 @@
 -- Makes the roles by which members copy the primary's data and log. A second run changes nothing.
 -- A failed statement would be logged with the password in it.
 SET log_min_error_statement = 'panic';
--- No other member can confirm a write yet.
-SET synchronous_commit = 'local';
 \getenv replication MEMBERS_REPLICATION_USERNAME
 \getenv replication_password MEMBERS_REPLICATION_PASSWORD
 \getenv rewind MEMBERS_REWIND_USERNAME

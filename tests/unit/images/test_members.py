@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import os
 import shlex
 import socket
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[3] / "images" / "patroni"))
 
 from postgres_members import cluster as clusters
+from postgres_members import data as datas
 from postgres_members import fence, settings, start
 from postgres_members.cluster import Cluster
 from postgres_members.data import Data
@@ -106,9 +109,7 @@ def test_without_a_record_the_first_member_alone_begins(tmp_path: Path) -> None:
     nothing, single = Data(tmp_path / "none"), data(tmp_path / "single")
     assert decide(None, nothing, first=True) is Step.FOUND
     assert decide(None, single, first=True) is Step.TAKE_OVER
-    assert decide("", nothing, first=True) is Step.FOUND_AGAIN
-    for initialize in (None, ""):
-        assert decide(initialize, nothing, first=False) is Step.WAIT
+    assert decide(None, nothing, first=False) is Step.WAIT
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -121,7 +122,7 @@ def test_no_member_begins_anew_with_what_a_member_wrote(tmp_path: Path, first: b
 def test_what_a_start_that_was_cut_short_left_is_removed(tmp_path: Path) -> None:
     found = data(tmp_path / "docker")
     (found.folder / "postmaster.pid").write_text("25\n")
-    data(tmp_path / "docker.failed")
+    data(tmp_path / ".docker.new")
     found.tidy()
     assert found.is_there
     assert [file.name for file in found.folder.iterdir()] == ["global"]
@@ -155,7 +156,7 @@ def run_start(
         port: int = free.getsockname()[1]
     logins = {
         f"PATRONI_{kind}_{what}": "x"
-        for kind in ("REPLICATION", "REWIND")
+        for kind in ("SUPERUSER", "REPLICATION", "REWIND")
         for what in ("USERNAME", "PASSWORD")
     }
     shared = json.dumps({"ttl": 20, "postgresql": {"parameters": {}}})
@@ -169,8 +170,8 @@ def run_start(
     became: list[list[str]] = []
     waited: list[float] = []
 
-    def execve(_: str, command: list[str], environment: Mapping[str, str]) -> None:
-        became.append([*command, *(key for key in environment if key.startswith("MEMBERS_RE"))])
+    def execv(_: str, command: list[str]) -> None:
+        became.append(command)
         raise SystemExit
 
     def sleep(seconds: float) -> None:
@@ -179,7 +180,7 @@ def run_start(
 
     monkeypatch.setattr(start, "PATRONI_PORT", port)
     monkeypatch.setattr(start, "CONFIGURATION", folder / "patroni.yml")
-    monkeypatch.setattr(start.os, "execve", execve)
+    monkeypatch.setattr(start.os, "execv", execv)
     monkeypatch.setattr(start.time, "sleep", sleep)
     with pytest.raises(SystemExit):
         start._start(variables)
@@ -198,41 +199,94 @@ def probed(port: int) -> dict[str, int]:
     return found
 
 
-def test_the_first_member_makes_a_cluster(
-    api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+PLAYED = """\
+#!/bin/sh
+name=$(basename "$0")
+folder=$(printf '%s\\n' "$@" | sed -n 's/^--pgdata=//p')
+echo "$name $(basename "$folder") $*" >> "$CALLS"
+case $name in
+  initdb)
+    mkdir -p "$folder/global"
+    touch "$folder/global/pg_control"
+    echo "$(cat)" >> "$CALLS"
+    ;;
+  pg_controldata) echo "Database system identifier:           7591234567890123456" ;;
+  psql) env | grep "MEMBERS_RE.*PASSWORD" >> "$CALLS" ;;
+esac
+[ "$FAILS" != "$name" ]
+"""
+"""A program of PostgreSQL that writes down how it was called."""
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], list[str]]:
+    """Play the programs of PostgreSQL; return what returns their calls."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("initdb", "pg_ctl", "psql", "pg_controldata"):
+        (programs / name).write_text(PLAYED)
+        (programs / name).chmod(0o755)
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    (scripts / "application-user.sql").touch()
+    (scripts / "pg_hba.conf").touch()
+    monkeypatch.setattr(datas, "FIRST_START", scripts)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("FAILS", "")
+    return lambda: (tmp_path / "calls").read_text().splitlines()
+
+
+def test_the_first_member_makes_a_database_and_notes_its_number(
+    api: Api, called: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    command, found = run_start(monkeypatch, tmp_path, "postgres-0", {})
+    command, _ = run_start(monkeypatch, tmp_path, "postgres-0", {})
     assert command[0].endswith("/patroni")
     assert command[1] == str(tmp_path / "patroni.yml")
-    # For first-start.sh, to which Patroni hands on none of its own variables.
-    assert {"MEMBERS_REPLICATION_PASSWORD", "MEMBERS_REWIND_PASSWORD"} <= {*command}
-    assert found["bootstrap"]["post_bootstrap"] == "sh /opt/members/first-start.sh"
+    assert api.record["initialize"] == NUMBER
     assert json.loads(api.record["config"]) == {"ttl": 20, "postgresql": {"parameters": {}}}
-    assert "initialize" not in api.record
+    calls = called()
+    assert calls[0].startswith("initdb .data.new ")
+    # The superuser's password comes by the standard input.
+    assert calls[1] == "x"
+    programs = [line.split()[0] for line in calls if not line.startswith(("x", "MEMBERS"))]
+    started = ["pg_ctl", "psql", "pg_ctl"]
+    assert programs == ["initdb", *started, *started, "pg_controldata"]
+    scripts = [Path(line.split()[-1]).name for line in calls if line.startswith("psql")]
+    assert scripts == ["application-user.sql", "roles.sql"]
+    assert len([line for line in calls if line.startswith("MEMBERS")]) == 2
 
 
+@pytest.mark.parametrize("program", ["initdb", "pg_ctl", "psql"])
 def test_a_first_attempt_that_was_cut_short_is_made_anew(
-    api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    api: Api,
+    called: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    program: str,
 ) -> None:
-    api.record["initialize"] = ""
-    half = data(tmp_path / "data", of_member=True)
-    _, found = run_start(monkeypatch, tmp_path, "postgres-0", {})
-    assert not half.folder.exists()
-    assert "initialize" not in api.record
-    assert "bootstrap" in found
+    monkeypatch.setenv("FAILS", program)
+    with pytest.raises(subprocess.CalledProcessError):
+        Data(tmp_path / "data").make("x")
+    assert not (tmp_path / "data").exists()
+    monkeypatch.setenv("FAILS", "")
+    run_start(monkeypatch, tmp_path, "postgres-0", {})
+    assert api.record["initialize"] == NUMBER
+    assert [line for line in called() if line.startswith("initdb")][1:]
+    assert sorted(file.name for file in tmp_path.glob("*data*")) == ["data"]
 
 
-def test_the_data_of_a_single_server_become_the_clusters(
-    api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_data_of_a_single_server_become_the_members(
+    api: Api, called: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    held, made = data(tmp_path / "data"), []
-    monkeypatch.setattr(Data, "make_roles", lambda _, logins: made.append(sorted(logins)))
-    monkeypatch.setattr(Data, "system", lambda _: NUMBER)
-    _, found = run_start(monkeypatch, tmp_path, "postgres-0", {})
-    assert [len(logins) for logins in made] == [4]
+    held = data(tmp_path / "data")
+    run_start(monkeypatch, tmp_path, "postgres-0", {})
+    assert [Path(line.split()[-1]).name for line in called() if line.startswith("psql")] == [
+        "roles.sql"
+    ]
+    assert not [line for line in called() if line.startswith("initdb")]
     assert api.record["initialize"] == NUMBER
     assert held.is_there
-    assert "bootstrap" not in found
 
 
 def test_another_member_waits_and_is_ready_only_beside_a_single_server(
@@ -254,11 +308,8 @@ def test_another_member_waits_and_is_ready_only_beside_a_single_server(
         seen.append(probed(port)["/readiness"])
         api.record["initialize"] = NUMBER
 
-    rounds = {1: grows, 2: is_replaced, 3: begins}
-    command, found = run_start(monkeypatch, tmp_path, "postgres-2", rounds)
+    run_start(monkeypatch, tmp_path, "postgres-2", {1: grows, 2: is_replaced, 3: begins})
     assert seen == [503, 200, 503]
-    assert "bootstrap" not in found
-    assert not [one for one in command if one.startswith("MEMBERS_")]
 
 
 def test_half_of_a_copy_is_removed(
@@ -306,7 +357,7 @@ def test_a_pod_that_waits_answers_on_both_kinds_of_addresses() -> None:
 
 
 def test_the_settings_of_a_member_have_no_password_and_no_way_to_begin_anew() -> None:
-    found = json.loads(settings.of_member(VARIABLES, makes_cluster=False))
+    found = json.loads(settings.of_member(VARIABLES))
     assert "bootstrap" not in found
     assert found["restapi"]["connect_address"] == "10.1.2.3:8008"
     postgresql = found["postgresql"]
@@ -315,15 +366,13 @@ def test_the_settings_of_a_member_have_no_password_and_no_way_to_begin_anew() ->
     from_others = [rule for rule in postgresql["pg_hba"] if rule.split()[3:4] == ["all"]]
     assert len(from_others) == 2
     assert all(rule.endswith(" scram-sha-256") for rule in from_others)
-    of_ipv6 = json.loads(
-        settings.of_member({**VARIABLES, "POD_ADDRESS": "2001:db8::7"}, makes_cluster=False)
-    )
+    of_ipv6 = json.loads(settings.of_member({**VARIABLES, "POD_ADDRESS": "2001:db8::7"}))
     assert of_ipv6["postgresql"]["connect_address"] == "[2001:db8::7]:5432"
 
 
 def fenced(monkeypatch: pytest.MonkeyPatch, role: str) -> None:
     """Run the callback as Patroni does."""
-    found = json.loads(settings.of_member(VARIABLES, makes_cluster=False))
+    found = json.loads(settings.of_member(VARIABLES))
     _, _, module, *arguments = shlex.split(found["postgresql"]["callbacks"]["on_role_change"])
     assert module == "postgres_members.fence"
     monkeypatch.setattr(sys, "argv", ["fence", *arguments, "on_role_change", role, "postgres"])
