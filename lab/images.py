@@ -249,7 +249,7 @@ def _make(build: _Build) -> None:
     if "apt-get" in dockerfile:
         mounts[Path("/etc/apt/apt.conf.d/99-machine")] = _apt_settings()
     if "ARG PIP_INDEX_URL" in dockerfile:
-        more_arguments, more_mounts = _pip()
+        more_arguments, more_mounts = _pip(dockerfile)
         arguments |= more_arguments
         mounts |= more_mounts
     for argument, base in build.bases.items():
@@ -275,14 +275,18 @@ def _certificates() -> Path:
     return Path(os.environ.get("SSL_CERT_FILE") or _CERTIFICATES)
 
 
-def _pip() -> tuple[dict[str, str], dict[Path, Path]]:
+def _pip(dockerfile: str) -> tuple[dict[str, str], dict[Path, Path]]:
     """Return the arguments and mounts that let a build use this machine's settings of pip."""
     cache = _CACHE / "pip"
     cache.mkdir(exist_ok=True)
     pip = (sys.executable, "-m", "pip", "config", "get")
     index = os.environ.get("PIP_INDEX_URL") or run(*pip, "global.index-url", check=False)
-    mounts = {Path("/root/.cache/pip"): cache, _CERTIFICATES: _certificates()}
-    return {"PIP_INDEX_URL": index.strip()}, mounts
+    arguments, place = {"PIP_INDEX_URL": index.strip()}, _CERTIFICATES
+    if "ARG PIP_CERT" in dockerfile:
+        # Debian's package of authorities is installed there, and cannot replace a mounted file.
+        place = Path("/etc/ssl/machine.crt")
+        arguments["PIP_CERT"] = str(place)
+    return arguments, {Path("/root/.cache/pip"): cache, place: _certificates()}
 
 
 def _toolbox(base: str) -> tuple[dict[str, str], dict[Path, Path]]:

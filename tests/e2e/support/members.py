@@ -49,9 +49,9 @@ def patronictl(stack: Stack, *arguments: str, seconds: float = 60) -> str:
 
 
 def states(stack: Stack) -> dict[str, tuple[str, str]]:
-    """Return the role and the state of each member."""
+    """Return the role and the state of each member. A member that has just started tells none."""
     listed = json.loads(patronictl(stack, "list", "--format", "json"))
-    return {one["Member"]: (one["Role"], one["State"]) for one in listed}
+    return {one["Member"]: (one["Role"], one.get("State", "unknown")) for one in listed}
 
 
 def settle(stack: Stack, number: int, seconds: float = SETTLE_SECONDS) -> None:
