@@ -4,6 +4,7 @@ import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.figures import FIGURES, Figure
 
@@ -22,7 +23,7 @@ def table(found: Values, *, every: bool) -> list[str]:
 
 def keep(about: Sequence[str], found: Values, path: Path = KEPT) -> None:
     """Write the figures to the file. Figures in it that were not measured now stay."""
-    kept = json.loads(path.read_text())["figures"] if path.exists() else {}
+    kept: dict[str, Any] = json.loads(path.read_text())["figures"] if path.exists() else {}
     now = {
         figure.what: {"unit": figure.unit, "each": [round(value, 3) for value in values]}
         for figure, values in found.items()
