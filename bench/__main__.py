@@ -195,7 +195,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=2, help="times from nothing to nothing")
     parser.add_argument(
-        "--keep", action="store_true", help="write the figures to docs/bench.json, to compare with"
+        "--keep", action="store_true", help="keep the figures, for later runs to compare with"
     )
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--load", choices=DATABASES, help="log runs only, on this database")
