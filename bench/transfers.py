@@ -3,7 +3,8 @@ through this project's server and through a plain one.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from bench import beside_plain
 from components._kubernetes.network_policies import client_labels
 from harness.clients import SCRIPTS
-from harness.kubectl import Kubectl, ready
+from harness.kubectl import ready
 from harness.pod_memory import Memory
 from harness.stack import Stack
 from harness.waiting import wait_until
@@ -46,15 +47,13 @@ class Transfers:
 
 def measure(stack: Stack, store: str) -> Transfers:
     """Move 1 GB each way, from a pod beside the server, whose image has every store's client."""
-    server = stack.kubectl.pod("mlflow")
-    _start_pod(stack.kubectl, server, store)
-    # The first transfer makes connections and imports code, which are not the transfer's growth.
-    _move(stack, 1_000_000)
-    memory = Memory(server)
-    with memory.watched():
-        proxied = _move(stack, SIZE)
-    direct = _move(stack, SIZE, root=f"{stack.outputs()['artifact_root']}/transfer")
-    stack.kubectl("delete", "pod", _POD, "--grace-period=0", "--force")
+    with _pod_beside(stack, store) as server:
+        # The first transfer makes connections and imports code. The transfer does not grow by that.
+        _move(stack, 1_000_000)
+        memory = Memory(server)
+        with memory.watched():
+            proxied = _move(stack, SIZE)
+        direct = _move(stack, SIZE, root=f"{stack.outputs()['artifact_root']}/transfer")
     speed = SIZE / 1e6
     return Transfers(
         up=speed / proxied.up,
@@ -72,15 +71,16 @@ def small_files(home: Path, own: Stack) -> Iterator[tuple[Moved, Moved]]:
         home: a folder for the stack of the plain server.
         own: a stack that is up.
     """
-    with beside_plain.without_login(home, f"{own.namespace}-plain", own) as plain:
-        for stack in (own, plain):
-            _start_pod(stack.kubectl, stack.kubectl.pod("mlflow"), "minio")
+    with (
+        beside_plain.without_login(home, f"{own.namespace}-plain", own) as plain,
+        _pod_beside(own, "minio"),
+        _pod_beside(plain, "minio"),
+    ):
         beside_plain.serve_plainly(plain)
         for stack in (own, plain):
             _move(stack, SMALL, 10)
         for _ in range(PAIRS):
             yield _move(own, SMALL, FILES), _move(plain, SMALL, FILES)
-        own.kubectl("delete", "pod", _POD, "--grace-period=0", "--force")
 
 
 def _move(stack: Stack, size: int, count: int = 1, root: str = "") -> Moved:
@@ -91,7 +91,10 @@ def _move(stack: Stack, size: int, count: int = 1, root: str = "") -> Moved:
     return Moved(**json.loads(answer.splitlines()[-1]))
 
 
-def _start_pod(kubectl: Kubectl, server: dict[str, Any], store: str) -> None:
+@contextmanager
+def _pod_beside(stack: Stack, store: str) -> Generator[dict[str, Any]]:
+    """Run a pod with the server's image and the store's key; yield the server's pod."""
+    server = stack.kubectl.pod("mlflow")
     (container,) = server["spec"]["containers"]
     spec: dict[str, object] = {
         "automountServiceAccountToken": False,
@@ -112,5 +115,9 @@ def _start_pod(kubectl: Kubectl, server: dict[str, Any], store: str) -> None:
     labels = client_labels("mlflow") | client_labels(store)
     metadata = {"name": _POD, "labels": labels}
     pod: dict[str, object] = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-    kubectl("apply", "--filename=-", stdin=json.dumps(pod))
-    wait_until(lambda: ready(kubectl.json("get", "pod", _POD)), 90, "the pod runs")
+    stack.kubectl("apply", "--filename=-", stdin=json.dumps(pod))
+    wait_until(lambda: ready(stack.kubectl.json("get", "pod", _POD)), 90, "the pod runs")
+    try:
+        yield server
+    finally:
+        stack.kubectl("delete", "pod", _POD, "--grace-period=0", "--force")

@@ -13,7 +13,7 @@ from .._kubernetes.data_server import DATA_VOLUME, data_server
 from .._kubernetes.labels import labels, metadata, selector
 from .._kubernetes.network_policies import Path, after, client_labels, server_policies
 from .._kubernetes.pod_options import PodArgs, PodOptions, pod_options
-from .._kubernetes.pods import Credentials, resources
+from .._kubernetes.pods import Credentials, resources, restricted_pod
 from .._kubernetes.quantities import amount
 from .._kubernetes.retention import RetentionArgs, generations
 from .._kubernetes.uris import database_uri, fingerprint, service_host
@@ -330,22 +330,51 @@ def _credentials(
     }
 
 
-def server_volumes(
-    first_start: pulumi.Input[str], *, folder: str, socket: str
-) -> tuple[list[k8s.core.v1.VolumeMountArgs], list[k8s.core.v1.VolumeArgs]]:
-    """Return the mounts and volumes of a database's pod.
+def server_pod(
+    container: k8s.core.v1.ContainerArgs,
+    first_start: pulumi.Input[str],
+    *,
+    user: int,
+    folder: str,
+    socket: str,
+    first: Sequence[k8s.core.v1.ContainerArgs],
+    mounts: Sequence[k8s.core.v1.VolumeMountArgs] = (),
+    volumes: Sequence[k8s.core.v1.VolumeArgs] = (),
+    service_account_name: pulumi.Input[str] | None = None,
+) -> k8s.core.v1.PodSpecArgs:
+    """Return the pod of a database server.
 
-    ``folder`` receives the data, and ``socket`` is the folder of the server's Unix socket.
+    Args:
+        container: the server.
+        first_start: name of the ConfigMap with the scripts of ``FIRST_START_FOLDER``.
+        user: id of the user that the server runs as.
+        folder: receives the data.
+        socket: folder of the server's Unix socket.
+        first: init containers, in order.
+        mounts: further mounts of the server.
+        volumes: volumes of these mounts.
+        service_account_name: the pod's service account; None means none of its own.
     """
-    mounts = [
-        k8s.core.v1.VolumeMountArgs(name=DATA_VOLUME, mount_path=folder),
-        k8s.core.v1.VolumeMountArgs(name="socket", mount_path=socket),
-        k8s.core.v1.VolumeMountArgs(name="first-start", mount_path=FIRST_START_FOLDER),
-    ]
-    volumes = [
-        k8s.core.v1.VolumeArgs(name="socket", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs()),
-        k8s.core.v1.VolumeArgs(
-            name="first-start", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=first_start)
-        ),
-    ]
-    return mounts, volumes
+    return restricted_pod(
+        container,
+        user=user,
+        first=first,
+        # A server that is stopped writes all data first. After SIGKILL, its next start begins with
+        # a recovery.
+        grace_seconds=60,
+        mounts=[
+            k8s.core.v1.VolumeMountArgs(name=DATA_VOLUME, mount_path=folder),
+            k8s.core.v1.VolumeMountArgs(name="socket", mount_path=socket),
+            k8s.core.v1.VolumeMountArgs(name="first-start", mount_path=FIRST_START_FOLDER),
+            *mounts,
+        ],
+        volumes=[
+            k8s.core.v1.VolumeArgs(name="socket", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs()),
+            k8s.core.v1.VolumeArgs(
+                name="first-start",
+                config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=first_start),
+            ),
+            *volumes,
+        ],
+        service_account_name=service_account_name,
+    )

@@ -12,7 +12,7 @@ from .._defaults import MYSQL_IMAGE
 from .._kubernetes.arguments import known_keys
 from .._kubernetes.data_server import volume_check
 from .._kubernetes.pod_options import PodArgs
-from .._kubernetes.pods import Credentials, exec_probe, restricted_pod, secret_env
+from .._kubernetes.pods import Credentials, exec_probe, secret_env
 from .._kubernetes.retention import RetentionArgs
 from ..backend_stores._server import (
     AUTH_DATABASE,
@@ -21,7 +21,7 @@ from ..backend_stores._server import (
     Kind,
     Sizes,
     database_server,
-    server_volumes,
+    server_pod,
     sizes,
 )
 from ..held_data import HeldData, VersionRule
@@ -190,15 +190,13 @@ def _pod(
         liveness_probe=exec_probe(_PING, period=30, failures=4),
         resources=sized.resources("512Mi"),
     )
-    mounts, volumes = server_volumes(first_start, folder=FOLDER, socket="/var/run/mysqld")
-    return restricted_pod(
+    return server_pod(
         container,
+        first_start,
         user=MYSQL_USER,
+        folder=FOLDER,
+        socket="/var/run/mysqld",
         first=[volume_check(image, CHECK_VOLUME, FOLDER)],
-        # A server that is killed before it has written all data has to recover at its next start.
-        grace_seconds=60,
-        mounts=mounts,
-        volumes=volumes,
     )
 
 

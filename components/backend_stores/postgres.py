@@ -15,7 +15,7 @@ from .._kubernetes.api_access import token_mount, token_volume
 from .._kubernetes.arguments import known_keys, rotations
 from .._kubernetes.data_server import volume_check
 from .._kubernetes.pod_options import PodArgs
-from .._kubernetes.pods import Credentials, exec_probe, restricted_pod, secret_env
+from .._kubernetes.pods import Credentials, exec_probe, secret_env
 from .._kubernetes.retention import RetentionArgs
 from ..backend_stores import _patroni
 from ..backend_stores._postgres_upgrade import MINUTES, upgrade
@@ -29,7 +29,7 @@ from ..backend_stores._server import (
     Place,
     Sizes,
     database_server,
-    server_volumes,
+    server_pod,
     sizes,
 )
 from ..held_data import HeldData, VersionRule
@@ -57,6 +57,7 @@ nothing else."""
 FOLDER = "/var/lib/postgresql"
 """Where the volume is mounted. The image of PostgreSQL 18 keeps its data in 18/docker below this
 folder, and does not start with a volume at the older .../data."""
+_SOCKET = "/var/run/postgresql"
 CHECK_VOLUME = """\
 has=$(postgres --version 2> /dev/null | sed 's/^[^0-9]*\\([0-9]*\\).*/\\1/')
 data=${PGDATA%/}
@@ -237,19 +238,17 @@ def _pod(
         liveness_probe=exec_probe(["pg_isready", "-h", "127.0.0.1"], period=30, failures=4),
         resources=sized.resources("256Mi"),
     )
-    mounts, volumes = server_volumes(first_start, folder=FOLDER, socket="/var/run/postgresql")
-    return restricted_pod(
+    # The image's stop signal (SIGINT) is PostgreSQL's fast shutdown, which writes a checkpoint.
+    return server_pod(
         container,
+        first_start,
         user=POSTGRES_USER,
+        folder=FOLDER,
+        socket=_SOCKET,
         first=[
             *(upgrade(former, image, FOLDER) if former else ()),
             volume_check(image, CHECK_VOLUME, FOLDER),
         ],
-        # The image's stop signal (SIGINT) is PostgreSQL's fast shutdown, which writes a checkpoint.
-        # Without the checkpoint, the next start begins with a recovery.
-        grace_seconds=60,
-        mounts=mounts,
-        volumes=volumes,
     )
 
 
@@ -360,15 +359,16 @@ def _member(
         secret=made.secret,
     )
     container = _patroni.member("postgres", image, PORT, [*variables, *_application(secret)], sized)
-    mounts, volumes = server_volumes(first_start, folder=FOLDER, socket="/var/run/postgresql")
-    return restricted_pod(
+    # A primary that is stopped writes a checkpoint, and waits until another member has it.
+    return server_pod(
         container,
+        first_start,
         user=POSTGRES_USER,
+        folder=FOLDER,
+        socket=_SOCKET,
         first=[volume_check(image, CHECK_VOLUME, FOLDER)],
-        # A primary that is stopped writes a checkpoint, and waits until another member has it.
-        grace_seconds=60,
-        mounts=[*mounts, token_mount()],
-        volumes=[*volumes, token_volume()],
+        mounts=[token_mount()],
+        volumes=[token_volume()],
         service_account_name=made.account,
     )
 
