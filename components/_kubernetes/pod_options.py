@@ -157,10 +157,10 @@ class PodOptions:
                 affinity=_affinity(spec.affinity, given.get("affinity")),
                 topology_spread_constraints=applied(
                     own_labels,
-                    lambda worn: _spread(
+                    lambda labels: _spread(
                         spec.topology_spread_constraints,
                         given.get("topology_spread_constraints"),
-                        worn,
+                        labels,
                     ),
                 ),
                 priority_class_name=given.get("priority_class_name"),
@@ -346,13 +346,13 @@ def _affinity(own: Any, given: AffinityArgsDict | None) -> Any:
     return changed(own, **cast("Mapping[str, object]", given))
 
 
-def _spread(own: object, given: object, worn: Mapping[str, str]) -> list[Any] | None:
+def _spread(own: object, given: object, labels: Mapping[str, str]) -> list[Any] | None:
     """Return the constraints, each with a selector: one without a selector would count no pod.
 
     Args:
         own: the component's own constraints.
         given: those of the options.
-        worn: labels of the pods.
+        labels: labels of the pods.
     """
     if not given:
         return None
@@ -360,7 +360,7 @@ def _spread(own: object, given: object, worn: Mapping[str, str]) -> list[Any] | 
     keys = {one.get("topology_key") or one.get("topologyKey") for one in asked}
     constraints = cast("Sequence[k8s.core.v1.TopologySpreadConstraintArgs]", own or ())
     named = ("app.kubernetes.io/name", "app.kubernetes.io/instance")
-    selector = {"match_labels": {key: worn[key] for key in named}}
+    selector = {"match_labels": {key: labels[key] for key in named}}
     return [
         *(one for one in constraints if one.topology_key not in keys),
         *(

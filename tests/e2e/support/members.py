@@ -30,8 +30,8 @@ def primary(stack: Stack) -> dict[str, Any]:
     Raises:
         ProgramError: if there is none, or several.
     """
-    worn = f"--selector={_PICKED},{ROLE}={PRIMARY}"
-    found: list[dict[str, Any]] = stack.kubectl.json("get", "pods", worn)["items"]
+    labelled = f"--selector={_PICKED},{ROLE}={PRIMARY}"
+    found: list[dict[str, Any]] = stack.kubectl.json("get", "pods", labelled)["items"]
     if len(found) != 1:
         raise ProgramError(f"{len(found)} pods are labelled as the primary")
     return found[0]
@@ -72,8 +72,8 @@ def renew(stack: Stack, number: int) -> None:
 
     Kubernetes waits longer before each restart of one container within ten minutes.
     """
-    worn = [name(pod) for pod in pods(stack) if restarts(pod)]
+    restarted = [name(pod) for pod in pods(stack) if restarts(pod)]
     first = name(primary(stack))
-    for pod in sorted(worn, key=lambda one: one == first):
+    for pod in sorted(restarted, key=lambda one: one == first):
         stack.kubectl("delete", "pod", pod, seconds=120)
         settle(stack, number)
