@@ -65,9 +65,11 @@ def start(nodes: int | None = None) -> None:
     packages.need(*_PACKAGES, *policies.PACKAGES)
     with held(_LOCK):
         owner = namespaces.owner()
-        if owner not in ("", str(paths.CACHE)):
+        ours = owner in ("", str(paths.CACHE))
+        if not ours and processes.any_run():
             raise LabError(f"the lab of {owner} runs: stop it with MLFLOW_LAB_HOME={owner}")
-        if namespaces.whole(FIRST) and not _outdated():
+        # A lab of another home that was killed as a whole, as by a reset of the machine, gives way.
+        if ours and namespaces.whole(FIRST) and not _outdated():
             namespaces.route(FIRST)
         else:
             _end()

@@ -117,6 +117,11 @@ def alive(name: str) -> bool:
     return _main(name) is not None
 
 
+def any_run() -> bool:
+    """Tell whether any process runs in the lab's control groups, whatever lab started it."""
+    return any(_pids(folder) for folder in _folders(_tracking() / GROUP))
+
+
 def age(name: str) -> float:
     """Tell for how many seconds the process started under this name has been running."""
     return time.time() - (_PIDS / name).stat().st_mtime

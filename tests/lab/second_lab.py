@@ -71,6 +71,14 @@ class Lab:
         return {str(file.relative_to(folder)): int(file.read_text()) for file in files}
 
 
+def running() -> set[int]:
+    """Return the number of each process in the lab's control groups, those of pods included."""
+    # The first is cgroup v2, the second the controllers of cgroup v1.
+    groups = [group for at in ("", "*/") for group in Path("/sys/fs/cgroup").glob(f"{at}{NAME}")]
+    lists = [file for group in groups for file in group.rglob("cgroup.procs")]
+    return {int(pid) for file in lists for pid in file.read_text().split()}
+
+
 def traces(lab: Lab) -> list[str]:
     """List what is left of the lab on the machine, beside its data."""
     mounts = Path("/proc/self/mounts").read_text().splitlines()

@@ -9,11 +9,12 @@ import signal
 import stat
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.lab.second_lab import COMPONENTS, NAME, NEEDS_THE_LAB, Lab, traces
+from tests.lab.second_lab import COMPONENTS, NAME, NEEDS_THE_LAB, Lab, running, traces
 
 pytestmark = NEEDS_THE_LAB
 CLAIM = """
@@ -116,6 +117,20 @@ def test_a_network_that_another_lab_has_is_refused(
     assert refused.returncode == 1
     assert errors == f"lab: the lab of {lab.home} runs: stop it with MLFLOW_LAB_HOME={lab.home}\n"
     lab.run("status")
+
+
+def test_a_lab_of_which_no_process_is_left_gives_way_to_another(
+    lab: Lab, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    lab.run("start")
+    while left := running():
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    other = Lab(tmp_path_factory.mktemp("other"))
+    other.run("start")
+    other.run("delete")
+    assert traces(lab) == []
 
 
 def test_a_deleted_node_leaves_no_data(lab: Lab) -> None:
