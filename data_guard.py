@@ -36,7 +36,11 @@ SETTINGS_OF: dict[Holder, dict[str, str]] = {
         "former_image": "postgresFormerImage",
     },
     Mysql: {"storage": "databaseStorage", "image": "mysqlImage"},
-    Minio: {"storage": "artifactStorage", "image": "minioImage"},
+    Minio: {
+        "storage": "artifactStorage",
+        "replicas": "artifactReplicas",
+        "image": "minioImage",
+    },
     Hdfs: {
         "storage": "artifactStorage",
         "data_nodes": "hdfsDataNodes",

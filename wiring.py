@@ -253,7 +253,9 @@ def minio(settings: Settings, place: StackNamespace, published: IngressArgs) -> 
         "ingress": published,
         "client_namespaces": _client_namespaces_of_the_store(settings),
     }
-    # Without a rotation, a stack has the inputs that it always had.
+    # Without a rotation and with a single server, a stack has the inputs that it always had.
+    if settings.artifact_replicas > 1:
+        inputs["replicas"] = settings.artifact_replicas
     if number := settings.rotation.get("store"):
         inputs["rotation"] = number
     if number := settings.rotation.get("storeRoot"):

@@ -38,9 +38,9 @@ class VersionRule:
     accepted: str
     """Which versions can, with the first version's numbers for ``{0}``, ``{1}`` and ``{all}``, and
     the name of the input ``former_image`` for ``{former_image}``."""
-    same_name: bool = False
-    """Whether the last part of the image's name must not change, because a server of another make
-    ignores the volume."""
+    makes: tuple[str, ...] = ()
+    """Last parts of the names of images whose servers read each other's volumes. A change from one
+    of these names, or to one, is accepted between them alone. Without names, every name is."""
 
     def version(self, image: str) -> Version | None:
         """Return the version that the tag of an image names; None if it names no version."""
@@ -64,8 +64,9 @@ class VersionRule:
                 "a tag that begins with the version, also in front of a digest, because not every "
                 "version reads the volume"
             )
-        if self.same_name and new_name != name:
-            return f"an image called {name}, whose data is on the volume"
+        if self.makes and new_name != name and not {name, new_name} <= {*self.makes}:
+            known = self.makes if name in self.makes else (name,)
+            return f"an image called {' or '.join(known)}, whose data is on the volume"
         if before and not self.reads(before, after):
             every = ".".join(map(str, before))
             return self.accepted.format(*before, all=every, former_image=former_image)
@@ -81,8 +82,8 @@ class VersionRule:
 class HeldData:
     """A resource of a component whose volumes hold data, and the inputs by which data can be lost.
 
-    Every field from ``storage`` to ``former_image`` is the name of an input, but for ``fewer`` and
-    ``versions``.
+    Every field from ``storage`` to ``former_image`` is the name of an input, but for ``fewer``,
+    ``fixed`` and ``versions``.
     """
 
     kind: Literal["StatefulSet", "PersistentVolumeClaim"] = "StatefulSet"
@@ -95,6 +96,8 @@ class HeldData:
     """Input with the number of pods; None: there is one pod."""
     fewer: str = "each may hold the only copy of something"
     """What speaks against fewer pods."""
+    fixed: str | None = None
+    """What speaks against any other number of pods; None: there may be more."""
     image: str | None = None
     """Input with the image; None: every image leaves the data as it is."""
     image_of_several: str | None = None
@@ -137,7 +140,9 @@ class HeldData:
             yield from self._shrunk(self.storage, inputs[self.storage], claim)
         if self.count:
             count, held = inputs[self.count], int(spec["replicas"])
-            if isinstance(count, int) and count < held:
+            if self.fixed and count != held:
+                yield Loss(self.count, count, f"{held}: {self.fixed}")
+            elif isinstance(count, int) and count < held:
                 yield Loss(self.count, count, f"{held} or more: {self.fewer}")
         # An image that never ran has written nothing, so a mistaken name can be corrected.
         if self.image and self.versions and _ready(outputs):

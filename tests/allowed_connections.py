@@ -91,6 +91,9 @@ DECLARED = {
     "members": """
         postgres -> other-postgres: 5432 8008
         other-postgres -> postgres: 5432 8008
+        minio -> other-minio: 9000
+        other-minio -> minio: 9000
+        minio -> dns: 53 53/udp
         postgres -> API server, benchmark, home, outside: 443 6443 8443
         postgres -> carrier, docker, internet, internet6, proxy: 443 6443 8443
         postgres -> ingress, dns, training, stranger, pretender, models: 443 6443 8443

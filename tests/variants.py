@@ -213,12 +213,12 @@ ROTATION = Variant(
 """Everything that can be rotated, which not every database and store has."""
 MEMBERS = Variant(
     (*(next(iter(choices)) for choices in AXES.values()), "members"),
-    {"databaseReplicas": 3},
+    {"databaseReplicas": 3, "artifactReplicas": 4},
 )
-"""Several members of a database, which only one of the databases has."""
+"""Several members of a database and several servers of a store, which one of each kind has."""
 VARIANTS = [*_covering(), POINT_IN_TIME, ROTATION, MEMBERS]
 """The default, what it takes for every two choices to occur together, the WAL archive, a rotation,
-and several members of the database."""
+several members of the database and several servers of the store."""
 
 
 def objects(recorded: Recorded) -> list[dict[str, Any]]:

@@ -50,8 +50,11 @@ def data_server(
     retention: RetentionArgs,
     replicas: int = 1,
     leads_to: Mapping[str, str] | None = None,
+    divided: bool = False,
+    min_ready_seconds: int | None = None,
     headless: bool = False,
     reached_unready: bool = False,
+    named_unready: bool = False,
     minutes: int = 5,
     opts: pulumi.ResourceOptions,
 ) -> k8s.apps.v1.StatefulSet:
@@ -79,10 +82,12 @@ def data_server(
         storage_class: storage class of the volumes; None means the cluster's default.
         retention: what becomes of the volumes.
         replicas: number of pods.
-        leads_to: further labels of the one pod to which the Service leads. Several pods then hold
-            the same data, and are divided among the nodes.
+        leads_to: further labels of the one pod to which the Service leads; None: it leads to all.
+        divided: whether the pods must be divided among the nodes.
+        min_ready_seconds: how long a new pod is ready before an update replaces the next pod.
         headless: whether the Service has no address, and names the pods.
         reached_unready: whether the Service leads to pods that are not ready.
+        named_unready: whether each pod has its name in DNS before it is ready.
         minutes: how long `pulumi up` waits for the pods.
         opts: options of each object.
     """
@@ -114,7 +119,11 @@ def data_server(
         else k8s.core.v1.Service(
             f"{name}-pods",
             metadata=metadata(f"{name}-pods", namespace, labels, {"pulumi.com/skipAwait": "true"}),
-            spec=k8s.core.v1.ServiceSpecArgs(selector=picked, cluster_ip="None"),
+            spec=k8s.core.v1.ServiceSpecArgs(
+                selector=picked,
+                cluster_ip="None",
+                publish_not_ready_addresses=named_unready or None,
+            ),
             opts=opts,
         )
     )
@@ -135,6 +144,7 @@ def data_server(
         spec=k8s.apps.v1.StatefulSetSpecArgs(
             service_name=names.metadata.name,
             replicas=replicas,
+            min_ready_seconds=min_ready_seconds,
             # With Kubernetes' default, the controller waits for a pod that cannot start, even when
             # the pod's template has been corrected (kubernetes/kubernetes#67250).
             pod_management_policy="Parallel",
@@ -148,7 +158,7 @@ def data_server(
                     spec=changed(
                         pod,
                         affinity=apart(picked),
-                        topology_spread_constraints=[spread(picked)] if leads_to else None,
+                        topology_spread_constraints=[spread(picked)] if divided else None,
                     ),
                 )
             ),

@@ -1,4 +1,4 @@
-"""Artifact store: a single MinIO server, its bucket, and a key for that bucket alone."""
+"""Artifact store: MinIO, one server or several, its bucket, and a key for that bucket alone."""
 
 import re
 from typing import NotRequired, TypedDict
@@ -11,7 +11,15 @@ from .._defaults import ARTIFACT_STORAGE, MINIO_IMAGE, NAMESPACE, SERVER_IMAGE
 from .._kubernetes.arguments import known_keys, rotations
 from .._kubernetes.data_server import DATA_VOLUME, data_server
 from .._kubernetes.labels import labels, metadata, selector
-from .._kubernetes.network_policies import Path, after, client_labels, namespaces, server_policies
+from .._kubernetes.network_policies import (
+    DNS,
+    Path,
+    after,
+    client_labels,
+    namespaces,
+    server_policies,
+)
+from .._kubernetes.network_policies import pods as pods_with
 from .._kubernetes.pod_options import PodArgs, PodOptions, pod_options
 from .._kubernetes.pods import (
     Credentials,
@@ -43,13 +51,20 @@ S3_CLIENT = {
 }
 MINIO_USER = 1000
 """User id in images/minio/Dockerfile. The volume's group has the same id, for any image."""
+NUMBERS = (1, *range(3, 17))
+"""How many servers there may be. MinIO divides more than 16 volumes into sets (its `setSizes`); two
+of them would take no writes while one is away."""
+JOIN_SECONDS = 10
+"""How long an update waits before it replaces the next server. MinIO's readiness probe succeeds
+before the server has joined the others (`ReadinessCheckHandler`), which takes some seconds."""
 VERSIONS = VersionRule(
     re.compile(r".*?(20\d\d)[-.]?(\d\d?)[-.]?(\d\d?)|\D*(\d+)\.?(\d+)?\.?(\d+)?"),
     lambda held, new: held <= new,
     "a release of {all} or newer, whose data is on the volume",
-    same_name=True,
+    makes=("minio", "silo"),
 )
-"""MinIO's versions are dates."""
+"""MinIO's versions are dates. Silo is a fork of MinIO that goes on, with the same volumes
+(https://github.com/pgsty/silo)."""
 
 
 class MinioArgs(TypedDict):
@@ -62,8 +77,12 @@ class MinioArgs(TypedDict):
     server_image: NotRequired[pulumi.Input[str]]
     """Image of the tracking server, which makes the bucket and the key. Defaults to the one that
     images/mlflow builds."""
+    replicas: NotRequired[int]
+    """Number of servers, each on a volume of its own: 1, or 3 to 16. Several servers divide each
+    object, with so much more that reads and writes go on without one of them. MinIO cannot change
+    the number once there is data. Defaults to 1."""
     storage: NotRequired[pulumi.Input[str]]
-    """Size of the data volume, as a Kubernetes quantity. Defaults to ``20Gi``."""
+    """Size of each data volume, as a Kubernetes quantity. Defaults to ``20Gi``."""
     storage_class: NotRequired[pulumi.Input[str] | None]
     """Storage class of the data volume. Defaults to the cluster's default class."""
     retention: NotRequired[RetentionArgs]
@@ -90,7 +109,7 @@ class MinioArgs(TypedDict):
 
 
 class Minio(Component):
-    """A single MinIO server on a volume of its own, with one bucket for MLflow."""
+    """MinIO, one server or several, each on a volume of its own, with one bucket for MLflow."""
 
     artifact_root: pulumi.Output[str]
     """Where the tracking server keeps artifacts: ``s3://<bucket>``."""
@@ -105,7 +124,15 @@ class Minio(Component):
     """The Secret by which former keys are removed; None without a rotation of the key."""
 
     rotates = (("store", "server-key"), ("storeRoot", "root-password"))
-    holds = (HeldData(storage="storage", image="image", versions=VERSIONS),)
+    holds = (
+        HeldData(
+            storage="storage",
+            count="replicas",
+            fixed="MinIO reads the volumes of as many servers as wrote them",
+            image="image",
+            versions=VERSIONS,
+        ),
+    )
 
     def __init__(
         self,
@@ -114,6 +141,7 @@ class Minio(Component):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         known_keys(name, args, MinioArgs)
+        number = _replicas(name, args)
         check_published(
             name,
             args.get("ingress", {}),
@@ -132,6 +160,7 @@ class Minio(Component):
             name,
             args,
             pods,
+            number=number,
             root_secret=root["secret"],
             restarts_with=root["fingerprint"],
             opts=child,
@@ -234,14 +263,17 @@ def _server(
     args: MinioArgs,
     pods: PodOptions,
     *,
+    number: int,
     root_secret: pulumi.Input[str],
     restarts_with: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
 ) -> k8s.apps.v1.StatefulSet:
-    """Make the network policies of the server, and then the server."""
+    """Make the network policies of the servers, and then the servers."""
     namespace = args.get("namespace", NAMESPACE)
     common = labels(name, "minio", "artifact-store")
     ingress = args.get("ingress", {})
+    several = number > 1
+    each_other = [Path([pods_with(selector(name, "minio"))], tcp=[API_PORT])] if several else []
     protected = server_policies(
         name,
         namespace=namespace,
@@ -251,7 +283,9 @@ def _server(
         ingress=[
             from_ingress(ingress, API_PORT, CONSOLE_PORT),
             Path(namespaces(args.get("client_namespaces", [])), tcp=[API_PORT]),
+            *each_other,
         ],
+        egress=[*each_other, DNS] if several else [],
         opts=opts,
     )
     console_url = public_url(ingress, args.get("console_host", CONSOLE_HOST))
@@ -261,12 +295,22 @@ def _server(
         namespace=namespace,
         labels=common,
         ports={"s3": API_PORT, "console": CONSOLE_PORT},
-        pod=_pod(args.get("image", MINIO_IMAGE), root_secret, console_url),
+        pod=_pod(
+            args.get("image", MINIO_IMAGE),
+            _volumes(name, namespace, number),
+            root_secret,
+            console_url,
+        ),
         pods=pods,
         restarts_with=restarts_with,
         storage=args.get("storage", ARTIFACT_STORAGE),
         storage_class=args.get("storage_class"),
         retention=args.get("retention", {}),
+        replicas=number,
+        divided=several,
+        min_ready_seconds=JOIN_SECONDS if several else None,
+        # Each server looks for all others before it is ready.
+        named_unready=several,
         opts=protected,
     )
 
@@ -293,16 +337,40 @@ def _publish(
     return pulumi.Output.from_input(public_url(ingress, host))
 
 
+def _replicas(name: str, args: MinioArgs) -> int:
+    """Return the number of servers.
+
+    Raises:
+        pulumi.RunError: if it is not accepted.
+    """
+    number = args.get("replicas", 1)
+    if number not in NUMBERS:
+        raise pulumi.RunError(f"{name}.replicas: {number}; accepted: 1, or 3 to {NUMBERS[-1]}")
+    # The engine gives a program of another language its whole numbers as floats.
+    return int(number)
+
+
+def _volumes(name: str, namespace: pulumi.Input[str], number: int) -> pulumi.Input[str]:
+    """Return the argument by which MinIO finds all volumes."""
+    if number == 1:
+        return "/data"
+    host = pulumi.Output.from_input(namespace).apply(lambda ns: service_host(f"{name}-pods", ns))
+    return pulumi.Output.concat(f"http://{name}-{{0...{number - 1}}}.", host, f":{API_PORT}/data")
+
+
 def _pod(
-    image: pulumi.Input[str], root_secret: pulumi.Input[str], console_url: str
+    image: pulumi.Input[str],
+    volumes: pulumi.Input[str],
+    root_secret: pulumi.Input[str],
+    console_url: str,
 ) -> k8s.core.v1.PodSpecArgs:
-    """Return the pod of the server, for an image that works as MinIO's own."""
+    """Return the pod of a server, for an image that works as MinIO's own."""
     container = k8s.core.v1.ContainerArgs(
         name="minio",
         image=image,
         args=[
             "server",
-            "/data",
+            volumes,
             "--address",
             f":{API_PORT}",
             "--console-address",

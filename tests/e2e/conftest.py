@@ -49,6 +49,7 @@ OWN_STACK = (
     "test_wrong_settings",
     # `make test-long`.
     "test_database_replicas",
+    "test_artifact_replicas",
     "test_existing_hdfs",
     "test_failed_upgrade",
     "test_other_pairs",

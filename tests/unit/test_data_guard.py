@@ -57,6 +57,14 @@ WRONG = [
         {"databaseReplicas": 1},
         "databaseReplicas: 1; accepted: 3 or more: the first member may lack what was written last",
     ),
+    *(
+        (
+            {"artifactReplicas": there},
+            {"artifactReplicas": number},
+            f"artifactReplicas: {number}; accepted: {there}: MinIO reads the volumes of as many",
+        )
+        for there, number in ((1, 4), (4, 1), (4, 8))
+    ),
     (
         {"databaseReplicas": 3},
         {"postgresImage": "postgres:19.1", "patroniImage": "ml/patroni:19.1-4.1.5-0"},
@@ -105,9 +113,15 @@ WRONG = [
         for image, accepted in (
             ("minio/minio:RELEASE.2025-09-07T16-13-09Z", "a release of 2026.2.12 or newer"),
             ("bitnami/minio:2025.7.23-debian-12-r3", "a release of 2026.2.12 or newer"),
-            ("rustfs/rustfs:20270101", "an image called minio"),
+            ("rustfs/rustfs:20270101", "an image called minio or silo"),
+            ("pgsty/silo:RELEASE.2026-01-16T00-00-00Z", "a release of 2026.2.12 or newer"),
             (f"minio/minio@sha256:{64 * 'a'}", "a tag that begins with the version"),
         )
+    ),
+    (
+        {"minioImage": "registry.example/other:2.0.0"},
+        {"minioImage": "minio/minio:RELEASE.2026-12-01T16-13-09Z"},
+        "minioImage: 'minio/minio:RELEASE.2026-12-01T16-13-09Z'; accepted: an image called other",
     ),
     *(
         (HDFS, {"hdfsImage": image}, f"hdfsImage: '{image}'; accepted: {accepted}")
@@ -210,7 +224,7 @@ def test_each_input_by_which_data_can_be_lost_has_its_setting() -> None:
     sizes = {"backupStorage": "9Gi", "workspaceStorage": "6Gi", "clientWorkspace": True}
     stacks: list[dict[str, Any]] = [
         {**sizes, "postgresFormerImage": "postgres:17.6"},
-        {**sizes, "databaseReplicas": 3},
+        {**sizes, "databaseReplicas": 3, "artifactReplicas": 4},
         {**sizes, **MYSQL, **HDFS},
     ]
     made = [(settings(**chosen), run_stack(**chosen)) for chosen in stacks]
@@ -266,6 +280,11 @@ def test_each_input_by_which_data_can_be_lost_has_its_setting() -> None:
         (MYSQL, {"mysqlImage": "mysql:9.7.0"}),
         (MYSQL, {"mysqlImage": f"mysql:10.2.1@sha256:{64 * 'a'}"}),
         ({}, {"minioImage": "minio/minio:RELEASE.2026-12-01T16-13-09Z"}),
+        ({}, {"minioImage": "pgsty/silo:RELEASE.2026-09-16T00-00-00Z"}),
+        (
+            {"minioImage": "registry.example/other:2.0.0"},
+            {"minioImage": "registry.example/other:2.1.0"},
+        ),
         (HDFS, {"hdfsImage": "apache/hadoop:3.4.1-lean"}),
         (HDFS, {"hdfsImage": "apache/hadoop:3.5.0"}),
     ],

@@ -124,6 +124,7 @@ WRONG = [
     ("gateway", "https://gateway.example", "<namespace>/<name> of a Gateway"),
     ("createNamespace", "no", "true or false"),
     ("databaseConnections", 0, "a whole number from 1 to 100000"),
+    ("artifactReplicas", 17, "a whole number from 1 to 16"),
     ("databaseReplicas", 0, "a whole number from 1 to 5"),
     ("databaseReplicas", 7, "a whole number from 1 to 5"),
     ("patroniImage", "patroni:latest", "an image with a tag"),
@@ -430,6 +431,11 @@ WRONG_URIS = [
 ]
 
 CONTRADICTIONS = [
+    (
+        {"artifactReplicas": 4, "artifactStore": "hdfs"},
+        "artifactReplicas: 4; accepted: 1, unless artifactStore is minio",
+    ),
+    ({"artifactReplicas": 2}, "artifactReplicas: 2; accepted: 1, or 3 to 16"),
     (
         {"databaseReplicas": 3, "backendStore": "mysql"},
         "databaseReplicas: 3; accepted: 1, unless backendStore is postgres",

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,12 @@ from commands.support.cluster import Cluster
 from harness import clients, pod_processes
 from harness.ledger import entries
 from harness.ledger.faults import Target
-from harness.ledger.trials import Writers, writing
+from harness.ledger.trials import Writers
 from harness.stack import Stack
 from harness.waiting import wait_until
 from lab import node, paths
 from tests.e2e.support import members
+from tests.e2e.support.acknowledged import nothing_is_lost, pause
 from tests.e2e.support.temporary_stack import temporary_stack
 from tests.e2e.support.this_machine import machine_of
 
@@ -38,7 +39,6 @@ KILLED, ENDED, SWITCHED, LOST = 9, 4, 4, 3
 """How often each thing happens to the primary: twenty times in all."""
 AWAY_SECONDS = 45
 _UP_SECONDS = 1200
-_STORED = "RESOURCE_ALREADY_EXISTS"
 _without: list[tuple[str, float]] = []
 """What happened to the primary, and the seconds without an acknowledged write."""
 
@@ -71,41 +71,8 @@ def machine(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> clients.M
     return machine_of(stack, tmp_path_factory.mktemp("home"))
 
 
-@contextmanager
-def nothing_is_lost(stack: Stack, machine: clients.Machine, folder: Path) -> Iterator[Writers]:
-    """Have clients write until the block ends; read back all that was acknowledged."""
-    with writing(machine, folder, stack.client_env(), pause=0.1) as writers:
-        writers.wait_until_acknowledged(time.time())
-        yield writers
-        writers.wait_until_acknowledged(time.time())
-        writers.stop()
-        found = writers.read_back()
-        gave_up = [one for one in writers.patient if one.refused not in ("", _STORED)]
-    print(found)
-    wrong = {
-        kind: numbers
-        for kind, numbers in found["kinds"].items()
-        if numbers["lost"] or numbers["differing"]
-    }
-    assert wrong == {}, found["examples"]
-    assert gave_up == []
-
-
-def happens(writers: Writers, what: str, harm: Callable[[], object]) -> float:
-    """Return for how many seconds no write of metadata was acknowledged."""
-    began = time.time()
-    harm()
-    writers.wait_until_acknowledged(time.time())
-    ended = time.time()
-    metadata = [one for one in writers.impatient if one.sort == "metadata"]
-    seconds = entries.recovery(metadata, began, ended)
-    refused = entries.answers(one for one in metadata if one.ended >= began)
-    print(f"{what}: {seconds:.1f} s without an acknowledged write, refused: {dict(refused)}")
-    return seconds
-
-
 def to_the_primary(writers: Writers, what: str, harm: Callable[[], object]) -> None:
-    _without.append((what, happens(writers, what, harm)))
+    _without.append((what, pause(writers, what, harm)))
 
 
 def kill(stack: Stack) -> None:
@@ -143,7 +110,7 @@ def test_a_stack_that_holds_data_grows(
     stack.set(databaseReplicas=str(MEMBERS))
     with nothing_is_lost(stack, machine, tmp_path) as writers:
         grows = lambda: stack.change("up", seconds=_UP_SECONDS)  # noqa: E731
-        happens(writers, "grown from 1 to 3", grows)
+        pause(writers, "grown from 1 to 3", grows)
     members.settle(stack, MEMBERS)
     places = {pod["spec"]["nodeName"] for pod in members.pods(stack)}
     assert len(places) == min(MEMBERS, len(nodes(stack)))
@@ -183,7 +150,7 @@ def test_a_member_with_an_empty_volume_copies_another(
     """The first member too, which made the cluster."""
     with nothing_is_lost(stack, machine, tmp_path) as writers:
         for name in ("postgres-2", "postgres-0"):
-            happens(writers, f"{name} replaced", lambda: replace(stack, name))  # noqa: B023
+            pause(writers, f"{name} replaced", lambda: replace(stack, name))  # noqa: B023
             members.settle(stack, MEMBERS)
 
 
@@ -204,7 +171,7 @@ def test_the_primary_goes_on_without_the_api_server(
             os.kill(server, signal.SIGCONT)
 
     with nothing_is_lost(stack, machine, tmp_path) as writers:
-        seconds = happens(writers, "API server away", stop_the_api)
+        seconds = pause(writers, "API server away", stop_the_api)
     assert seconds < AWAY_SECONDS / 2
     members.settle(stack, MEMBERS)
     assert members.name(members.primary(stack)) == before

@@ -1,7 +1,11 @@
-"""A backup of one stack brought back into a new stack on another kind of store, and the reverse."""
+"""A backup of one stack brought back into a new stack on another kind of store, and the reverse.
+
+MinIO's source is frozen, and MinIO cannot change the number of its servers: so a stack on MinIO is
+also brought back on four servers, and on SeaweedFS.
+"""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +16,10 @@ from commands.support import images
 from commands.support import stack as stacks
 from commands.support.cluster import Cluster
 from harness import clients
-from harness.backend_stores import MYSQL, Database
+from harness.backend_stores import MYSQL, POSTGRES, Database
 from harness.stack import Stack
-from tests.e2e.support import external_servers
-from tests.e2e.support.artifact_stores import HDFS, MINIO, Store
+from tests.e2e.support import external_servers, seaweedfs
+from tests.e2e.support.artifact_stores import BUCKET_OUTSIDE, HDFS, MINIO, Store
 from tests.e2e.support.external_servers import BUCKET, Outside
 from tests.e2e.support.restoring import SECRETS, as_client_of, back_up, bring_back, everything, fill
 from tests.e2e.support.temporary_stack import temporary_stack
@@ -53,11 +57,20 @@ class _Places:
     folder: Path
     block: ExitStack
 
-    def make(self, database: Database, store: Store) -> Place:
-        """Bring up a stack that reads and writes the backups of every other one."""
-        chosen = {"backendStore": database.name, "artifactStore": store.name}
+    def make(
+        self, database: Database, store: Store, more: Mapping[str, str] = {}, key: str = ""
+    ) -> Place:
+        """Bring up a stack that reads and writes the backups of every other one.
+
+        Args:
+            database: its database.
+            store: its artifact store.
+            more: further settings of the store.
+            key: the secret key of a store outside the cluster.
+        """
+        chosen = {"backendStore": database.name, "artifactStore": store.name, **more}
         images.provide(self.cluster, stacks.settings("minikube", **chosen))
-        name = f"{database.name}-{store.name}"
+        name = f"{database.name}-{len(more)}-{store.name}"
         folder = self.folder / name
         folder.mkdir()
         namespace = f"mlflow-restore-{name}"
@@ -76,6 +89,9 @@ class _Places:
             backupCa=self.outside.ca,
         )
         stack.secrets |= {"passphrase of backups": PASSPHRASE, "key of backups": self.outside.key}
+        if key:
+            stack.set_secret(s3SecretAccessKey=key)
+            stack.secrets["key of the store"] = key
         stack.change("up")
         home = folder / "home"
         home.mkdir()
@@ -99,3 +115,31 @@ def test_mysql_and_minio_come_back_on_mysql_and_hdfs_and_the_reverse(places: _Pl
     back_up(second.stack)
     bring_back(first.stack, overwrite=True)
     assert everything(first.stack, first.machine, alice) == more
+
+
+def comes_back(places: _Places, store: Store, settings: dict[str, str], key: str = "") -> None:
+    """Show that what a stack on MinIO holds comes back on another one, where clients go on."""
+    first = places.make(POSTGRES, MINIO)
+    second = places.make(POSTGRES, store, settings, key)
+    alice = fill(first.stack, first.machine)
+    before = everything(first.stack, first.machine, alice)
+    back_up(first.stack)
+
+    bring_back(second.stack)
+    there = as_client_of(second.stack, alice)
+    assert everything(second.stack, second.machine, there) == before
+    second.machine.run("first_run.py", client_env=there, seconds=60)
+
+
+def test_minio_comes_back_on_four_servers(places: _Places) -> None:
+    comes_back(places, MINIO, {"artifactReplicas": "4"})
+
+
+def test_minio_comes_back_on_seaweedfs(places: _Places, tmp_path: Path) -> None:
+    with seaweedfs.running(tmp_path / "seaweedfs") as server:
+        settings = {
+            "s3Bucket": seaweedfs.BUCKET,
+            "s3Endpoint": server.endpoint,
+            "s3AccessKeyId": seaweedfs.KEY_ID,
+        }
+        comes_back(places, BUCKET_OUTSIDE, settings, server.key)

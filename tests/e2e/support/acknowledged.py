@@ -1,12 +1,16 @@
 """Faults while clients write: nothing acknowledged may be lost, and what is left goes on."""
 
 import re
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness import clients
+from harness.ledger import entries
 from harness.ledger.faults import SERVER, Fault, Target, shared_faults_of
-from harness.ledger.trials import Trial, try_fault, writing
+from harness.ledger.report import ReadBack
+from harness.ledger.trials import Trial, Writers, try_fault, writing
 from harness.stack import Stack
 
 # The goals of docs/faults.md hold where nothing else runs. Beside the tests of other processes, a
@@ -18,6 +22,8 @@ DATABASE_SECONDS = 15 * _BUSY
 STORE_SECONDS = 10 * _BUSY
 """How long a call for an artifact may take while the store is away."""
 BRIEF_SECONDS = 5
+# The answer to a repeated call whose first try was stored.
+_STORED = "RESOURCE_ALREADY_EXISTS"
 KINDS = {
     *("run", "end", "metrics", "params", "tags", "traces"),
     *("models", "versions", "aliases", "artifacts"),
@@ -54,14 +60,8 @@ def assert_nothing_is_lost(
         found = writers.read_back()
     for trial in trials:
         print(trial.shown())
-    print(found)
+    _assert_all_is_there(found)
     assert {kind for kind, numbers in found["kinds"].items() if numbers["calls"]} == KINDS
-    wrong = {
-        kind: numbers
-        for kind, numbers in found["kinds"].items()
-        if numbers["lost"] or numbers["differing"]
-    }
-    assert wrong == {}, found["examples"]
     # What finds no room is not repeated.
     given_up = {
         trial.fault: trial.says
@@ -72,6 +72,53 @@ def assert_nothing_is_lost(
     for trial in trials:
         _assert_recovered(target, trial)
     return trials
+
+
+@contextmanager
+def nothing_is_lost(stack: Stack, machine: clients.Machine, folder: Path) -> Generator[Writers]:
+    """Have clients write until the block ends; read back all that was acknowledged.
+
+    No client that repeats its calls as MLflow's client does may give one up.
+    """
+    with writing(machine, folder, stack.client_env(), pause=0.1) as writers:
+        writers.wait_until_acknowledged(time.time())
+        yield writers
+        writers.wait_until_acknowledged(time.time())
+        writers.stop()
+        found = writers.read_back()
+        gave_up = [one for one in writers.patient if one.refused not in ("", _STORED)]
+    _assert_all_is_there(found)
+    assert gave_up == []
+
+
+def pause(writers: Writers, what: str, harm: Callable[[], object], sort: str = "metadata") -> float:
+    """Return for how many seconds clients without retries got no write acknowledged.
+
+    Args:
+        writers: the clients.
+        what: what happens, for the printed line.
+        harm: makes it happen.
+        sort: the writes that count, ``artifacts`` or ``metadata``.
+    """
+    began = time.time()
+    harm()
+    writers.wait_until_acknowledged(time.time())
+    ended = time.time()
+    seen = [one for one in writers.impatient if one.sort == sort]
+    seconds = entries.recovery(seen, began, ended)
+    refused = entries.answers(one for one in seen if one.ended >= began)
+    print(f"{what}: {seconds:.1f} s without an acknowledged write, refused: {dict(refused)}")
+    return seconds
+
+
+def _assert_all_is_there(found: ReadBack) -> None:
+    print(found)
+    wrong = {
+        kind: numbers
+        for kind, numbers in found["kinds"].items()
+        if numbers["lost"] or numbers["differing"]
+    }
+    assert wrong == {}, found["examples"]
 
 
 def _assert_recovered(target: Target, trial: Trial) -> None:

@@ -20,3 +20,4 @@ HDFS = Store(
     pods=("hdfs-datanode", "hdfs-namenode"),
     root="hdfs://hdfs-namenode.{namespace}.svc:8020/mlflow",
 )
+BUCKET_OUTSIDE = Store(name="s3", pods=(), root="s3://mlflow")

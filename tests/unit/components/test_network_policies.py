@@ -39,7 +39,11 @@ AROUND = [
 ]
 
 # A second pod of those that reach each other.
-OTHERS = {"hdfs-datanode": "other-datanode", "postgres": "other-postgres"}
+OTHERS = {
+    "hdfs-datanode": "other-datanode",
+    "minio": "other-minio",
+    "postgres": "other-postgres",
+}
 CLOUDS = ("metadata", "agent", "metadata6", "link6")
 
 

@@ -94,6 +94,8 @@ def refused(component: str, args: Mapping[str, Any]) -> str:
         ("postgres", {"connections": 400}, "memory: '1Gi'"),
         ("mysql", {"connections": -1}, "connections: -1"),
         ("postgres", {"cpus": 0}, "cpus: 0"),
+        ("minio", {"replicas": 2}, "replicas: 2"),
+        ("minio", {"replicas": 17}, "replicas: 17"),
         ("postgres", {"replicas": 2}, "replicas: 2"),
         ("postgres", {"replicas": "3"}, "replicas: 3"),
         ("postgres", {"replicas": 3, "replication": True}, "replication: True"),

@@ -1,0 +1,239 @@
+"""Four servers of MinIO: clients read and write while one is away, and nothing is lost.
+
+Servers are killed, ended, replaced with an empty volume, updated, given another root password, and
+lost with their node, while clients write. On one node, the test of a lost node is skipped:
+`python -m lab start --nodes 3` gives three.
+"""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands.support import images
+from commands.support import stack as stacks
+from commands.support.cluster import Cluster
+from components.artifact_stores import minio
+from harness import clients, pod_processes
+from harness.kubectl import ready
+from harness.ledger.entries import ARTIFACTS
+from harness.programs import ProgramError
+from harness.stack import Stack
+from harness.waiting import wait_until
+from lab import node, paths
+from tests.e2e.support.acknowledged import nothing_is_lost, pause
+from tests.e2e.support.temporary_stack import temporary_stack
+from tests.e2e.support.this_machine import machine_of
+
+pytestmark = [pytest.mark.failure, pytest.mark.long]
+
+NAMESPACE = "mlflow-e2e-servers"
+SERVERS = 4
+TIMES = 5
+READY_SECONDS = 180
+SETTLE_SECONDS = 300
+AWAY_SECONDS = 20
+LOST_NODE_SECONDS = 60
+"""Kubernetes notices a lost node after 40 s (`node-monitor-grace-period`), and then leads no more
+connections to its pods."""
+_UP_SECONDS = 600
+_INSTANCE = "app.kubernetes.io/instance"
+
+
+def nodes(stack: Stack) -> list[str]:
+    found = stack.kubectl.json("get", "nodes")["items"]
+    return [str(one["metadata"]["name"]) for one in found]
+
+
+@pytest.fixture(scope="module")
+def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of four servers. The database and the tracking server are on the first node."""
+    images.provide(cluster, stacks.settings("minikube", artifactReplicas=SERVERS))
+    with temporary_stack(cluster, tmp_path_factory.mktemp("servers"), NAMESPACE) as stack:
+        first, *others = nodes(stack)
+        picked = f'"nodeSelector": {{"kubernetes.io/hostname": "{first}"}}'
+        stack.set(
+            artifactReplicas=str(SERVERS),
+            serverPods=f'{{"resources": {{"requests": {{"cpu": "100m"}}}}, {picked}}}',
+        )
+        for other in others:
+            stack.kubectl("cordon", other)
+        try:
+            with ThreadPoolExecutor(1) as beside:
+                up = beside.submit(stack.change, "up", seconds=_UP_SECONDS)
+                try:
+                    wait_until(lambda: pods(stack, "postgres")[0]["spec"]["nodeName"], 120, "there")
+                finally:
+                    for other in others:
+                        stack.kubectl("uncordon", other)
+                up.result()
+        finally:
+            for other in others:
+                stack.kubectl("uncordon", other)
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def machine(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> clients.Machine:
+    return machine_of(stack, tmp_path_factory.mktemp("home"))
+
+
+def pods(stack: Stack, app: str = "minio") -> list[dict[str, Any]]:
+    """Return the pods that are not being deleted, by their names."""
+    found = stack.kubectl.json("get", "pods", f"--selector={_INSTANCE}={app}")["items"]
+    left = [one for one in found if "deletionTimestamp" not in one["metadata"]]
+    return sorted(left, key=lambda one: str(one["metadata"]["name"]))
+
+
+def folders(pod: dict[str, Any]) -> set[str]:
+    """Return the names of all objects of which a server has its part."""
+    process = pod_processes.visible_of_pod(pod)[0]
+    bucket = Path(f"/proc/{process}/root/data/mlflow")
+    return {str(file.parent.relative_to(bucket)) for file in bucket.rglob("xl.meta")}
+
+
+def settle(stack: Stack) -> None:
+    """Wait until all servers are ready, and each has its part of every object that another has."""
+
+    def settled() -> bool:
+        found = pods(stack)
+        if len(found) != SERVERS or not all(map(ready, found)):
+            raise ProgramError(f"{len(found)} servers")
+        parts = [folders(one) for one in found]
+        lacking = [len(set.union(*parts) - one) for one in parts]
+        if any(lacking):
+            raise ProgramError(f"the servers lack parts of {lacking} objects")
+        return True
+
+    wait_until(settled, SETTLE_SECONDS, "every server has its part of every object", every=5)
+
+
+def kill(pod: dict[str, Any]) -> None:
+    for process in pod_processes.visible_of_pod(pod):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def end(stack: Stack, pod: dict[str, Any]) -> None:
+    stack.kubectl("delete", "pod", str(pod["metadata"]["name"]), "--wait=false")
+
+
+def replace(stack: Stack, name: str) -> None:
+    """Give a server an empty volume, as docs/high-availability.md says."""
+    stack.kubectl("delete", "persistentvolumeclaim", f"data-{name}", "--wait=false")
+    stack.kubectl("delete", "pod", name, "--force", "--grace-period=0", seconds=120)
+
+
+def test_the_servers_are_divided_among_the_nodes(stack: Stack) -> None:
+    numbers = Counter(pod["spec"]["nodeName"] for pod in pods(stack))
+    assert len(numbers) == min(SERVERS, len(nodes(stack)))
+    assert max(numbers.values()) - min(numbers.values()) <= 1
+    stack.change("preview", "--refresh", "--expect-no-changes")
+
+
+def test_another_number_of_servers_is_refused(stack: Stack) -> None:
+    stack.set(artifactReplicas="6")
+    said = stack.change("preview", check=False)
+    stack.set(artifactReplicas=str(SERVERS))
+    assert "mlflow:artifactReplicas: 6; accepted: 4: MinIO reads the volumes of as many" in said
+
+
+def test_clients_go_on_while_one_server_is_away(
+    stack: Stack, machine: clients.Machine, tmp_path: Path
+) -> None:
+    with nothing_is_lost(stack, machine, tmp_path) as writers:
+        for number in range(TIMES):
+            for what, harm in (("killed", kill), ("ended", partial(end, stack))):
+                pod = pods(stack)[number % SERVERS]
+                pause(writers, f"server {what}", partial(harm, pod), ARTIFACTS)
+                wait_until(lambda: all(map(ready, pods(stack))), READY_SECONDS, "all are ready")
+                # A server is ready before it has joined the others.
+                time.sleep(minio.JOIN_SECONDS)
+    settle(stack)
+
+
+def test_without_two_servers_nothing_is_acknowledged_that_is_not_kept(
+    stack: Stack, machine: clients.Machine, tmp_path: Path
+) -> None:
+    """Two of four servers read what is there, and refuse to write."""
+    env = stack.client_env()
+    run = machine.run("log_one_artifact.py", client_env=env, seconds=60)
+    with nothing_is_lost(stack, machine, tmp_path) as writers:
+        stack.kubectl("scale", "statefulset/minio", f"--replicas={SERVERS - 2}")
+        wait_until(lambda: len(pods(stack)) == SERVERS - 2, 60, "two servers are gone")
+        began = time.time()
+        try:
+            read = machine.run("read_one_artifact.py", run, client_env=env, seconds=120)
+            time.sleep(AWAY_SECONDS)
+        finally:
+            ended = time.time()
+            stack.kubectl("scale", "statefulset/minio", f"--replicas={SERVERS}")
+        settle(stack)
+        stored = [
+            one
+            for one in writers.impatient
+            if one.sort == ARTIFACTS and one.began > began and one.ended < ended and not one.refused
+        ]
+    assert (read, stored) == ("one more", [])
+
+
+def test_a_server_with_an_empty_volume_gets_its_parts_back(
+    stack: Stack, machine: clients.Machine, tmp_path: Path
+) -> None:
+    with nothing_is_lost(stack, machine, tmp_path) as writers:
+        for name in ("minio-0", "minio-3"):
+            replaced = partial(replace, stack, name)
+            pause(writers, f"volume of {name} replaced", replaced, ARTIFACTS)
+            settle(stack)
+
+
+def test_an_update_replaces_one_server_after_the_other(
+    stack: Stack, machine: clients.Machine, tmp_path: Path
+) -> None:
+    def update() -> None:
+        stack.kubectl("rollout", "restart", "statefulset/minio")
+        status = ["rollout", "status", "statefulset/minio", "--timeout=240s"]
+        stack.kubectl(*status, seconds=250)
+
+    with nothing_is_lost(stack, machine, tmp_path) as writers:
+        pause(writers, "all servers restarted in turn", update, ARTIFACTS)
+    refused = [one for one in writers.impatient if one.refused]
+    assert refused == []
+
+
+def test_the_root_password_is_rotated(
+    stack: Stack, machine: clients.Machine, tmp_path: Path
+) -> None:
+    """In between, servers with the former password and with the new one do not know each other."""
+    stack.set(rotation='{"storeRoot": 1}')
+    rotate = partial(stack.change, "up", seconds=_UP_SECONDS)
+    with nothing_is_lost(stack, machine, tmp_path) as writers:
+        pause(writers, "root password rotated", rotate, ARTIFACTS)
+    settle(stack)
+
+
+def test_a_server_is_lost_with_its_node_and_its_volume(
+    stack: Stack, machine: clients.Machine, tmp_path: Path
+) -> None:
+    _, *others = nodes(stack)
+    if len(others) < 2 or not paths.NODE_DIR.exists():
+        pytest.skip("the cluster is not a lab of three nodes")
+    places = {str(one["metadata"]["name"]): one["spec"]["nodeName"] for one in pods(stack)}
+    numbers = Counter(places.values())
+    lost = next(other for other in others if numbers[other] == 1)
+    (name,) = (one for one, place in places.items() if place == lost)
+    with nothing_is_lost(stack, machine, tmp_path) as writers:
+        seconds = pause(writers, "node lost", partial(node.lose, lost), ARTIFACTS)
+        node.start()
+        wait_until(node.ready, 120, "the node is back")
+        replace(stack, name)
+        settle(stack)
+    assert seconds < LOST_NODE_SECONDS
