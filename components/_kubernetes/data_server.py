@@ -50,11 +50,10 @@ def data_server(
     retention: RetentionArgs,
     replicas: int = 1,
     leads_to: Mapping[str, str] | None = None,
-    divided: bool = False,
+    same_data: bool = False,
     min_ready_seconds: int | None = None,
     headless: bool = False,
     reached_unready: bool = False,
-    named_unready: bool = False,
     minutes: int = 5,
     opts: pulumi.ResourceOptions,
 ) -> k8s.apps.v1.StatefulSet:
@@ -83,61 +82,28 @@ def data_server(
         retention: what becomes of the volumes.
         replicas: number of pods.
         leads_to: further labels of the one pod to which the Service leads; None: it leads to all.
-        divided: whether the pods must be divided among the nodes.
+        same_data: whether several pods hold the same data. They are then divided among the nodes,
+            and each has its name in DNS before it is ready.
         min_ready_seconds: how long a new pod is ready before an update replaces the next pod.
         headless: whether the Service has no address, and names the pods.
         reached_unready: whether the Service leads to pods that are not ready.
-        named_unready: whether each pod has its name in DNS before it is ready.
         minutes: how long `pulumi up` waits for the pods.
         opts: options of each object.
     """
     picked = selector(name, app)
-    service = k8s.core.v1.Service(
-        f"{name}-service",
-        metadata=metadata(
-            name,
-            namespace,
-            labels,
-            # Pulumi would wait until a pod is ready, but the pods come after the Service, which
-            # the StatefulSet names. Pulumi waits for the StatefulSet.
-            {"pulumi.com/skipAwait": "true"},
-        ),
-        spec=k8s.core.v1.ServiceSpecArgs(
-            selector={**picked, **(leads_to or {})},
-            ports=[
-                k8s.core.v1.ServicePortArgs(name=port_name, port=port, target_port=port_name)
-                for port_name, port in ports.items()
-            ],
-            cluster_ip="None" if headless else None,
-            publish_not_ready_addresses=reached_unready or None,
-        ),
+    service, names = _services(
+        name,
+        picked,
+        namespace=namespace,
+        labels=labels,
+        ports=ports,
+        leads_to=leads_to or {},
+        headless=headless,
+        reached_unready=reached_unready,
+        named_unready=same_data,
         opts=opts,
     )
-    names = (
-        service
-        if headless
-        else k8s.core.v1.Service(
-            f"{name}-pods",
-            metadata=metadata(f"{name}-pods", namespace, labels, {"pulumi.com/skipAwait": "true"}),
-            spec=k8s.core.v1.ServiceSpecArgs(
-                selector=picked,
-                cluster_ip="None",
-                publish_not_ready_addresses=named_unready or None,
-            ),
-            opts=opts,
-        )
-    )
     one_away_at_most(name, replicas, namespace=namespace, labels=labels, picked=picked, opts=opts)
-    claim = k8s.core.v1.PersistentVolumeClaimArgs(
-        metadata=k8s.meta.v1.ObjectMetaArgs(
-            name=DATA_VOLUME, labels=picked, owner_references=owner_references(retention)
-        ),
-        spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
-            access_modes=["ReadWriteOnce"],
-            storage_class_name=storage_class,
-            resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": storage}),
-        ),
-    )
     return k8s.apps.v1.StatefulSet(
         f"{name}-server",
         metadata=metadata(name, namespace, labels),
@@ -158,11 +124,11 @@ def data_server(
                     spec=changed(
                         pod,
                         affinity=apart(picked),
-                        topology_spread_constraints=[spread(picked)] if divided else None,
+                        topology_spread_constraints=[spread(picked)] if same_data else None,
                     ),
                 )
             ),
-            volume_claim_templates=[claim],
+            volume_claim_templates=[_claim(picked, storage, storage_class, retention)],
         ),
         opts=pulumi.ResourceOptions.merge(
             opts,
@@ -172,5 +138,73 @@ def data_server(
                 # The provider's default is ten minutes.
                 custom_timeouts=pulumi.CustomTimeouts(create=f"{minutes}m", update=f"{minutes}m"),
             ),
+        ),
+    )
+
+
+def _services(
+    name: str,
+    picked: dict[str, str],
+    *,
+    namespace: pulumi.Input[str],
+    labels: pulumi.Input[dict[str, str]],
+    ports: dict[str, int],
+    leads_to: Mapping[str, str],
+    headless: bool,
+    reached_unready: bool,
+    named_unready: bool,
+    opts: pulumi.ResourceOptions,
+) -> tuple[k8s.core.v1.Service, k8s.core.v1.Service]:
+    """Make the Service of the clients, and the headless one that names the pods; return both.
+
+    Where the first one is headless, it is both.
+    """
+    # Pulumi would wait until a pod is ready, but the pods come after the Services, which the
+    # StatefulSet names. Pulumi waits for the StatefulSet.
+    at_once = {"pulumi.com/skipAwait": "true"}
+    service = k8s.core.v1.Service(
+        f"{name}-service",
+        metadata=metadata(name, namespace, labels, at_once),
+        spec=k8s.core.v1.ServiceSpecArgs(
+            selector={**picked, **leads_to},
+            ports=[
+                k8s.core.v1.ServicePortArgs(name=port_name, port=port, target_port=port_name)
+                for port_name, port in ports.items()
+            ],
+            cluster_ip="None" if headless else None,
+            publish_not_ready_addresses=reached_unready or None,
+        ),
+        opts=opts,
+    )
+    if headless:
+        return service, service
+    names = k8s.core.v1.Service(
+        f"{name}-pods",
+        metadata=metadata(f"{name}-pods", namespace, labels, at_once),
+        spec=k8s.core.v1.ServiceSpecArgs(
+            selector=picked,
+            cluster_ip="None",
+            publish_not_ready_addresses=named_unready or None,
+        ),
+        opts=opts,
+    )
+    return service, names
+
+
+def _claim(
+    picked: dict[str, str],
+    storage: pulumi.Input[str],
+    storage_class: pulumi.Input[str] | None,
+    retention: RetentionArgs,
+) -> k8s.core.v1.PersistentVolumeClaimArgs:
+    """Return the claim of each pod's volume."""
+    return k8s.core.v1.PersistentVolumeClaimArgs(
+        metadata=k8s.meta.v1.ObjectMetaArgs(
+            name=DATA_VOLUME, labels=picked, owner_references=owner_references(retention)
+        ),
+        spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
+            access_modes=["ReadWriteOnce"],
+            storage_class_name=storage_class,
+            resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": storage}),
         ),
     )

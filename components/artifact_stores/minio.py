@@ -307,10 +307,8 @@ def _server(
         storage_class=args.get("storage_class"),
         retention=args.get("retention", {}),
         replicas=number,
-        divided=several,
+        same_data=several,
         min_ready_seconds=JOIN_SECONDS if several else None,
-        # Each server looks for all others before it is ready.
-        named_unready=several,
         opts=protected,
     )
 

@@ -256,7 +256,7 @@ def database_server(
         retention=retention,
         replicas=members.number,
         leads_to=members.takes_writes,
-        divided=members.number > 1,
+        same_data=members.number > 1,
         minutes=kind.minutes,
         opts=after(protected, *members.after),
     )
