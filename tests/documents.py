@@ -20,6 +20,7 @@ RUN = {
     "docs/backup.md, Where backups are kept, 1": "tests/unit/test_documents.py",
     "docs/backup.md, Any moment, on PostgreSQL, 1": "tests/unit/test_documents.py",
     "docs/high-availability.md, Several members of the database, 1": "tests/unit/test_documents.py",
+    "docs/high-availability.md, Several servers of MinIO, 1": "tests/unit/test_documents.py",
     "docs/settings.md, Sizes, 1": "tests/unit/test_documents.py",
     "docs/settings.md, An autoscaler, 1": "tests/unit/test_documents.py",
     "docs/settings.md, Remove deleted data for good, 1": "tests/unit/test_documents.py",
@@ -79,6 +80,9 @@ NOT_RUN = {
             "docs/high-availability.md, Replace a member, 1",
         ),
         "tests/e2e/own_stack/test_database_replicas.py does it for whichever member it is",
+    ),
+    "docs/high-availability.md, Replace a server of MinIO, 1": (
+        "tests/e2e/own_stack/test_artifact_replicas.py does it for other servers"
     ),
     "docs/high-availability.md, A member that does not catch up, 1": (
         "it takes 512 MB of writes while a member is away"
