@@ -21,4 +21,4 @@ def test_the_repository_does_what_mlflow_asks_for_on_a_real_hdfs() -> None:
         "HADOOP_ROOT": str(images.unpack("apache/hadoop:3.4.2")),
         "HADOOP_USER_NAME": "mlflow",
     }
-    server_environment.run_tests(Path(__file__).parent / "inside", environment, timeout=900)
+    server_environment.run_tests(Path(__file__).parent / "inside", environment)

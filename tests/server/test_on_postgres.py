@@ -47,4 +47,4 @@ def test_moments_logins_and_indexes() -> None:
             {"application-user.sql": CREATE_APPLICATION_USER, HBA_FILE: HBA}
         ),
     }
-    server_environment.run_tests(Path(__file__).parent / "on_postgres", environment, timeout=400)
+    server_environment.run_tests(Path(__file__).parent / "on_postgres", environment)

@@ -6,4 +6,4 @@ from tests import server_environment
 
 
 def test_each_patch_does_what_it_is_for_and_mlflow_alone_does_not() -> None:
-    server_environment.run_tests(Path(__file__).parent / "inside", {}, timeout=900)
+    server_environment.run_tests(Path(__file__).parent / "inside", {})
