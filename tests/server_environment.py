@@ -59,7 +59,7 @@ def _make_alone() -> None:
     made_for = _VENV / "made-for"
     if made_for.exists() and made_for.read_text() == hashlib.sha256(wanted.encode()).hexdigest():
         return
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(_VENV)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(_VENV)], check=True, timeout=600)
     pins = _VENV / "constraints.txt"
     lines = constraints.splitlines(keepends=True)
     pins.write_text("".join(line for line in lines if not line.startswith("numpy==")))

@@ -33,7 +33,7 @@ class Environment:
             env={"PATH": "/usr/bin:/bin", "HOME": str(folder)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -56,7 +56,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
     build = ["--no-index", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}", str(CLONE)]
-    subprocess.run([*pip, *build], check=True, timeout=120)
+    subprocess.run([*pip, *build], check=True, timeout=600)
     (built,) = folder.iterdir()
     return built
 
@@ -79,11 +79,11 @@ def outside(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environmen
 
 def install(folder: Path, wheel: Path, constraints: Path) -> Environment:
     """Make a virtual environment of the wheel and of what it needs, pinned by ``constraints``."""
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=600)
     environment = Environment(folder)
     pip = [str(environment.python), "-m", "pip", "--disable-pip-version-check", "install"]
     pip += ["--quiet", "--no-compile", f"--constraint={constraints}", str(wheel)]
-    subprocess.run(pip, check=True, timeout=300)
+    subprocess.run(pip, check=True, timeout=600)
     return environment
 
 

@@ -85,7 +85,7 @@ def test_the_type_checker_reads_the_wheel_and_finds_nothing_but_a_misspelt_input
     mypy = [sys.executable, "-m", "mypy", "--strict", f"--python-executable={outside.python}"]
     checked = sorted(path.name for path in tmp_path.glob("*.py"))
     done = subprocess.run(
-        [*mypy, *checked], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [*mypy, *checked], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
     )
     assert re.findall(r"^(\S+?):\d+: error: (.*?)  \[", done.stdout, re.MULTILINE) == [
         ("wrong.py", 'Extra key "storagee" for TypedDict "PostgresArgs"')

@@ -86,7 +86,7 @@ def test_a_program_gets_the_package_from_the_address_of_a_repository(
         "GIT_CONFIG_KEY_0": f"url.{repository.as_uri()}.insteadOf",
         "GIT_CONFIG_VALUE_0": address,
     }
-    subprocess.run(pip, check=True, timeout=120, env=os.environ | rewritten)
+    subprocess.run(pip, check=True, timeout=600, env=os.environ | rewritten)
     with zipfile.ZipFile(wheel) as archive:
         built = {
             name: archive.read(name) for name in archive.namelist() if ".dist-info/" not in name

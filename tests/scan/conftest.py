@@ -32,11 +32,11 @@ def scanners() -> Path:
     if not made.exists():
         with step("installing checkov and pip-audit", usual="1 min"):
             venv = [sys.executable, "-m", "venv", "--clear", str(environment)]
-            subprocess.run(venv, check=True, timeout=120)
+            subprocess.run(venv, check=True, timeout=600)
             pip = [str(environment / "bin" / "pip"), "install", "--quiet"]
             options = [f"--requirement={asked[0]}", f"--constraint={asked[1]}"]
             subprocess.run(
-                [*pip, "--disable-pip-version-check", *options], check=True, timeout=1200
+                [*pip, "--disable-pip-version-check", *options], check=True, timeout=6000
             )
             made.touch()
     return environment / "bin"
