@@ -16,6 +16,8 @@ from components.tracking_server import pool_size
 from settings.schema import SETTINGS, Settings
 from settings.values import Rotated, mebibytes
 
+OUTSIDE = frozenset({"external", "s3", "existing-hdfs"})
+"""The kinds of backends and stores that are outside the stack."""
 Refuse = Callable[[str, str], str]
 """Returns the line for a setting, from its key and the accepted values. The line has the value."""
 
@@ -68,7 +70,7 @@ def _sizes(settings: Settings, refuse: Refuse) -> Iterator[str]:
 def _networks(settings: Settings, refuse: Refuse) -> Iterator[str]:
     """Refuse networks of servers outside the stack where the stack has no such server."""
     stores = (settings.backend_store, settings.artifact_store, settings.backup_store)
-    if settings.external_networks and not {"external", "s3", "existing-hdfs"} & {*stores}:
+    if settings.external_networks and OUTSIDE.isdisjoint(stores):
         yield refuse(
             "externalNetworks",
             "nothing, unless backendStore, artifactStore or backupStore is outside the stack",

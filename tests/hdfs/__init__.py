@@ -1,0 +1,1 @@
+"""The server's HDFS code on a real HDFS."""

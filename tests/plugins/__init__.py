@@ -1,0 +1,1 @@
+"""Pulumi's real engine on the program, with the lab's plugins."""

@@ -1,0 +1,1 @@
+"""What the program asks for, judged by a real API server, with many settings."""

@@ -1,0 +1,1 @@
+"""Scanners of the objects and of the packages."""

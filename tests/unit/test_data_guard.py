@@ -197,7 +197,7 @@ def test_the_namespace_of_release_0_1_0_is_not_left_out_of_the_program() -> None
 def test_every_volume_of_every_component_is_declared_and_guarded() -> None:
     axes = ("backend store", "artifact store", "workspace")
     choices = {choice for axis in axes for choice in AXES[axis]}
-    # Six of the 27 variants have every choice.
+    # A few variants have every choice.
     chosen = {next(one for one in VARIANTS if choice in one.choices) for choice in choices}
     made = [variant.render() for variant in chosen]
     with_volumes = {
@@ -215,8 +215,8 @@ def test_every_volume_of_every_component_is_declared_and_guarded() -> None:
         for name in recorded.resources
         if name.startswith(f"{component.__name__} ")
     }
+    assert with_volumes
     assert with_volumes == declared
-    assert len(declared) == 7
 
 
 def test_each_input_by_which_data_can_be_lost_has_its_setting() -> None:

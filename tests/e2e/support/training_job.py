@@ -6,8 +6,8 @@ from typing import Any
 from harness import clients
 
 SMALL, MEDIUM, LARGE = 5, 10_000_000, 600_000_000
-# A client that gets a URL that it cannot reach asks it for longer. 600 MB took more than 90 s beside
-# three stacks on two slow cores.
+# A client that gets a URL that it cannot reach asks it for longer. Beside three stacks on two slow
+# cores, 600 MB took more than 90 s.
 LIMIT = 240
 
 

@@ -1,0 +1,1 @@
+"""Unit tests of components/, with a mock of the engine."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from components import ExternalDatabase, ExternalDatabaseArgs
+from settings.rules import OUTSIDE
 from tests.allowed_connections import DECLARED, TCP, UDP, declared
 from tests.policy_model import End, Policy, Port, open_ports
 from tests.unit.recorder import pod_template, record, run_stack
@@ -58,9 +59,8 @@ def rendered(variant: Variant, *networks: str) -> tuple[list[End], list[Policy]]
 
 def outside(variant: Variant) -> bool:
     """Say whether a backend or the backups' bucket is not the stack's own."""
-    database, store = variant.choices[:2]
-    bucket = "another" in variant.choices
-    return bucket or "external" in database or store not in ("minio", "hdfs")
+    keys = ("backendStore", "artifactStore", "backupStore")
+    return any(variant.settings.get(key) in OUTSIDE for key in keys)
 
 
 def ends(found: Sequence[dict[str, Any]]) -> Iterator[End]:

@@ -1,0 +1,1 @@
+"""Unit tests of images/, as far as they need no MLflow."""
