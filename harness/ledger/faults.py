@@ -313,6 +313,7 @@ class SmallVolume:
     @contextmanager
     def _without_pods(self) -> Generator[None]:
         kubectl, name = self._target.kubectl, f"statefulset/{self._app}"
+        number = kubectl.json("get", name)["spec"]["replicas"]
         kubectl("scale", name, "--replicas=0")
         selector = f"--selector={_INSTANCE}={self._app}"
         gone = partial(kubectl.json, "get", "pods", selector)
@@ -320,10 +321,9 @@ class SmallVolume:
         try:
             yield
         finally:
-            kubectl("scale", name, "--replicas=1")
-            wait_until(
-                lambda: any(map(ready, self._target.pods(self._app))), 120, f"{self._app} is ready"
-            )
+            kubectl("scale", name, f"--replicas={number}")
+            back = lambda: sum(map(ready, self._target.pods(self._app))) == number  # noqa: E731
+            wait_until(back, 120, f"{self._app} is ready")
 
 
 def _folder(target: Target, app: str) -> Path:
