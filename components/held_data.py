@@ -39,8 +39,8 @@ class VersionRule:
     """Which versions can, with the first version's numbers for ``{0}``, ``{1}`` and ``{all}``, and
     the name of the input ``former_image`` for ``{former_image}``."""
     makes: tuple[str, ...] = ()
-    """Last parts of the names of images whose servers read each other's volumes. A change from one
-    of these names, or to one, is accepted between them alone. Without names, every name is."""
+    """Last parts of the names of images whose servers read each other's volumes. A name may change
+    among these alone. Empty: any name may change."""
 
     def version(self, image: str) -> Version | None:
         """Return the version that the tag of an image names; None if it names no version."""
