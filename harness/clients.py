@@ -23,6 +23,10 @@ _PACKAGES = Path(__file__).parent / "client_packages"
 _SETTINGS = stacks.settings("minikube", clientWorkspace=True)
 VENV = CLONE / ".venv-client"
 """The virtual environment with MLflow's client."""
+# MLflow's client would report its use to the internet. Where it cannot, a thread of its own removes
+# a variable of the environment, and a request of another thread that reads the environment just
+# then fails with KeyError (telemetry/client.py of MLflow 3.17.2; seen once).
+_WITHOUT_TELEMETRY = {"DO_NOT_TRACK": "true"}
 RELEASED = _PACKAGES / "released"
 """The packages of released MLflows: requirements.txt, and one file of versions for each release."""
 NAMESPACE = "mlflow-e2e-client"
@@ -82,6 +86,7 @@ class Machine:
             "TMPDIR": str(self.home),
             "PYTHONPATH": str(SCRIPTS / "names"),
             "E2E_HOSTS": self.hosts,
+            **_WITHOUT_TELEMETRY,
             **client_env,
         }
 
@@ -124,6 +129,10 @@ def client_pod(
                         "image": _SETTINGS.workspace_image,
                         "imagePullPolicy": "IfNotPresent",
                         "command": ["sleep", "infinity"],
+                        "env": [
+                            {"name": name, "value": value}
+                            for name, value in _WITHOUT_TELEMETRY.items()
+                        ],
                     }
                 ],
             },
