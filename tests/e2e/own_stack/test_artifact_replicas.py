@@ -70,7 +70,7 @@ def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             with ThreadPoolExecutor(1) as beside:
                 up = beside.submit(stack.change, "up", seconds=_UP_SECONDS)
                 try:
-                    wait_until(lambda: pods(stack, "postgres")[0]["spec"]["nodeName"], 120, "there")
+                    wait_until(partial(_placed, stack), 120, "the database has a node")
                 finally:
                     for other in others:
                         stack.kubectl("uncordon", other)
@@ -91,6 +91,10 @@ def pods(stack: Stack, app: str = "minio") -> list[dict[str, Any]]:
     found = stack.kubectl.json("get", "pods", f"--selector={_INSTANCE}={app}")["items"]
     left = [one for one in found if "deletionTimestamp" not in one["metadata"]]
     return sorted(left, key=lambda one: str(one["metadata"]["name"]))
+
+
+def _placed(stack: Stack) -> bool:
+    return any("nodeName" in pod["spec"] for pod in pods(stack, "postgres"))
 
 
 def folders(pod: dict[str, Any]) -> set[str]:

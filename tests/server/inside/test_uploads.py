@@ -22,14 +22,15 @@ CHUNK = os.urandom(64 * 1024)
 
 
 class Store(http.server.BaseHTTPRequestHandler):
-    """Accepts every object, and notes how it was sent."""
+    """Notes how an object was sent, and accepts it unless it is called ``refused``."""
 
     seen: list[dict[str, str]]
 
     def do_PUT(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.seen.append({name.lower(): value for name, value in self.headers.items()})
-        self.send_response(HTTPStatus.OK)
+        refused = self.path.endswith("/refused.bin")
+        self.send_response(HTTPStatus.SERVICE_UNAVAILABLE if refused else HTTPStatus.OK)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -49,11 +50,34 @@ def test_a_body_over_http_has_a_checksum_and_no_second_digest(
     store: tuple[str, list[dict[str, str]]],
 ) -> None:
     address, seen = store
+    assert upload(address, "model.bin") == ""
+    (sent,) = seen
+    assert sent["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
+    assert sent["x-amz-checksum-crc32"]
+    assert sent["authorization"].startswith("AWS4-HMAC-SHA256 ")
+
+
+def test_a_store_that_cannot_answer_now_is_asked_again_by_clients(
+    store: tuple[str, list[dict[str, str]]],
+) -> None:
+    """MLflow's clients repeat a call after 500 too, but a 500 says that the server is wrong."""
+    address, seen = store
+    assert upload(address, "refused.bin") == "TEMPORARILY_UNAVAILABLE"
+    assert len(seen) > 1
+
+
+def upload(address: str, name: str) -> str:
+    """Upload as the server does; return MLflow's code of the error, or nothing."""
     program = (
+        "import sys\n"
         "from io import BytesIO\n"
+        "from mlflow.exceptions import MlflowException\n"
         "from mlflow_kubernetes.artifacts.s3 import ProxiedS3ArtifactRepository\n"
         "repository = ProxiedS3ArtifactRepository('s3://bucket/1')\n"
-        "repository.log_artifact_from_stream(BytesIO(bytes(1000)), 'model.bin')\n"
+        "try:\n"
+        "    repository.log_artifact_from_stream(BytesIO(bytes(1000)), sys.argv[1])\n"
+        "except MlflowException as error:\n"
+        "    print(error.error_code)\n"
     )
     environment = {
         **os.environ,
@@ -63,11 +87,11 @@ def test_a_body_over_http_has_a_checksum_and_no_second_digest(
         "AWS_DEFAULT_REGION": "us-east-1",
         "MLFLOW_S3_ENDPOINT_URL": address,
     }
-    subprocess.run([sys.executable, "-c", program], env=environment, timeout=120, check=True)
-    (sent,) = seen
-    assert sent["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
-    assert sent["x-amz-checksum-crc32"]
-    assert sent["authorization"].startswith("AWS4-HMAC-SHA256 ")
+    command = [sys.executable, "-c", program, name]
+    done = subprocess.run(
+        command, env=environment, timeout=120, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
 
 
 async def filled(spool: Spool, size: int) -> bytes:

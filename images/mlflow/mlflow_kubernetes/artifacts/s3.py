@@ -12,6 +12,7 @@ from collections.abc import AsyncIterable, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from functools import partial
+from http import HTTPStatus
 from mimetypes import guess_type
 from typing import Any, BinaryIO
 
@@ -302,4 +303,10 @@ def _code(error: ClientError) -> int:
         return int(INVALID_PARAMETER_VALUE)
     if code in ("412", "PreconditionFailed"):
         return int(TEMPORARILY_UNAVAILABLE)  # replaced since it was found
-    return int(BOTO_TO_MLFLOW_ERROR.get(code, INTERNAL_ERROR))
+    # One of several servers that has just lost another, for instance.
+    failed = (
+        error.response["ResponseMetadata"]["HTTPStatusCode"] >= HTTPStatus.INTERNAL_SERVER_ERROR
+    )
+    return int(
+        BOTO_TO_MLFLOW_ERROR.get(code, TEMPORARILY_UNAVAILABLE if failed else INTERNAL_ERROR)
+    )
