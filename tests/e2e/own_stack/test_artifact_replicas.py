@@ -39,7 +39,7 @@ NAMESPACE = "mlflow-e2e-servers"
 SERVERS = 4
 TIMES = 5
 READY_SECONDS = 180
-SETTLE_SECONDS = 300
+FILL_SECONDS = 300
 AWAY_SECONDS = 20
 LOST_NODE_SECONDS = 60
 """Kubernetes notices a lost node after 40 s (`node-monitor-grace-period`), and then leads no more
@@ -105,20 +105,28 @@ def folders(pod: dict[str, Any]) -> set[str]:
 
 
 def settle(stack: Stack) -> None:
-    """Wait until all servers are ready, and each has its part of every object that another has."""
+    """Wait until all servers are ready and have joined each other."""
+    whole = lambda: len(pods(stack)) == SERVERS and all(map(ready, pods(stack)))  # noqa: E731
+    wait_until(whole, READY_SECONDS, "all servers are ready")
+    # A server is ready before it has joined the others.
+    time.sleep(minio.JOIN_SECONDS)
 
-    def settled() -> bool:
-        found = pods(stack)
-        if len(found) != SERVERS or not all(map(ready, found)):
-            raise ProgramError(f"{len(found)} servers")
+
+def fill(stack: Stack, name: str) -> None:
+    """Wait until a server has its part of every object that was there when it was asked."""
+    settle(stack)
+
+    def filled() -> bool:
+        by_name = {str(pod["metadata"]["name"]): pod for pod in pods(stack)}
         # Clients go on writing. What they write later is on no list.
-        there = set[str]().union(*map(folders, found))
-        lacking = [len(there - folders(one)) for one in found]
-        if any(lacking):
-            raise ProgramError(f"the servers lack parts of {lacking} objects")
+        there = set[str]().union(*map(folders, by_name.values()))
+        if lacking := there - folders(by_name[name]):
+            raise ProgramError(f"{name} lacks its part of {len(lacking)} of {len(there)} objects")
         return True
 
-    wait_until(settled, SETTLE_SECONDS, "every server has its part of every object", every=5)
+    began = time.time()
+    wait_until(filled, FILL_SECONDS, f"{name} has its part of every object", every=5)
+    print(f"{name} was filled in {time.time() - began:.0f} s")
 
 
 def kill(pod: dict[str, Any]) -> None:
@@ -159,10 +167,7 @@ def test_clients_go_on_while_one_server_is_away(
             for what, harm in (("killed", kill), ("ended", partial(end, stack))):
                 pod = pods(stack)[number % SERVERS]
                 pause(writers, f"server {what}", partial(harm, pod), ARTIFACTS)
-                wait_until(lambda: all(map(ready, pods(stack))), READY_SECONDS, "all are ready")
-                # A server is ready before it has joined the others.
-                time.sleep(minio.JOIN_SECONDS)
-    settle(stack)
+                settle(stack)
 
 
 def test_without_two_servers_nothing_is_acknowledged_that_is_not_kept(
@@ -199,7 +204,7 @@ def test_a_server_with_an_empty_volume_gets_its_parts_back(
         for name in ("minio-0", "minio-3"):
             replaced = partial(replace, stack, name)
             pause(writers, f"volume of {name} replaced", replaced, ARTIFACTS)
-            settle(stack)
+            fill(stack, name)
 
 
 def test_an_update_replaces_one_server_after_the_other(
@@ -242,5 +247,5 @@ def test_a_server_is_lost_with_its_node_and_its_volume(
         node.start()
         wait_until(node.ready, 120, "the node is back")
         replace(stack, name)
-        settle(stack)
+        fill(stack, name)
     assert seconds < LOST_NODE_SECONDS
