@@ -69,7 +69,10 @@ class _Places:
             key: the secret key of a store outside the cluster.
         """
         chosen = {"backendStore": database.name, "artifactStore": store.name, **more}
-        images.provide(self.cluster, stacks.settings("minikube", **chosen))
+        secret = {"s3SecretAccessKey": key} if key else {}
+        # The settings of a key are refused one without the other, and no image depends on them.
+        known = {name: value for name, value in chosen.items() if name != "s3AccessKeyId"}
+        images.provide(self.cluster, stacks.settings("minikube", **known))
         name = f"{database.name}-{len(more)}-{store.name}"
         folder = self.folder / name
         folder.mkdir()
@@ -89,9 +92,8 @@ class _Places:
             backupCa=self.outside.ca,
         )
         stack.secrets |= {"passphrase of backups": PASSPHRASE, "key of backups": self.outside.key}
-        if key:
-            stack.set_secret(s3SecretAccessKey=key)
-            stack.secrets["key of the store"] = key
+        stack.set_secret(**secret)
+        stack.secrets |= secret
         stack.change("up")
         home = folder / "home"
         home.mkdir()
