@@ -5,13 +5,10 @@ lost with their node, while clients write. On one node, the test of a lost node 
 `python -m lab start --nodes 3` gives three.
 """
 
-import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +27,15 @@ from harness.stack import Stack
 from harness.waiting import wait_until
 from lab import node, paths
 from tests.e2e.support.acknowledged import nothing_is_lost, pause
+from tests.e2e.support.stateful_pods import (
+    end,
+    kill,
+    name,
+    nodes,
+    only_the_first_node,
+    pods,
+    replace,
+)
 from tests.e2e.support.temporary_stack import temporary_stack
 from tests.e2e.support.this_machine import machine_of
 
@@ -44,12 +50,6 @@ AWAY_SECONDS = 20
 LOST_NODE_SECONDS = 60
 """How long no artifact may be acknowledged after the loss of a node."""
 _UP_SECONDS = 600
-_INSTANCE = "app.kubernetes.io/instance"
-
-
-def nodes(stack: Stack) -> list[str]:
-    found = stack.kubectl.json("get", "nodes")["items"]
-    return [str(one["metadata"]["name"]) for one in found]
 
 
 @pytest.fixture(scope="module")
@@ -57,26 +57,12 @@ def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """A stack of four servers. The database and the tracking server are on the first node."""
     images.provide(cluster, stacks.settings("minikube", artifactReplicas=SERVERS))
     with temporary_stack(cluster, tmp_path_factory.mktemp("servers"), NAMESPACE) as stack:
-        first, *others = nodes(stack)
-        picked = f'"nodeSelector": {{"kubernetes.io/hostname": "{first}"}}'
-        stack.set(
-            artifactReplicas=str(SERVERS),
-            serverPods=f'{{"resources": {{"requests": {{"cpu": "100m"}}}}, {picked}}}',
-        )
-        for other in others:
-            stack.kubectl("cordon", other)
-        try:
-            with ThreadPoolExecutor(1) as beside:
+        stack.set(artifactReplicas=str(SERVERS))
+        with ThreadPoolExecutor(1) as beside:
+            with only_the_first_node(stack):
                 up = beside.submit(stack.change, "up", seconds=_UP_SECONDS)
-                try:
-                    wait_until(partial(_placed, stack), 120, "the database has a node")
-                finally:
-                    for other in others:
-                        stack.kubectl("uncordon", other)
-                up.result()
-        finally:
-            for other in others:
-                stack.kubectl("uncordon", other)
+                wait_until(partial(_placed, stack), 120, "the database has a node")
+            up.result()
         yield stack
 
 
@@ -85,11 +71,9 @@ def machine(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> clients.M
     return machine_of(stack, tmp_path_factory.mktemp("home"))
 
 
-def pods(stack: Stack, app: str = "minio") -> list[dict[str, Any]]:
-    """Return the pods that are not being deleted, by their names."""
-    found = stack.kubectl.json("get", "pods", f"--selector={_INSTANCE}={app}")["items"]
-    left = [one for one in found if "deletionTimestamp" not in one["metadata"]]
-    return sorted(left, key=lambda one: str(one["metadata"]["name"]))
+def servers(stack: Stack) -> list[dict[str, Any]]:
+    """Return the pods of MinIO that are not being deleted."""
+    return pods(stack, "minio")
 
 
 def _placed(stack: Stack) -> bool:
@@ -105,47 +89,31 @@ def folders(pod: dict[str, Any]) -> set[str]:
 
 def settle(stack: Stack) -> None:
     """Wait until all servers are ready and have joined each other."""
-    whole = lambda: len(pods(stack)) == SERVERS and all(map(ready, pods(stack)))  # noqa: E731
+    whole = lambda: len(servers(stack)) == SERVERS and all(map(ready, servers(stack)))  # noqa: E731
     wait_until(whole, READY_SECONDS, "all servers are ready")
     # A server is ready before it has joined the others.
     time.sleep(minio.JOIN_SECONDS)
 
 
-def fill(stack: Stack, name: str) -> None:
+def fill(stack: Stack, server: str) -> None:
     """Wait until a server has its part of every object that was there when it was asked."""
     settle(stack)
 
     def filled() -> bool:
-        by_name = {str(pod["metadata"]["name"]): pod for pod in pods(stack)}
+        by_name = {name(pod): pod for pod in servers(stack)}
         # Clients go on writing. What they write later is on no list.
         there = set[str]().union(*map(folders, by_name.values()))
-        if lacking := there - folders(by_name[name]):
-            raise ProgramError(f"{name} lacks its part of {len(lacking)} of {len(there)} objects")
+        if lacking := there - folders(by_name[server]):
+            raise ProgramError(f"{server} lacks its part of {len(lacking)} of {len(there)} objects")
         return True
 
     began = time.time()
-    wait_until(filled, FILL_SECONDS, f"{name} has its part of every object", every=5)
-    print(f"{name} was filled in {time.time() - began:.0f} s")
-
-
-def kill(pod: dict[str, Any]) -> None:
-    for process in pod_processes.visible_of_pod(pod):
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
-
-
-def end(stack: Stack, pod: dict[str, Any]) -> None:
-    stack.kubectl("delete", "pod", str(pod["metadata"]["name"]), "--wait=false")
-
-
-def replace(stack: Stack, name: str) -> None:
-    """Give a server an empty volume, as docs/high-availability.md says."""
-    stack.kubectl("delete", "persistentvolumeclaim", f"data-{name}", "--wait=false")
-    stack.kubectl("delete", "pod", name, "--force", "--grace-period=0", seconds=120)
+    wait_until(filled, FILL_SECONDS, f"{server} has its part of every object", every=5)
+    print(f"{server} was filled in {time.time() - began:.0f} s")
 
 
 def test_the_servers_are_divided_among_the_nodes(stack: Stack) -> None:
-    numbers = Counter(pod["spec"]["nodeName"] for pod in pods(stack))
+    numbers = Counter(pod["spec"]["nodeName"] for pod in servers(stack))
     assert len(numbers) == min(SERVERS, len(nodes(stack)))
     assert max(numbers.values()) - min(numbers.values()) <= 1
     stack.change("preview", "--refresh", "--expect-no-changes")
@@ -164,7 +132,7 @@ def test_clients_go_on_while_one_server_is_away(
     with nothing_is_lost(stack, machine, tmp_path) as writers:
         for number in range(TIMES):
             for what, harm in (("killed", kill), ("ended", partial(end, stack))):
-                pod = pods(stack)[number % SERVERS]
+                pod = servers(stack)[number % SERVERS]
                 pause(writers, f"server {what}", partial(harm, pod), ARTIFACTS)
                 settle(stack)
 
@@ -177,7 +145,7 @@ def test_without_two_servers_nothing_is_acknowledged_that_is_not_kept(
     run = machine.run("log_one_artifact.py", client_env=env, seconds=60)
     with nothing_is_lost(stack, machine, tmp_path) as writers:
         stack.kubectl("scale", "statefulset/minio", f"--replicas={SERVERS - 2}")
-        picked = ("get", "pods", f"--selector={_INSTANCE}=minio")
+        picked = ("get", "pods", "--selector=app.kubernetes.io/instance=minio")
         gone = lambda: len(stack.kubectl.json(*picked)["items"]) == SERVERS - 2  # noqa: E731
         wait_until(gone, 60, "two servers are gone")
         began = time.time()
@@ -200,10 +168,10 @@ def test_a_server_with_an_empty_volume_gets_its_parts_back(
     stack: Stack, machine: clients.Machine, tmp_path: Path
 ) -> None:
     with nothing_is_lost(stack, machine, tmp_path) as writers:
-        for name in ("minio-0", "minio-3"):
-            replaced = partial(replace, stack, name)
-            pause(writers, f"volume of {name} replaced", replaced, ARTIFACTS)
-            fill(stack, name)
+        for server in ("minio-0", "minio-3"):
+            replaced = partial(replace, stack, server)
+            pause(writers, f"volume of {server} replaced", replaced, ARTIFACTS)
+            fill(stack, server)
 
 
 def test_an_update_replaces_one_server_after_the_other(
@@ -237,15 +205,15 @@ def test_a_server_is_lost_with_its_node_and_its_volume(
     _, *others = nodes(stack)
     if len(others) < 2 or not paths.NODE_DIR.exists():
         pytest.skip("the cluster is not a lab of three nodes")
-    places = {str(one["metadata"]["name"]): one["spec"]["nodeName"] for one in pods(stack)}
+    places = {name(one): one["spec"]["nodeName"] for one in servers(stack)}
     numbers = Counter(places.values())
     lost = next(other for other in others if numbers[other] == 1)
-    (name,) = (one for one, place in places.items() if place == lost)
+    (server,) = (one for one, place in places.items() if place == lost)
     with nothing_is_lost(stack, machine, tmp_path) as writers:
         seconds = pause(writers, "node lost", partial(node.lose, lost), ARTIFACTS)
         node.start()
         wait_until(node.ready, 120, "the node is back")
-        replace(stack, name)
+        replace(stack, server)
         # Not `fill`: what is written before the others know the new server lacks a part there until
         # the object is read (127 of 6,395 objects).
         settle(stack)

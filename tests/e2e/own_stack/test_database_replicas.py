@@ -9,7 +9,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,15 +16,22 @@ import pytest
 from commands.support import images
 from commands.support import stack as stacks
 from commands.support.cluster import Cluster
-from harness import clients, pod_processes
+from harness import clients
 from harness.ledger import entries
 from harness.ledger.faults import Target
 from harness.ledger.trials import Writers
 from harness.stack import Stack
 from harness.waiting import wait_until
 from lab import node, paths
-from tests.e2e.support import members
+from tests.e2e.support import members, stateful_pods
 from tests.e2e.support.acknowledged import nothing_is_lost, pause
+from tests.e2e.support.stateful_pods import (
+    end,
+    kill,
+    nodes,
+    only_the_first_node,
+    replace,
+)
 from tests.e2e.support.temporary_stack import temporary_stack
 from tests.e2e.support.this_machine import machine_of
 
@@ -43,26 +49,13 @@ _without: list[tuple[str, float]] = []
 """What happened to the primary, and the seconds without an acknowledged write."""
 
 
-def nodes(stack: Stack) -> list[str]:
-    found = stack.kubectl.json("get", "nodes")["items"]
-    return [str(one["metadata"]["name"]) for one in found]
-
-
 @pytest.fixture(scope="module")
 def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of a single server. Everything but further members is on the first node."""
     images.provide(cluster, stacks.settings("minikube", databaseReplicas=MEMBERS))
     with temporary_stack(cluster, tmp_path_factory.mktemp("members"), NAMESPACE) as stack:
-        first, *others = nodes(stack)
-        picked = f'"nodeSelector": {{"kubernetes.io/hostname": "{first}"}}'
-        stack.set(serverPods=f'{{"resources": {{"requests": {{"cpu": "100m"}}}}, {picked}}}')
-        for other in others:
-            stack.kubectl("cordon", other)
-        try:
+        with only_the_first_node(stack):
             stack.change("up")
-        finally:
-            for other in others:
-                stack.kubectl("uncordon", other)
         yield stack
 
 
@@ -75,33 +68,17 @@ def to_the_primary(writers: Writers, what: str, harm: Callable[[], object]) -> N
     _without.append((what, pause(writers, what, harm)))
 
 
-def kill(stack: Stack) -> None:
-    for process in pod_processes.visible_of_pod(members.primary(stack)):
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
-
-
-def end(stack: Stack) -> None:
-    stack.kubectl("delete", "pod", members.name(members.primary(stack)), "--wait=false")
-
-
 def switch(stack: Stack, to: str) -> None:
-    leader = members.name(members.primary(stack))
+    leader = stateful_pods.name(members.primary(stack))
     asked = ["switchover", "--leader", leader, "--candidate", to, "--force"]
     members.patronictl(stack, *asked, seconds=90)
-    assert members.name(members.primary(stack)) == to
+    assert stateful_pods.name(members.primary(stack)) == to
 
 
 def another(stack: Stack) -> str:
     """Return a member that is not the primary."""
-    leader = members.name(members.primary(stack))
-    return next(name for pod in members.pods(stack) if (name := members.name(pod)) != leader)
-
-
-def replace(stack: Stack, name: str) -> None:
-    """Give a member an empty volume, as docs/high-availability.md says."""
-    stack.kubectl("delete", "persistentvolumeclaim", f"data-{name}", "--wait=false")
-    stack.kubectl("delete", "pod", name, "--force", "--grace-period=0", seconds=120)
+    leader = stateful_pods.name(members.primary(stack))
+    return next(name for pod in members.pods(stack) if (name := stateful_pods.name(pod)) != leader)
 
 
 def test_a_stack_that_holds_data_grows(
@@ -132,11 +109,11 @@ def test_a_primary_that_is_killed_ended_or_switched_loses_nothing(
     with nothing_is_lost(stack, machine, tmp_path) as writers:
         for number in range(max(KILLED, ENDED, SWITCHED)):
             if number < KILLED:
-                to_the_primary(writers, "primary killed", lambda: kill(stack))
+                to_the_primary(writers, "primary killed", lambda: kill(members.primary(stack)))
                 members.settle(stack, MEMBERS)
                 members.renew(stack, MEMBERS)
             if number < ENDED:
-                to_the_primary(writers, "primary ended", lambda: end(stack))
+                to_the_primary(writers, "primary ended", lambda: end(stack, members.primary(stack)))
                 members.settle(stack, MEMBERS)
             if number < SWITCHED:
                 candidate = another(stack)
@@ -160,7 +137,7 @@ def test_the_primary_goes_on_without_the_api_server(
     file = paths.NODE_DIR / "pids" / "kube-apiserver"
     if not file.exists():
         pytest.skip("the cluster is not the lab")
-    before = members.name(members.primary(stack))
+    before = stateful_pods.name(members.primary(stack))
     server = int(file.read_text())
 
     def stop_the_api() -> None:
@@ -174,7 +151,7 @@ def test_the_primary_goes_on_without_the_api_server(
         seconds = pause(writers, "API server away", stop_the_api)
     assert seconds < AWAY_SECONDS / 2
     members.settle(stack, MEMBERS)
-    assert members.name(members.primary(stack)) == before
+    assert stateful_pods.name(members.primary(stack)) == before
 
 
 def test_a_primary_that_is_lost_with_its_node_and_its_volume_loses_nothing(
@@ -186,9 +163,11 @@ def test_a_primary_that_is_lost_with_its_node_and_its_volume_loses_nothing(
     with nothing_is_lost(stack, machine, tmp_path) as writers:
         for number in range(LOST):
             lost = others[number % len(others)]
-            places = {members.name(pod): pod["spec"]["nodeName"] for pod in members.pods(stack)}
+            places = {
+                stateful_pods.name(pod): pod["spec"]["nodeName"] for pod in members.pods(stack)
+            }
             (name,) = (one for one, place in places.items() if place == lost)
-            if members.name(members.primary(stack)) != name:
+            if stateful_pods.name(members.primary(stack)) != name:
                 switch(stack, name)
                 members.settle(stack, MEMBERS)
             # All that the clients need but the member is elsewhere.
@@ -196,7 +175,7 @@ def test_a_primary_that_is_lost_with_its_node_and_its_volume_loses_nothing(
             elsewhere = [pod for app in ("mlflow", *target.stores) for pod in target.pods(app)]
             assert {pod["spec"]["nodeName"] for pod in elsewhere} == {first}
             to_the_primary(writers, "primary's node lost", lambda: node.lose(lost))  # noqa: B023
-            assert members.name(members.primary(stack)) != name
+            assert stateful_pods.name(members.primary(stack)) != name
             node.start()
             wait_until(node.ready, 120, "the node is back")
             replace(stack, name)
@@ -219,7 +198,7 @@ def test_other_sizes_reach_every_member(stack: Stack) -> None:
     members.settle(stack, MEMBERS)
     for pod in members.pods(stack):
         asked = ["psql", "-h", "127.0.0.1", "-U", "postgres", "-qtAc", "SHOW max_connections"]
-        shown = stack.kubectl("exec", members.name(pod), "--", *asked).strip()
+        shown = stack.kubectl("exec", stateful_pods.name(pod), "--", *asked).strip()
         # A follower keeps a greater number until its primary has had the smaller one.
         assert shown in ("160", "200")
 

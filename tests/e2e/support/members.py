@@ -8,6 +8,8 @@ from harness.kubectl import ready, restarts
 from harness.programs import ProgramError
 from harness.stack import Stack
 from harness.waiting import wait_until
+from tests.e2e.support import stateful_pods
+from tests.e2e.support.stateful_pods import name
 
 SETTLE_SECONDS = 300
 """How long members may take until all of them follow the primary, a new copy included."""
@@ -17,11 +19,7 @@ _COPY, _LEADER = ("Quorum Standby", "streaming"), ("Leader", "running")
 
 def pods(stack: Stack) -> list[dict[str, Any]]:
     """Return the pods of the members that are not being deleted, by their names."""
-    found: list[dict[str, Any]] = stack.kubectl.json("get", "pods", f"--selector={_PICKED}")[
-        "items"
-    ]
-    left = [one for one in found if "deletionTimestamp" not in one["metadata"]]
-    return sorted(left, key=lambda one: str(one["metadata"]["name"]))
+    return stateful_pods.pods(stack, "postgres")
 
 
 def primary(stack: Stack) -> dict[str, Any]:
@@ -35,11 +33,6 @@ def primary(stack: Stack) -> dict[str, Any]:
     if len(found) != 1:
         raise ProgramError(f"{len(found)} pods are labelled as the primary")
     return found[0]
-
-
-def name(pod: dict[str, Any]) -> str:
-    """Return the name of a pod."""
-    return str(pod["metadata"]["name"])
 
 
 def patronictl(stack: Stack, *arguments: str, seconds: float = 60) -> str:
