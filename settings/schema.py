@@ -196,7 +196,7 @@ class Stack(Group):
         1,
         ge=1,
         le=16,
-        description="artifactStore minio: number of servers, 1, or 3 to 16, each with a volume of "
+        description="artifactStore minio: number of servers, 1, or 4 to 16, each with a volume of "
         "artifactStorage. Several go on when one is lost. Their number cannot change later: see "
         "[high-availability.md](high-availability.md#several-servers-of-minio).",
     )

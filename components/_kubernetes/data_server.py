@@ -51,7 +51,6 @@ def data_server(
     replicas: int = 1,
     leads_to: Mapping[str, str] | None = None,
     same_data: bool = False,
-    min_ready_seconds: int | None = None,
     headless: bool = False,
     reached_unready: bool = False,
     minutes: int = 5,
@@ -84,7 +83,6 @@ def data_server(
         leads_to: further labels of the one pod to which the Service leads; None: it leads to all.
         same_data: whether several pods hold the same data. They are then divided among the nodes,
             and each has its name in DNS before it is ready.
-        min_ready_seconds: how long a new pod is ready before an update replaces the next pod.
         headless: whether the Service has no address, and names the pods.
         reached_unready: whether the Service leads to pods that are not ready.
         minutes: how long `pulumi up` waits for the pods.
@@ -110,7 +108,6 @@ def data_server(
         spec=k8s.apps.v1.StatefulSetSpecArgs(
             service_name=names.metadata.name,
             replicas=replicas,
-            min_ready_seconds=min_ready_seconds,
             # With Kubernetes' default, the controller waits for a pod that cannot start, even when
             # the pod's template has been corrected (kubernetes/kubernetes#67250).
             pod_management_policy="Parallel",

@@ -307,12 +307,28 @@ def resources(
 
 
 def http_probe(
-    path: str, port: str, *, period: int, failures: int, host: str | None = None
+    path: str,
+    port: str,
+    *,
+    period: int,
+    failures: int,
+    host: str | None = None,
+    delay: int | None = None,
 ) -> k8s.core.v1.ProbeArgs:
-    """Return a probe by GET; ``host`` is the Host header, for servers that check the header."""
+    """Return a probe by GET.
+
+    Args:
+        path: of the URL.
+        port: name of the container's port.
+        period: seconds between two calls.
+        failures: how many calls in a row fail before the probe does.
+        host: Host header, for servers that check the header.
+        delay: seconds between the start of the container and the first call.
+    """
     headers = [k8s.core.v1.HTTPHeaderArgs(name="Host", value=host)] if host else None
     return k8s.core.v1.ProbeArgs(
         http_get=k8s.core.v1.HTTPGetActionArgs(path=path, port=port, http_headers=headers),
+        initial_delay_seconds=delay,
         period_seconds=period,
         timeout_seconds=5,
         failure_threshold=failures,

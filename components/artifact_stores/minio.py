@@ -51,12 +51,15 @@ S3_CLIENT = {
 }
 MINIO_USER = 1000
 """User id in images/minio/Dockerfile. The volume's group has the same id, for any image."""
-NUMBERS = (1, *range(3, 17))
-"""How many servers there may be. MinIO divides more than 16 volumes into sets (its `setSizes`); two
-of them would take no writes while one is away."""
-JOIN_SECONDS = 10
-"""How long an update waits before it replaces the next server. MinIO's readiness probe succeeds
-before the server has joined the others (`ReadinessCheckHandler`), which takes some seconds."""
+NUMBERS = (1, *range(4, 17))
+"""How many servers there may be. MinIO divides more than 16 volumes into sets (its `setSizes`). Two
+servers take no writes while one is away. Of three, one may be away, but an object that another one
+of them lacks yet cannot be read then."""
+JOIN_SECONDS = 30
+"""How long after its start one of several servers gets calls. MinIO's readiness probe succeeds at
+once (`ReadinessCheckHandler`). The server looks for the drives that it has not found every 15 s
+(`defaultMonitorConnectEndpointInterval`). Until then it answers "not found" for objects that it
+lacks itself: for 14.8 s after 2 of 8 restarts (2026-11-28)."""
 VERSIONS = VersionRule(
     re.compile(r".*?(20\d\d)[-.]?(\d\d?)[-.]?(\d\d?)|\D*(\d+)\.?(\d+)?\.?(\d+)?"),
     lambda held, new: held <= new,
@@ -78,7 +81,7 @@ class MinioArgs(TypedDict):
     """Image of the tracking server, which makes the bucket and the key. Defaults to the one that
     images/mlflow builds."""
     replicas: NotRequired[int]
-    """Number of servers, each on a volume of its own: 1, or 3 to 16. Several servers divide each
+    """Number of servers, each on a volume of its own: 1, or 4 to 16. Several servers divide each
     object, with so much more that reads and writes go on without one of them. MinIO cannot change
     the number once there is data. Defaults to 1."""
     storage: NotRequired[pulumi.Input[str]]
@@ -300,6 +303,7 @@ def _server(
             _volumes(name, namespace, number),
             root_secret,
             console_url,
+            joins=several,
         ),
         pods=pods,
         restarts_with=restarts_with,
@@ -308,7 +312,6 @@ def _server(
         retention=args.get("retention", {}),
         replicas=number,
         same_data=several,
-        min_ready_seconds=JOIN_SECONDS if several else None,
         opts=protected,
     )
 
@@ -343,7 +346,7 @@ def _replicas(name: str, args: MinioArgs) -> int:
     """
     number = args.get("replicas", 1)
     if number not in NUMBERS:
-        raise pulumi.RunError(f"{name}.replicas: {number}; accepted: 1, or 3 to {NUMBERS[-1]}")
+        raise pulumi.RunError(f"{name}.replicas: {number}; accepted: 1, or 4 to {NUMBERS[-1]}")
     # The engine gives a program of another language its whole numbers as floats.
     return int(number)
 
@@ -361,8 +364,18 @@ def _pod(
     volumes: pulumi.Input[str],
     root_secret: pulumi.Input[str],
     console_url: str,
+    *,
+    joins: bool,
 ) -> k8s.core.v1.PodSpecArgs:
-    """Return the pod of a server, for an image that works as MinIO's own."""
+    """Return the pod of a server, for an image that works as MinIO's own.
+
+    Args:
+        image: of MinIO.
+        volumes: the argument by which MinIO finds all volumes.
+        root_secret: name of the Secret with the login of MinIO's root.
+        console_url: URL of the web console outside the cluster.
+        joins: whether the server joins others.
+    """
     container = k8s.core.v1.ContainerArgs(
         name="minio",
         image=image,
@@ -387,7 +400,9 @@ def _pod(
             k8s.core.v1.ContainerPortArgs(name="console", container_port=CONSOLE_PORT),
         ],
         startup_probe=http_probe("/minio/health/ready", "s3", period=1, failures=120),
-        readiness_probe=http_probe("/minio/health/ready", "s3", period=5, failures=2),
+        readiness_probe=http_probe(
+            "/minio/health/ready", "s3", period=5, failures=2, delay=JOIN_SECONDS if joins else None
+        ),
         liveness_probe=http_probe("/minio/health/live", "s3", period=10, failures=6),
         resources=resources("100m", "256Mi", most_cpu="4", most_memory="1Gi"),
     )

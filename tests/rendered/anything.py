@@ -89,7 +89,7 @@ _RIGHT: dict[str, SearchStrategy[str]] = {
     "databaseConnections": _of("", "1", "24", "90", "100000"),
     "databaseMemory": _of("", "256Mi", "1Gi", "4Ti"),
     "databaseCpus": _of("1", "4", "128"),
-    "artifactReplicas": _of("1", "2", "4", "16"),
+    "artifactReplicas": _of("1", "3", "4", "16"),
     "databaseReplicas": _of("1", "2", "3", "5"),
     "hdfsDataNodes": _of("1", "3", "100"),
     "hdfsReplication": _of("1", "2", "100"),

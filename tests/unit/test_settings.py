@@ -435,7 +435,7 @@ CONTRADICTIONS = [
         {"artifactReplicas": 4, "artifactStore": "hdfs"},
         "artifactReplicas: 4; accepted: 1, unless artifactStore is minio",
     ),
-    ({"artifactReplicas": 2}, "artifactReplicas: 2; accepted: 1, or 3 to 16"),
+    ({"artifactReplicas": 3}, "artifactReplicas: 3; accepted: 1, or 4 to 16"),
     (
         {"databaseReplicas": 3, "backendStore": "mysql"},
         "databaseReplicas: 3; accepted: 1, unless backendStore is postgres",

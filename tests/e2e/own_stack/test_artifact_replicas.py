@@ -5,6 +5,7 @@ lost with their node, while clients write. On one node, the test of a lost node 
 `python -m lab start --nodes 3` gives three.
 """
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +19,6 @@ import pytest
 from commands.support import images
 from commands.support import stack as stacks
 from commands.support.cluster import Cluster
-from components.artifact_stores import minio
 from harness import clients, pod_processes
 from harness.kubectl import ready
 from harness.ledger.entries import ARTIFACTS
@@ -82,17 +82,18 @@ def _placed(stack: Stack) -> bool:
 
 def folders(pod: dict[str, Any]) -> set[str]:
     """Return the names of all objects of which a server has its part."""
-    process = pod_processes.visible_of_pod(pod)[0]
-    bucket = Path(f"/proc/{process}/root/data/mlflow")
+    bucket = _bucket(pod)
     return {str(file.parent.relative_to(bucket)) for file in bucket.rglob("xl.meta")}
 
 
+def _bucket(pod: dict[str, Any]) -> Path:
+    return Path(f"/proc/{pod_processes.visible_of_pod(pod)[0]}/root/data/mlflow")
+
+
 def settle(stack: Stack) -> None:
-    """Wait until all servers are ready and have joined each other."""
+    """Wait until all servers are ready. By then they have joined each other."""
     whole = lambda: len(servers(stack)) == SERVERS and all(map(ready, servers(stack)))  # noqa: E731
     wait_until(whole, READY_SECONDS, "all servers are ready")
-    # A server is ready before it has joined the others.
-    time.sleep(minio.JOIN_SECONDS)
 
 
 def fill(stack: Stack, server: str) -> None:
@@ -140,18 +141,27 @@ def test_clients_go_on_while_one_server_is_away(
 def test_without_two_servers_nothing_is_acknowledged_that_is_not_kept(
     stack: Stack, machine: clients.Machine, tmp_path: Path
 ) -> None:
-    """Two of four servers read what is there, and refuse to write."""
+    """Two of four servers read what both have, and write nothing. What one lacks is waited for."""
     env = stack.client_env()
     run = machine.run("log_one_artifact.py", client_env=env, seconds=60)
-    with nothing_is_lost(stack, machine, tmp_path) as writers:
+    first = servers(stack)[0]
+    there = folders(first)
+    other_run = machine.run("log_one_artifact.py", client_env=env, seconds=60)
+    (lacking,) = folders(first) - there
+    with ThreadPoolExecutor(1) as beside, nothing_is_lost(stack, machine, tmp_path) as writers:
         stack.kubectl("scale", "statefulset/minio", f"--replicas={SERVERS - 2}")
         picked = ("get", "pods", "--selector=app.kubernetes.io/instance=minio")
         gone = lambda: len(stack.kubectl.json(*picked)["items"]) == SERVERS - 2  # noqa: E731
         wait_until(gone, 60, "two servers are gone")
+        shutil.rmtree(_bucket(first) / lacking)
         began = time.time()
         try:
+            waits = beside.submit(
+                machine.run, "read_one_artifact.py", other_run, client_env=env, seconds=300
+            )
             read = machine.run("read_one_artifact.py", run, client_env=env, seconds=120)
             time.sleep(AWAY_SECONDS)
+            assert not waits.done(), waits.result()
         finally:
             ended = time.time()
             stack.kubectl("scale", "statefulset/minio", f"--replicas={SERVERS}")
@@ -161,6 +171,7 @@ def test_without_two_servers_nothing_is_acknowledged_that_is_not_kept(
             for one in writers.impatient
             if one.sort == ARTIFACTS and one.began > began and one.ended < ended and not one.refused
         ]
+        assert waits.result() == "one more"
     assert (read, stored) == ("one more", [])
 
 

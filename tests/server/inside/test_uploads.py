@@ -1,4 +1,4 @@
-"""Uploads to S3: what waits in memory and in /tmp, and how their bytes are protected."""
+"""Uploads to S3, what waits in memory and in /tmp, and what a read believes of the store."""
 
 import asyncio
 import http.server
@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -22,9 +23,14 @@ CHUNK = os.urandom(64 * 1024)
 
 
 class Store(http.server.BaseHTTPRequestHandler):
-    """Notes how an object was sent, and accepts it unless it is called ``refused``."""
+    """Notes how an object was sent, and accepts it unless it is called ``refused``.
+
+    To a read of an object, it answers "not found". Asked for the version ``null``, it does not know
+    (``doubtful``), has it (``joined``), or has it not. The next read finds what it had.
+    """
 
     seen: list[dict[str, str]]
+    asked: list[str]
 
     def do_PUT(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -33,13 +39,37 @@ class Store(http.server.BaseHTTPRequestHandler):
         self.send_response(HTTPStatus.SERVICE_UNAVAILABLE if refused else HTTPStatus.OK)
         self.end_headers()
 
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        if self.path == "/bucket/1/joined.bin" and len(self.asked) == 3:
+            self._answer(HTTPStatus.OK, b"content")
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, b"<Error><Code>NoSuchKey</Code></Error>")
+
+    def do_HEAD(self) -> None:
+        self.asked.append(self.path)
+        if self.path == "/bucket/1/doubtful.bin?versionId=null":
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE)
+        elif self.path == "/bucket/1/joined.bin?versionId=null":
+            self._answer(HTTPStatus.OK)
+        else:
+            self._answer(HTTPStatus.NOT_FOUND)
+
+    def _answer(self, status: HTTPStatus, content: bytes = b"") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", '"tag"')
+        self.send_header("Last-Modified", formatdate(usegmt=True))
+        self.end_headers()
+        self.wfile.write(content)
+
     def log_message(self, *_: object) -> None:
         """Print nothing."""
 
 
 @pytest.fixture
 def store() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    handler = type("Noting", (Store,), {"seen": []})
+    handler = type("Noting", (Store,), {"seen": [], "asked": []})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", handler.seen
@@ -66,8 +96,30 @@ def test_a_store_that_cannot_answer_now_is_asked_again_by_clients(
     assert len(seen) > 1
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing.bin", "RESOURCE_DOES_NOT_EXIST"),
+        ("doubtful.bin", "TEMPORARILY_UNAVAILABLE"),
+        ("joined.bin", "content"),
+    ],
+)
+def test_a_store_is_asked_again_before_an_artifact_is_said_to_be_missing(
+    store: tuple[str, list[dict[str, str]]], name: str, said: str
+) -> None:
+    read = "print(b''.join(repository.open_artifact(sys.argv[1])[1]).decode())"
+    assert told(store[0], name, read) == said
+
+
 def upload(address: str, name: str) -> str:
     """Upload as the server does; return MLflow's code of the error, or nothing."""
+    return told(
+        address, name, "repository.log_artifact_from_stream(BytesIO(bytes(1000)), sys.argv[1])"
+    )
+
+
+def told(address: str, name: str, call: str) -> str:
+    """Call the server's repository; return what the call prints, or MLflow's code of the error."""
     program = (
         "import sys\n"
         "from io import BytesIO\n"
@@ -75,7 +127,7 @@ def upload(address: str, name: str) -> str:
         "from mlflow_kubernetes.artifacts.s3 import ProxiedS3ArtifactRepository\n"
         "repository = ProxiedS3ArtifactRepository('s3://bucket/1')\n"
         "try:\n"
-        "    repository.log_artifact_from_stream(BytesIO(bytes(1000)), sys.argv[1])\n"
+        f"    {call}\n"
         "except MlflowException as error:\n"
         "    print(error.error_code)\n"
     )
@@ -89,7 +141,7 @@ def upload(address: str, name: str) -> str:
     }
     command = [sys.executable, "-c", program, name]
     done = subprocess.run(
-        command, env=environment, timeout=120, check=True, capture_output=True, text=True
+        command, env=environment, timeout=600, check=True, capture_output=True, text=True
     )
     return done.stdout.strip()
 

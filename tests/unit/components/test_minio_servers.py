@@ -49,12 +49,21 @@ def test_a_server_has_a_name_before_it_is_ready(stack: Recorded) -> None:
     assert "publishNotReadyAddresses" not in stack.inputs("Service minio-service")["spec"]
 
 
+def test_a_server_gets_calls_when_it_has_had_the_time_to_join_the_others(stack: Recorded) -> None:
+    (container,) = spec(stack)["template"]["spec"]["containers"]
+    assert container["readinessProbe"]["initialDelaySeconds"] > 15
+    # The probe that ends a server does not wait, nor does a single server.
+    assert "initialDelaySeconds" not in container["startupProbe"]
+    alone = spec(run_stack())["template"]["spec"]["containers"][0]
+    assert "initialDelaySeconds" not in alone["readinessProbe"]
+
+
 def test_servers_are_divided_among_the_nodes_and_replaced_one_at_a_time(stack: Recorded) -> None:
     made = spec(stack)
     (rule,) = made["template"]["spec"]["topologySpreadConstraints"]
     assert (rule["topologyKey"], rule["maxSkew"]) == ("kubernetes.io/hostname", 1)
     assert (rule["whenUnsatisfiable"], rule["labelSelector"]) == ("DoNotSchedule", made["selector"])
-    assert (made["replicas"], made["minReadySeconds"]) == (4, 10)
+    assert made["replicas"] == 4
     budget = stack.inputs("PodDisruptionBudget minio-budget")["spec"]
     assert (budget["maxUnavailable"], budget["selector"]) == (1, made["selector"])
 
@@ -71,5 +80,5 @@ def test_servers_reach_each_other_and_the_dns_servers_alone(stack: Recorded) -> 
 
 
 def test_a_program_has_several_servers_under_a_name_and_a_namespace_of_its_own() -> None:
-    made = record(lambda: Minio("store", {"namespace": "ml", "replicas": 3}))
-    assert arguments(made, "store")[1] == "http://store-{0...2}.store-pods.ml.svc:9000/data"
+    made = record(lambda: Minio("store", {"namespace": "ml", "replicas": 4}))
+    assert arguments(made, "store")[1] == "http://store-{0...3}.store-pods.ml.svc:9000/data"

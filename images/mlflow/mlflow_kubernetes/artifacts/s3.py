@@ -94,13 +94,13 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamD
         """Return size and version of an object."""
         key, options = self._object(path)
         with _told_in_one_line(f"read {key}"):
-            return _artifact(_ask(self._s3._get_s3_client(), "head_object", options))
+            return _artifact(_find(self._s3._get_s3_client(), "head_object", options))
 
     def open_artifact(self, path: str) -> tuple[Artifact, Iterator[bytes]]:
         """Return size and version of an object, and its content."""
         key, options = self._object(path)
         with _told_in_one_line(f"read {key}"):
-            answer = _ask(self._s3._get_s3_client(), "get_object", options)
+            answer = _find(self._s3._get_s3_client(), "get_object", options)
         return _artifact(answer), _chunks(answer)
 
     def open_part(self, path: str, artifact: Artifact, start: int, stop: int) -> Iterator[bytes]:
@@ -108,7 +108,7 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamD
         key, options = self._object(path)
         options |= {"Range": f"bytes={start}-{stop - 1}", "IfMatch": f'"{artifact.tag}"'}
         with _told_in_one_line(f"read {key}"):
-            return _chunks(_ask(self._s3._get_s3_client(), "get_object", options))
+            return _chunks(_find(self._s3._get_s3_client(), "get_object", options))
 
     def _alive(self) -> None:
         bucket, _ = self._s3.parse_s3_compliant_uri(self.artifact_uri)
@@ -255,6 +255,28 @@ def _chunks(answer: dict[str, Any]) -> Iterator[bytes]:
             yield chunk
 
 
+def _find(client: Any, method: str, options: dict[str, Any]) -> Any:
+    """Read an object, and believe the store only a sure answer that there is none.
+
+    A server of MinIO that reaches too few others answers 404 for an object that it lacks itself
+    (`pickLatestQuorumFilesInfo`). Asked for a version, it answers 503. Where no object ever had
+    versions, the version is called null.
+    """
+    try:
+        return _ask(client, method, options)
+    except ClientError as error:
+        if _status(error) != HTTPStatus.NOT_FOUND:
+            raise
+        named = {key: value for key, value in options.items() if key not in ("Range", "IfMatch")}
+        try:
+            _ask(client, "head_object", {**named, "VersionId": "null"})
+        except ClientError as doubt:
+            if _status(doubt) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            raise error from None
+        return _ask(client, method, options)
+
+
 def _ask(client: Any, method: str, options: dict[str, Any]) -> Any:
     alive = partial(_answers, client, options["Bucket"])
     return answered(alive, partial(getattr(client, method), **options))
@@ -304,9 +326,11 @@ def _code(error: ClientError) -> int:
     if code in ("412", "PreconditionFailed"):
         return int(TEMPORARILY_UNAVAILABLE)  # replaced since it was found
     # One of several servers that has just lost another, for instance.
-    failed = (
-        error.response["ResponseMetadata"]["HTTPStatusCode"] >= HTTPStatus.INTERNAL_SERVER_ERROR
-    )
+    failed = _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR
     return int(
         BOTO_TO_MLFLOW_ERROR.get(code, TEMPORARILY_UNAVAILABLE if failed else INTERNAL_ERROR)
     )
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
