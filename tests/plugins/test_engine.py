@@ -141,7 +141,7 @@ class Stack:
 
     def run(self, *arguments: str, fails: bool = False) -> str:
         process = self.begin(*arguments)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=600)
         assert (process.returncode != 0) is fails, output
         return output
 
@@ -242,12 +242,12 @@ def test_an_update_is_over_when_the_controllers_have_seen_it(stack: Stack) -> No
     os.kill(controllers, signal.SIGSTOP)
     try:
         up = stack.begin("up", "--yes", "--skip-preview")
-        wait_until(lambda: generation() != before, 30, "the update")
+        wait_until(lambda: generation() != before, 120, "the update")
         with pytest.raises(subprocess.TimeoutExpired):
             up.wait(timeout=4)
     finally:
         os.kill(controllers, signal.SIGCONT)
-    output, _ = up.communicate(timeout=60)
+    output, _ = up.communicate(timeout=300)
     assert up.returncode == 0, output
     stack.run("destroy", "--yes", "--skip-preview")
 
@@ -257,12 +257,12 @@ def test_an_interrupted_up_goes_on(stack: Stack, number: signal.Signals) -> None
     """A user's Ctrl-C loses nothing; after a kill, the same objects are taken up again."""
     stack.environment |= {"REPLICAS": "1", "SECONDS": "600"}
     up = stack.begin("up", "--yes", "--skip-preview")
-    wait_until(lambda: "web" in kubectl("get", "deployments", "--output=name"), 30, "a Deployment")
+    wait_until(lambda: "web" in kubectl("get", "deployments", "--output=name"), 120, "a Deployment")
     up.send_signal(number)
-    output, _ = up.communicate(timeout=60)
+    output, _ = up.communicate(timeout=300)
     assert up.returncode != 0
     if number == signal.SIGINT:
-        wait_until(lambda: not pod_processes.working_in(stack.folder), 30, "its processes end")
+        wait_until(lambda: not pod_processes.working_in(stack.folder), 120, "its processes end")
         assert 'Resource operation was cancelled for "web"' in output
     before = kubectl("get", "secret", "secret", "-o", "jsonpath={.data} {.metadata.uid}")
     if number == signal.SIGKILL:

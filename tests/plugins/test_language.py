@@ -209,8 +209,8 @@ def test_stops_a_program_that_the_engine_gives_up(
     )
     request.monitor_address = host.address
     call = host.stub.Run.future(request)
-    wait_until(lambda: mark.exists() and mark.read_text(), 30, "the program runs", every=0.05)
+    wait_until(lambda: mark.exists() and mark.read_text(), 120, "the program runs", every=0.05)
     stop(host, call)
     wait_until(
-        lambda: not Path(f"/proc/{mark.read_text()}").exists(), 30, "the program ends", every=0.05
+        lambda: not Path(f"/proc/{mark.read_text()}").exists(), 120, "the program ends", every=0.05
     )

@@ -29,4 +29,4 @@ def test_a_plugin_ends_when_its_engine_was_killed(name: str) -> None:
         plugin, _port = (int(engine.stdout.readline()) for _ in range(2))
         engine.kill()
     # A zombie, which nothing here may reap, has no folder.
-    wait_until(lambda: not Path(f"/proc/{plugin}/cwd").exists(), 10, "the plugin ends", every=0.1)
+    wait_until(lambda: not Path(f"/proc/{plugin}/cwd").exists(), 60, "the plugin ends", every=0.1)

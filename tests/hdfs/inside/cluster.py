@@ -86,7 +86,7 @@ class Hdfs:
     def run(self, *arguments: str) -> str:
         """Run one of HDFS's own commands, as its superuser."""
         done = subprocess.run(
-            self._command(*arguments), capture_output=True, text=True, timeout=60, check=False
+            self._command(*arguments), capture_output=True, text=True, timeout=600, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -120,7 +120,7 @@ class Hdfs:
                 return False
             return bool(state["FSState"] == "Operational" and state["NumLiveDataNodes"])
 
-        wait_until(ready, 90)
+        wait_until(ready, 300)
 
     def stop(self) -> None:
         """End what runs."""

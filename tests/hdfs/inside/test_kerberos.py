@@ -66,7 +66,7 @@ class Center:
 
     def _run(self, *command: str) -> None:
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            command, env=self.environment, capture_output=True, text=True, timeout=600, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -107,7 +107,7 @@ def run(center: Center, keytab: Path, hdfs: Hdfs, code: str) -> str:
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -352,7 +352,7 @@ def run_as(user: str, code: str) -> str:
         env={**os.environ, "HADOOP_USER_NAME": user},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -465,7 +465,7 @@ def test_forked_processes_do_not_share_a_client(repository: HdfsArtifactReposito
             finally:
                 os._exit(0)
         children.append(child)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     for child in children:
         while os.waitpid(child, os.WNOHANG) == (0, 0):
             if time.monotonic() > deadline:
@@ -509,7 +509,7 @@ def test_a_read_that_breaks_off_is_not_taken_for_a_whole_one(
     finally:
         hdfs.start_one("datanode")
         hdfs.wait_until_ready()
-    wait_until(lambda: content_of_or_none(repository, "big") == b"x" * BIG, 60)
+    wait_until(lambda: content_of_or_none(repository, "big") == b"x" * BIG, 300)
 
 
 def content_of_or_none(repository: HdfsArtifactRepository, path: str) -> bytes | None:

@@ -37,7 +37,8 @@ class Server:
         self.folder = folder / "tmp"
         self.folder.mkdir()
         address = ("--host", "127.0.0.1", "--port", str(self.port), "--workers", "1")
-        with (folder / "log").open("wb") as log:
+        self._log = folder / "log"
+        with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow_kubernetes.serve", *address],
                 env={
@@ -45,6 +46,7 @@ class Server:
                     "MALLOC_ARENA_MAX": "2",
                     "MLFLOW_ARTIFACTS_DESTINATION": destination,
                     "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/db",
+                    "PYTHONFAULTHANDLER": "1",
                     "TMPDIR": str(self.folder),
                 },
                 cwd=folder,
@@ -52,7 +54,13 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_until(self._answers, 120)
+        try:
+            wait_until(self._answers, 600)
+        except AssertionError as error:
+            # Python prints the stack of each thread (faulthandler).
+            self._process.send_signal(signal.SIGABRT)
+            self._process.wait(10)
+            raise AssertionError(self._log.read_text()) from error
 
     def stop(self) -> None:
         os.killpg(self._process.pid, signal.SIGKILL)
@@ -137,9 +145,9 @@ def test_what_passes_through_the_server_is_not_kept_in_it(
     connection.endheaders()
     for _ in range(16):
         connection.send(_BLOCK)
-    wait_until(lambda: len(look.names("a")) == 2, 20)
+    wait_until(lambda: len(look.names("a")) == 2, 120)
     connection.close()
-    wait_until(lambda: look.names("a") == ["big"], 20)
+    wait_until(lambda: look.names("a") == ["big"], 120)
 
     # One that breaks off in HDFS is not taken for a whole one.
     connection = server.connect()

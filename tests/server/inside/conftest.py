@@ -65,6 +65,7 @@ class Server:
             "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/runs.db",
             "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.0/8,127.0.0.1:*,10.*",
             "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": _KEY,
+            "PYTHONFAULTHANDLER": "1",
             "TMPDIR": str(folder),
         }
         if ours:
@@ -125,7 +126,7 @@ class Server:
 
     def _wait(self) -> None:
         assert self.process
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()
             try:
@@ -133,6 +134,9 @@ class Server:
                     return
             except OSError:
                 time.sleep(0.2)
+        # Python prints the stack of each thread (faulthandler).
+        os.killpg(self.process.pid, signal.SIGABRT)
+        self.process.wait(10)
         pytest.fail(self.log.read_text())
 
     def stop(self) -> None:
@@ -184,7 +188,7 @@ class Server:
             cwd=self._folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=True,
         )
 

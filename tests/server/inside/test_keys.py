@@ -48,7 +48,7 @@ def run(program: str, uri: str, keys: Mapping[str, str]) -> subprocess.Completed
         env={**keys, "MLFLOW_BACKEND_STORE_URI": uri},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

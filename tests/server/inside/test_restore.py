@@ -153,7 +153,7 @@ def test_a_new_stack_holds_no_data_and_what_people_made_counts(tmp_path: Path) -
             env={**os.environ, **variables},
             check=True,
             capture_output=True,
-            timeout=120,
+            timeout=600,
         )
 
     def held() -> list[str | None]:

@@ -76,7 +76,7 @@ class Stored:
             env={**python, **keys, "MLFLOW_BACKEND_STORE_URI": self.uri, "NAME": name},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         return done.stdout.strip() or done.stderr

@@ -86,7 +86,7 @@ class Postgres:
         options = [part for one in (*settings, "wal_keep_size=0") for part in ("-c", one)]
         command = ["docker-entrypoint.sh", "postgres", "-c", "listen_addresses=127.0.0.1", *options]
         self.run(command, wait=False)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while True:
             try:
                 self.ask("SELECT 1")
