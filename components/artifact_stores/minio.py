@@ -55,7 +55,7 @@ NUMBERS = (1, *range(4, 17))
 """How many servers there may be. MinIO divides more than 16 volumes into sets (its `setSizes`). Two
 servers take no writes while one is away. Of three, one may be away, but an object that another one
 of them lacks yet cannot be read then."""
-JOIN_SECONDS = 30
+JOIN_SECONDS = 20
 """How long after its start one of several servers gets calls. MinIO's readiness probe succeeds at
 once (`ReadinessCheckHandler`). The server looks for the drives that it has not found every 15 s
 (`defaultMonitorConnectEndpointInterval`). Until then it answers "not found" for objects that it

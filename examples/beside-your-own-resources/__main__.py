@@ -50,7 +50,7 @@ training = k8s.batch.v1.Job(
                     {
                         "name": "training",
                         # Built from images/client; any image with MLflow's client will do.
-                        "image": "mlflow-kubernetes/client:3.17.2-93b484de",
+                        "image": "mlflow-kubernetes/client:3.17.2-dd9a385f",
                         "command": ["python", "-c", TRAINING],
                         "env": [
                             {

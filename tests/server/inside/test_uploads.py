@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from email.utils import formatdate
 from functools import partial
@@ -26,11 +26,10 @@ class Store(http.server.BaseHTTPRequestHandler):
     """Notes how an object was sent, and accepts it unless it is called ``refused``.
 
     To a read of an object, it answers "not found". Asked for the version ``null``, it does not know
-    (``doubtful``), has it (``joined``), or has it not. The next read finds what it had.
+    (``doubtful``), has it (``unsure``, ``deleted``), or has it not.
     """
 
     seen: list[dict[str, str]]
-    asked: list[str]
 
     def do_PUT(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -40,23 +39,21 @@ class Store(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
-        if self.path == "/bucket/1/joined.bin" and len(self.asked) == 3:
+        name, _, version = self.path.rpartition("/")[2].partition("?")
+        if version == "versionId=null" and name == "doubtful.bin":
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE)
+        elif version == "versionId=null" and name in ("unsure.bin", "deleted.bin"):
             self._answer(HTTPStatus.OK, b"content")
         else:
-            self._answer(HTTPStatus.NOT_FOUND, b"<Error><Code>NoSuchKey</Code></Error>")
+            marker = {"x-amz-delete-marker": "true"} if name == "deleted.bin" else {}
+            self._answer(HTTPStatus.NOT_FOUND, b"<Error><Code>NoSuchKey</Code></Error>", marker)
 
-    def do_HEAD(self) -> None:
-        self.asked.append(self.path)
-        if self.path == "/bucket/1/doubtful.bin?versionId=null":
-            self._answer(HTTPStatus.SERVICE_UNAVAILABLE)
-        elif self.path == "/bucket/1/joined.bin?versionId=null":
-            self._answer(HTTPStatus.OK)
-        else:
-            self._answer(HTTPStatus.NOT_FOUND)
-
-    def _answer(self, status: HTTPStatus, content: bytes = b"") -> None:
+    def _answer(
+        self, status: HTTPStatus, content: bytes = b"", headers: Mapping[str, str] = {}
+    ) -> None:
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("ETag", '"tag"')
         self.send_header("Last-Modified", formatdate(usegmt=True))
@@ -69,7 +66,7 @@ class Store(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def store() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    handler = type("Noting", (Store,), {"seen": [], "asked": []})
+    handler = type("Noting", (Store,), {"seen": []})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", handler.seen
@@ -101,7 +98,8 @@ def test_a_store_that_cannot_answer_now_is_asked_again_by_clients(
     [
         ("missing.bin", "RESOURCE_DOES_NOT_EXIST"),
         ("doubtful.bin", "TEMPORARILY_UNAVAILABLE"),
-        ("joined.bin", "content"),
+        ("unsure.bin", "content"),
+        ("deleted.bin", "RESOURCE_DOES_NOT_EXIST"),
     ],
 )
 def test_a_store_is_asked_again_before_an_artifact_is_said_to_be_missing(

@@ -259,22 +259,21 @@ def _find(client: Any, method: str, options: dict[str, Any]) -> Any:
     """Read an object, and believe the store only a sure answer that there is none.
 
     A server of MinIO that reaches too few others answers 404 for an object that it lacks itself
-    (`pickLatestQuorumFilesInfo`). Asked for a version, it answers 503. Where no object ever had
-    versions, the version is called null.
+    (`pickLatestQuorumFilesInfo`). Asked for a version, it answers 503. The version of an object
+    that was stored without versions is called null.
     """
     try:
         return _ask(client, method, options)
     except ClientError as error:
-        if _status(error) != HTTPStatus.NOT_FOUND:
+        deleted = "x-amz-delete-marker" in error.response["ResponseMetadata"]["HTTPHeaders"]
+        if _status(error) != HTTPStatus.NOT_FOUND or deleted:
             raise
-        named = {key: value for key, value in options.items() if key not in ("Range", "IfMatch")}
         try:
-            _ask(client, "head_object", {**named, "VersionId": "null"})
+            return _ask(client, method, {**options, "VersionId": "null"})
         except ClientError as doubt:
             if _status(doubt) >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
             raise error from None
-        return _ask(client, method, options)
 
 
 def _ask(client: Any, method: str, options: dict[str, Any]) -> Any:
