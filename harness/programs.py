@@ -10,6 +10,9 @@ from pathlib import Path
 CLONE = Path(__file__).resolve().parents[1]
 # In front of a command whose process must end when the tests are killed.
 ENDS_WITH_US = ("setpriv", "--pdeathsig=KILL")
+# A time limit is there for what hangs. Beside other tests on two slow cores, programs took five
+# times as long as alone, so the limits of all callers count several times.
+_PATIENCE = 3
 
 
 class ProgramError(RuntimeError):
@@ -27,8 +30,17 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end.
 
+    Args:
+        command: the program and its arguments.
+        environment: all variables of the program.
+        seconds: how long the program takes at most on a machine without other work. It is ended
+            after three times as long.
+        stdin: what the program reads.
+        folder: where the program runs.
+        check: whether a failure of the program is an error.
+
     Raises:
-        ProgramError: if the program takes longer than ``seconds``, or with ``check`` if it fails.
+        ProgramError: if the program takes too long, or with ``check`` if it fails.
     """
     with subprocess.Popen(
         command,
@@ -41,13 +53,13 @@ def run(
         start_new_session=True,
     ) as process:
         try:
-            output, errors = process.communicate(stdin, timeout=seconds)
+            output, errors = process.communicate(stdin, timeout=seconds * _PATIENCE)
         except subprocess.TimeoutExpired as late:
             said = [
                 part.decode() if isinstance(part, bytes) else part
                 for part in (late.output, late.stderr)
             ]
-            raise ProgramError(f"{' '.join(command)}: not over after {seconds} s: {said}") from None
+            raise ProgramError(f"{' '.join(command)}: not over after {seconds * _PATIENCE} s: {said}") from None
         finally:
             if process.returncode is None:
                 _kill_session(process.pid)
