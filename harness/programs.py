@@ -59,7 +59,9 @@ def run(
                 part.decode() if isinstance(part, bytes) else part
                 for part in (late.output, late.stderr)
             ]
-            raise ProgramError(f"{' '.join(command)}: not over after {seconds * _PATIENCE} s: {said}") from None
+            raise ProgramError(
+                f"{' '.join(command)}: not over after {seconds * _PATIENCE} s: {said}"
+            ) from None
         finally:
             if process.returncode is None:
                 _kill_session(process.pid)
