@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from harness import pod_processes
-from harness.crowd import Crowd
+from harness.crowd import MORE_THAN_WAITS, Crowd
 from harness.kubectl import restarts
 from harness.pod_memory import Memory
 from harness.stack import Stack, basic_login
@@ -245,6 +245,11 @@ def test_a_name_is_kept_as_it_is_or_refused(owned: Owned) -> None:
 
     check()
     print(f"{time.monotonic() - began:.0f} s")
+
+
+def test_a_download_goes_on_when_its_reader_has_paused(stack: Stack) -> None:
+    """MinIO ends an answer whose reader takes nothing for 30 s."""
+    Crowd(stack, MORE_THAN_WAITS).read_after(35)  # raises where something is missing
 
 
 @pytest.mark.parametrize("seconds", [15, 0], ids=["slow", "fast"])

@@ -20,13 +20,16 @@ from mlflow_kubernetes.artifacts.spool import Spool
 
 MIB = 1024 * 1024
 CHUNK = os.urandom(64 * 1024)
+OBJECT = bytes(250_000)
+CUT = 100_000
 
 
 class Store(http.server.BaseHTTPRequestHandler):
     """Notes how an object was sent, and accepts it unless it is called ``refused``.
 
     To a read of an object, it answers "not found". Asked for the version ``null``, it does not know
-    (``doubtful``), has it (``unsure``, ``deleted``), or has it not.
+    (``doubtful``), has it (``unsure``, ``deleted``), or has it not. It breaks off what it sends of
+    ``cut``, and sends nothing more of ``stuck``.
     """
 
     seen: list[dict[str, str]]
@@ -40,7 +43,9 @@ class Store(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         name, _, version = self.path.rpartition("/")[2].partition("?")
-        if version == "versionId=null" and name == "doubtful.bin":
+        if name in ("cut.bin", "stuck.bin"):
+            self._break_off(0 if name == "stuck.bin" and "Range" in self.headers else CUT)
+        elif version == "versionId=null" and name == "doubtful.bin":
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE)
         elif version == "versionId=null" and name in ("unsure.bin", "deleted.bin"):
             self._answer(HTTPStatus.OK, b"content")
@@ -48,13 +53,24 @@ class Store(http.server.BaseHTTPRequestHandler):
             marker = {"x-amz-delete-marker": "true"} if name == "deleted.bin" else {}
             self._answer(HTTPStatus.NOT_FOUND, b"<Error><Code>NoSuchKey</Code></Error>", marker)
 
+    def _break_off(self, most: int) -> None:
+        """Promise the rest of an object, and send so many bytes of it at most."""
+        asked = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0]
+        self.seen.append({"range": asked, "if-match": self.headers.get("If-Match", "")})
+        rest = OBJECT[int(asked) :]
+        self._answer(HTTPStatus.PARTIAL_CONTENT, rest[:most], size=len(rest))
+
     def _answer(
-        self, status: HTTPStatus, content: bytes = b"", headers: Mapping[str, str] = {}
+        self,
+        status: HTTPStatus,
+        content: bytes = b"",
+        headers: Mapping[str, str] = {},
+        size: int | None = None,
     ) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(len(content) if size is None else size))
         self.send_header("ETag", '"tag"')
         self.send_header("Last-Modified", formatdate(usegmt=True))
         self.end_headers()
@@ -109,6 +125,26 @@ def test_a_store_is_asked_again_before_an_artifact_is_said_to_be_missing(
     assert told(store[0], name, read) == said
 
 
+def test_what_the_store_breaks_off_is_asked_for_again(
+    store: tuple[str, list[dict[str, str]]],
+) -> None:
+    """Of the same version, and only as long as anything comes."""
+    address, seen = store
+    read = "for chunk in repository.open_artifact(sys.argv[1])[1]: print(len(chunk), end=' ')"
+    lengths = told(address, "cut.bin", read).split()
+    assert sum(map(int, lengths)) == len(OBJECT)
+    same = '"tag"'
+    assert seen == [
+        {"range": "0", "if-match": ""},
+        {"range": str(CUT), "if-match": same},
+        {"range": str(2 * CUT), "if-match": same},
+    ]
+    seen.clear()
+    *lengths, said = told(address, "stuck.bin", read).split()
+    assert (sum(map(int, lengths)), said) == (CUT, "IncompleteReadError")
+    assert [one["range"] for one in seen] == ["0", str(CUT)]
+
+
 def upload(address: str, name: str) -> str:
     """Upload as the server does; return MLflow's code of the error, or nothing."""
     return told(
@@ -121,13 +157,14 @@ def told(address: str, name: str, call: str) -> str:
     program = (
         "import sys\n"
         "from io import BytesIO\n"
+        "from botocore.exceptions import IncompleteReadError\n"
         "from mlflow.exceptions import MlflowException\n"
         "from mlflow_kubernetes.artifacts.s3 import ProxiedS3ArtifactRepository\n"
         "repository = ProxiedS3ArtifactRepository('s3://bucket/1')\n"
         "try:\n"
         f"    {call}\n"
-        "except MlflowException as error:\n"
-        "    print(error.error_code)\n"
+        "except (IncompleteReadError, MlflowException) as error:\n"
+        "    print(getattr(error, 'error_code', type(error).__name__))\n"
     )
     environment = {
         **os.environ,

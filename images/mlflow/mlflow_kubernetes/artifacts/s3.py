@@ -3,6 +3,7 @@
 MLflow's own S3 repository offers clients presigned URLs. Such a URL has the store's address, which
 only pods can resolve, so that a client outside of the cluster retries for minutes. This repository
 offers no URL. It stores and reads artifacts in pieces, so that no large artifact is kept in /tmp.
+It goes on with a download that the store broke off.
 """
 
 import asyncio
@@ -101,14 +102,45 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamD
         key, options = self._object(path)
         with _told_in_one_line(f"read {key}"):
             answer = _find(self._s3._get_s3_client(), "get_object", options)
-        return _artifact(answer), _chunks(answer)
+        artifact = _artifact(answer)
+        return artifact, self._chunks(answer, path, artifact, 0, artifact.size)
 
     def open_part(self, path: str, artifact: Artifact, start: int, stop: int) -> Iterator[bytes]:
         """Return a part of the content of an object that was found before."""
+        answer = self._open_span(path, artifact, start, stop)
+        return self._chunks(answer, path, artifact, start, stop)
+
+    def _open_span(self, path: str, artifact: Artifact, start: int, stop: int) -> dict[str, Any]:
         key, options = self._object(path)
         options |= {"Range": f"bytes={start}-{stop - 1}", "IfMatch": f'"{artifact.tag}"'}
         with _told_in_one_line(f"read {key}"):
-            return _chunks(_find(self._s3._get_s3_client(), "get_object", options))
+            found: dict[str, Any] = _find(self._s3._get_s3_client(), "get_object", options)
+            return found
+
+    def _chunks(
+        self, answer: dict[str, Any], path: str, artifact: Artifact, start: int, stop: int
+    ) -> Iterator[bytes]:
+        """Yield the bytes of an answer, from ``start`` to before ``stop``.
+
+        A store may break off an answer: MinIO does when its reader takes nothing for 30 s
+        (`DefaultIdleTimeout`), and when a server ends. The rest is then asked for again, unless
+        nothing has come since the last time.
+        """
+        at, broke_off = start, -1
+        while True:
+            try:
+                # Used as a context itself, the body would not notice that it was broken off.
+                with closing(answer["Body"]) as body:
+                    while chunk := body.read(piece(ARTIFACT_STREAM_CHUNK_SIZE)):
+                        at += len(chunk)
+                        yield chunk
+                return
+            except BotoCoreError as error:
+                if at == broke_off:
+                    raise
+                _logger.info("The store broke off %s at byte %d: %s", path, at, error)
+            broke_off = at
+            answer = self._open_span(path, artifact, at, stop)
 
     def _alive(self) -> None:
         bucket, _ = self._s3.parse_s3_compliant_uri(self.artifact_uri)
@@ -247,12 +279,6 @@ class _Upload:
 def _artifact(answer: dict[str, Any]) -> Artifact:
     tag = answer["ETag"].strip('"')
     return Artifact(answer["ContentLength"], tag, answer["LastModified"])
-
-
-def _chunks(answer: dict[str, Any]) -> Iterator[bytes]:
-    with answer["Body"] as body:
-        while chunk := body.read(piece(ARTIFACT_STREAM_CHUNK_SIZE)):
-            yield chunk
 
 
 def _find(client: Any, method: str, options: dict[str, Any]) -> Any:
