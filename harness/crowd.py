@@ -16,7 +16,7 @@ EACH = 64
 """Uploads, and as many downloads beside them."""
 SIZE = 20_000_000
 MORE_THAN_WAITS = 80_000_000
-"""More bytes than wait in the sockets between a store and a client: 14 MB were seen."""
+"""Bytes of a content that the sockets between a store and a client cannot hold: they held 18 MB."""
 _STEP = 64 * 1024
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 

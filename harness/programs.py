@@ -10,8 +10,8 @@ from pathlib import Path
 CLONE = Path(__file__).resolve().parents[1]
 # In front of a command whose process must end when the tests are killed.
 ENDS_WITH_US = ("setpriv", "--pdeathsig=KILL")
-# A time limit is there for what hangs. Beside other tests on two slow cores, programs took five
-# times as long as alone, so the limits of all callers count several times.
+# Limits of time end programs that hang. Beside other tests on two slow cores, programs took up to
+# five times as long as alone, so each limit is multiplied.
 _PATIENCE = 3
 
 

@@ -131,7 +131,7 @@ def _artifact_servers(settings: Settings, refuse: Refuse) -> Iterator[str]:
     if number > 1 and settings.artifact_store != "minio":
         yield refuse("artifactReplicas", "1, unless artifactStore is minio")
     elif number not in minio.NUMBERS:
-        yield refuse("artifactReplicas", f"1, or 4 to {minio.NUMBERS[-1]}")
+        yield refuse("artifactReplicas", minio.NUMBERS_IN_WORDS)
 
 
 def _database_of_users(settings: Settings, refuse: Refuse) -> Iterator[str]:

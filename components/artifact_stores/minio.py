@@ -53,11 +53,12 @@ MINIO_USER = 1000
 """User id in images/minio/Dockerfile. The volume's group has the same id, for any image."""
 NUMBERS = (1, *range(4, 17))
 """How many servers there may be. MinIO divides more than 16 volumes into sets (its `setSizes`). Two
-servers take no writes while one is away. Of three, one may be away, but an object that another one
-of them lacks yet cannot be read then."""
+servers take no writes while one is away. With three servers, an object that was written while one
+was away cannot be read while another one is away, until MinIO has made the missing part."""
+NUMBERS_IN_WORDS = f"1, or {NUMBERS[1]} to {NUMBERS[-1]}"
 JOIN_SECONDS = 20
-"""How long after its start one of several servers gets calls. MinIO's readiness probe succeeds at
-once (`ReadinessCheckHandler`). The server looks for the drives that it has not found every 15 s
+"""Seconds from the start of one of several servers to its first call. MinIO's readiness probe
+succeeds at once (`ReadinessCheckHandler`). Every 15 s, a server looks for drives that it lacks
 (`defaultMonitorConnectEndpointInterval`). Until then it answers "not found" for objects that it
 lacks itself: for 14.8 s after 2 of 8 restarts (2026-11-28)."""
 VERSIONS = VersionRule(
@@ -346,7 +347,7 @@ def _replicas(name: str, args: MinioArgs) -> int:
     """
     number = args.get("replicas", 1)
     if number not in NUMBERS:
-        raise pulumi.RunError(f"{name}.replicas: {number}; accepted: 1, or 4 to {NUMBERS[-1]}")
+        raise pulumi.RunError(f"{name}.replicas: {number}; accepted: {NUMBERS_IN_WORDS}")
     # The engine gives a program of another language its whole numbers as floats.
     return int(number)
 

@@ -139,7 +139,7 @@ def test_clients_go_on_while_one_server_is_away(
 def test_without_two_servers_nothing_is_acknowledged_that_is_not_kept(
     stack: Stack, machine: clients.Machine, tmp_path: Path
 ) -> None:
-    """Two of four servers read what both have, and write nothing. What one lacks is waited for."""
+    """Two of four servers write nothing. A read of what one of them lacks waits for the others."""
     env = stack.client_env()
     run = machine.run("log_one_artifact.py", client_env=env, seconds=60)
     first = servers(stack)[0]

@@ -10,6 +10,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+MOST_SECONDS = 600
+"""What takes longer hangs. A server took 120 s to start, beside other tests on two slow cores."""
 # That it ends with whoever started it, a process forgets when it changes its user: not before.
 _ENTER = """\
 hostname localhost
@@ -86,7 +88,11 @@ class Hdfs:
     def run(self, *arguments: str) -> str:
         """Run one of HDFS's own commands, as its superuser."""
         done = subprocess.run(
-            self._command(*arguments), capture_output=True, text=True, timeout=600, check=False
+            self._command(*arguments),
+            capture_output=True,
+            text=True,
+            timeout=MOST_SECONDS,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -120,7 +126,7 @@ class Hdfs:
                 return False
             return bool(state["FSState"] == "Operational" and state["NumLiveDataNodes"])
 
-        wait_until(ready, 300)
+        wait_until(ready)
 
     def stop(self) -> None:
         """End what runs."""
@@ -132,11 +138,11 @@ class Hdfs:
         return [*enter, str(self._image), str(self._folder), *arguments]
 
 
-def wait_until(true: Callable[[], bool], seconds: float) -> None:
+def wait_until(true: Callable[[], bool]) -> None:
     """Wait for something that is about to become true."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + MOST_SECONDS
     while not true():
-        assert time.monotonic() < deadline, f"not so after {seconds} s: {true}"
+        assert time.monotonic() < deadline, f"not so after {MOST_SECONDS} s: {true}"
         time.sleep(0.2)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import Hdfs, free_port
+from cluster import MOST_SECONDS, Hdfs, free_port
 
 _REALM = "EXAMPLE.TEST"
 # As a server may have to write them: everything else is left to Kerberos.
@@ -66,7 +66,12 @@ class Center:
 
     def _run(self, *command: str) -> None:
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=600, check=False
+            command,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=MOST_SECONDS,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -107,7 +112,7 @@ def run(center: Center, keytab: Path, hdfs: Hdfs, code: str) -> str:
         },
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=MOST_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

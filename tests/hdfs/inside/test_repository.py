@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from cluster import Hdfs, wait_until
+from cluster import MOST_SECONDS, Hdfs, wait_until
 from conftest import Look
 from mlflow.exceptions import MlflowException
 from mlflow_kubernetes.artifacts import hdfs as module
@@ -352,7 +352,7 @@ def run_as(user: str, code: str) -> str:
         env={**os.environ, "HADOOP_USER_NAME": user},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=MOST_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -465,7 +465,7 @@ def test_forked_processes_do_not_share_a_client(repository: HdfsArtifactReposito
             finally:
                 os._exit(0)
         children.append(child)
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + MOST_SECONDS
     for child in children:
         while os.waitpid(child, os.WNOHANG) == (0, 0):
             if time.monotonic() > deadline:
@@ -509,7 +509,7 @@ def test_a_read_that_breaks_off_is_not_taken_for_a_whole_one(
     finally:
         hdfs.start_one("datanode")
         hdfs.wait_until_ready()
-    wait_until(lambda: content_of_or_none(repository, "big") == b"x" * BIG, 300)
+    wait_until(lambda: content_of_or_none(repository, "big") == b"x" * BIG)
 
 
 def content_of_or_none(repository: HdfsArtifactRepository, path: str) -> bytes | None:

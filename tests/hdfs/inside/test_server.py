@@ -55,9 +55,9 @@ class Server:
                 start_new_session=True,
             )
         try:
-            wait_until(self._answers, 600)
+            wait_until(self._answers)
         except AssertionError as error:
-            # Python prints the stack of each thread (faulthandler).
+            # At SIGABRT, Python prints the stack of each thread (faulthandler).
             self._process.send_signal(signal.SIGABRT)
             self._process.wait(10)
             raise AssertionError(self._log.read_text()) from error
@@ -145,9 +145,9 @@ def test_what_passes_through_the_server_is_not_kept_in_it(
     connection.endheaders()
     for _ in range(16):
         connection.send(_BLOCK)
-    wait_until(lambda: len(look.names("a")) == 2, 120)
+    wait_until(lambda: len(look.names("a")) == 2)
     connection.close()
-    wait_until(lambda: look.names("a") == ["big"], 120)
+    wait_until(lambda: look.names("a") == ["big"])
 
     # One that breaks off in HDFS is not taken for a whole one.
     connection = server.connect()

@@ -21,6 +21,8 @@ import pytest
 from mlflow_kubernetes import contract
 
 PASSWORDS = {name: secrets.token_hex(16) for name in ("admin", "alice", "bob")}
+MOST_SECONDS = 600
+"""What takes longer hangs. A server took 120 s to start, beside other tests on two slow cores."""
 _KEY = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 # The package is installed where MLflow is, and MLflow would use its stores.
@@ -126,7 +128,7 @@ class Server:
 
     def _wait(self) -> None:
         assert self.process
-        deadline = time.monotonic() + 600
+        deadline = time.monotonic() + MOST_SECONDS
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()
             try:
@@ -134,7 +136,7 @@ class Server:
                     return
             except OSError:
                 time.sleep(0.2)
-        # Python prints the stack of each thread (faulthandler).
+        # At SIGABRT, Python prints the stack of each thread (faulthandler).
         os.killpg(self.process.pid, signal.SIGABRT)
         self.process.wait(10)
         pytest.fail(self.log.read_text())
@@ -188,7 +190,7 @@ class Server:
             cwd=self._folder,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=MOST_SECONDS,
             check=True,
         )
 

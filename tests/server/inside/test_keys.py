@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import sqlalchemy
+from conftest import MOST_SECONDS
 from cryptography.fernet import Fernet
 from mlflow_kubernetes.backup.keys import encrypt_anew
 
@@ -48,7 +49,7 @@ def run(program: str, uri: str, keys: Mapping[str, str]) -> subprocess.Completed
         env={**keys, "MLFLOW_BACKEND_STORE_URI": uri},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=MOST_SECONDS,
         check=False,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from conftest import MOST_SECONDS
 from mlflow_kubernetes.backup import restore
 from mlflow_kubernetes.backup.manifest import Manifest
 from mlflow_kubernetes.support import schemas
@@ -153,7 +154,7 @@ def test_a_new_stack_holds_no_data_and_what_people_made_counts(tmp_path: Path) -
             env={**os.environ, **variables},
             check=True,
             capture_output=True,
-            timeout=600,
+            timeout=MOST_SECONDS,
         )
 
     def held() -> list[str | None]:

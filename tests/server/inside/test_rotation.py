@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from conftest import MOST_SECONDS
 from cryptography.fernet import Fernet
 from mlflow_kubernetes import contract, end_former, provision_bucket
 from mlflow_kubernetes.backup.keys import encrypt_anew, outdated
@@ -76,7 +77,7 @@ class Stored:
             env={**python, **keys, "MLFLOW_BACKEND_STORE_URI": self.uri, "NAME": name},
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=MOST_SECONDS,
             check=False,
         )
         return done.stdout.strip() or done.stderr

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from conftest import Server
+from conftest import MOST_SECONDS, Server
 
 
 def command_line(process: int) -> str:
@@ -17,7 +17,9 @@ def command_line(process: int) -> str:
 def printed(program: str) -> str:
     """Return what a program of Python prints in a process of its own."""
     command = [sys.executable, "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=True).stdout
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=MOST_SECONDS, check=True
+    ).stdout
 
 
 def test_no_process_keeps_mlflow_but_the_workers(ours: Server, mlflow: Server) -> None:
@@ -44,7 +46,7 @@ def test_a_changed_part_of_mlflow_stops_the_server_with_one_line() -> None:
         [sys.executable, "-c", program, "mlflow.server:app"],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=MOST_SECONDS,
         check=False,
     )
     assert done.returncode == 1
@@ -90,7 +92,7 @@ def test_a_wrong_argument_is_told_by_mlflow_and_ends_the_server() -> None:
         },
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=MOST_SECONDS,
         check=False,
     )
     assert done.returncode == 2

@@ -129,7 +129,7 @@ class ProxiedS3ArtifactRepository(ArtifactRepository, StreamUploadMixin, StreamD
         at, broke_off = start, -1
         while True:
             try:
-                # Used as a context itself, the body would not notice that it was broken off.
+                # As a context, the body is the raw stream, which does not compare the length.
                 with closing(answer["Body"]) as body:
                     while chunk := body.read(piece(ARTIFACT_STREAM_CHUNK_SIZE)):
                         at += len(chunk)
@@ -282,7 +282,7 @@ def _artifact(answer: dict[str, Any]) -> Artifact:
 
 
 def _find(client: Any, method: str, options: dict[str, Any]) -> Any:
-    """Read an object, and believe the store only a sure answer that there is none.
+    """Return the answer to a read of an object. A doubtful 404 becomes the store's 503.
 
     A server of MinIO that reaches too few others answers 404 for an object that it lacks itself
     (`pickLatestQuorumFilesInfo`). Asked for a version, it answers 503. The version of an object
