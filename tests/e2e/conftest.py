@@ -49,6 +49,7 @@ OWN_STACK = (
     "test_wrong_settings",
     # `make test-long`.
     "test_database_replicas",
+    "test_killed_pulumi",
     "test_artifact_replicas",
     "test_existing_hdfs",
     "test_failed_upgrade",

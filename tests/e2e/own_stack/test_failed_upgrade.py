@@ -13,14 +13,14 @@ from datetime import datetime
 import pytest
 
 from commands.rollback import CRON_JOB, former_image
-from commands.support import images
 from commands.support import stack as stacks
 from commands.support.cluster import Cluster
 from commands.support.jobs import Jobs
 from components._migration import ready_since
 from harness.stack import Stack
-from tests.e2e.support import old_servers
+from tests.e2e.support import numbers_of_servers, old_servers
 from tests.e2e.support.continuous_client import Logger, logging_meanwhile
+from tests.e2e.support.numbers_of_servers import NUMBERS, UP_SECONDS, database_pod
 from tests.e2e.support.older_data import OlderData
 from tests.e2e.support.temporary_stack import temporary_stack
 from tests.e2e.support.this_machine import machine_of
@@ -56,22 +56,24 @@ class Old:
         self.loggers.append(logger)
 
 
-@pytest.fixture(scope="module")
-def old(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Old]:
+@pytest.fixture(scope="module", params=NUMBERS)
+def old(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Old]:
     scratch = tmp_path_factory.mktemp("failed-upgrade")
-    images.provide(cluster, stacks.settings("minikube"))
+    numbers_of_servers.provide(cluster, request.param)
     image = old_servers.provide(cluster, RELEASE, scratch)
     (folder := scratch / "stack").mkdir()
     with temporary_stack(cluster, folder, NAMESPACE) as stack:
-        stack.set(serverImage=image, serverMemory="2Gi")
-        stack.change("up")
+        stack.set(serverImage=image, serverMemory="2Gi", **NUMBERS[request.param])
+        stack.change("up", seconds=UP_SECONDS)
         machine = machine_of(stack, tmp_path_factory.mktemp("home"))
         yield Old(stack, image, OlderData(stack, machine, RELEASE, RUNS), [])
 
 
 def sql(stack: Stack, database: str, statement: str) -> str:
     psql = ["psql", "-h", "127.0.0.1", "-U", "mlflow", "-d", database, "-qtAc", statement]
-    return stack.kubectl("exec", "postgres-0", "--", *psql).strip()
+    return stack.kubectl("exec", database_pod(stack), "--", *psql).strip()
 
 
 def record(stack: Stack) -> dict[str, str]:

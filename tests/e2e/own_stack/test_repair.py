@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from commands.client_env import trusting
-from commands.support import images
-from commands.support import stack as stacks
 from commands.support.cluster import Cluster
 from harness import clients
 from harness.stack import Stack
 from harness.waiting import wait_until
+from tests.e2e.support import members, numbers_of_servers
 from tests.e2e.support.namespace_objects import in_cluster
+from tests.e2e.support.numbers_of_servers import NUMBERS, UP_SECONDS
 from tests.e2e.support.temporary_stack import temporary_stack
 from tests.e2e.support.this_machine import machine_of, published
 
@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.failure, pytest.mark.long]
 NAMESPACE = "mlflow-e2e-repair"
 HOLDS_DATA = "PersistentVolumeClaim"
 EDITED = "edited-by-hand"
+RECORD = {("ConfigMap", f"postgres-{part}") for part in ("config", "failover", "leader", "sync")}
+"""Where Patroni notes which members have all that was acknowledged (docs/high-availability.md)."""
 # For each kind, a change of something that the program states.
 EDITS: dict[str, dict[str, Any]] = {
     "CronJob": {"spec": {"schedule": "1 1 1 1 *"}},
@@ -39,13 +41,15 @@ EDITS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture(scope="module", params=NUMBERS)
+def stack(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Stack]:
     """A stack with every kind of object that the program makes on an Ingress."""
-    images.provide(cluster, stacks.settings("minikube"))
+    numbers_of_servers.provide(cluster, request.param)
     with temporary_stack(cluster, tmp_path_factory.mktemp("repair"), NAMESPACE) as stack:
-        stack.set(replicas="2", tls="generated", gcSchedule="0 3 * * *")
-        stack.change("up")
+        stack.set(replicas="2", tls="generated", gcSchedule="0 3 * * *", **NUMBERS[request.param])
+        stack.change("up", seconds=UP_SECONDS)
         yield stack
 
 
@@ -101,7 +105,7 @@ def test_every_object_that_was_edited_is_as_the_program_says(
     stack: Stack, machine: clients.Machine, client_env: dict[str, str], logged: Any
 ) -> None:
     before = stated(stack)
-    # A ConfigMap that the program leaves empty is written by a Job alone.
+    # A ConfigMap that the program leaves empty is written by a Job, or by Patroni.
     edited = {
         (kind, name): found
         for (kind, name), found in before.items()
@@ -113,7 +117,7 @@ def test_every_object_that_was_edited_is_as_the_program_says(
         stack.kubectl("patch", kind, name, "--type=merge", f"--patch={patch}")
     assert [one for one, found in stated(stack).items() if found != before[one]] == [*edited]
 
-    said = stack.change("up", "--refresh")
+    said = stack.change("up", "--refresh", seconds=UP_SECONDS)
     assert "conflict" not in said
     assert stated(stack) == before
     stack.change("preview", "--refresh", "--expect-no-changes")
@@ -124,13 +128,29 @@ def test_every_object_that_was_deleted_is_made_again_with_the_same_secrets(
     stack: Stack, machine: clients.Machine, client_env: dict[str, str], logged: Any
 ) -> None:
     before, passwords = in_cluster(stack.kubectl), secrets(stack)
-    deleted = [f"{kind}/{name}" for kind, name in sorted(before) if kind != HOLDS_DATA]
-    stack.kubectl("delete", *deleted, seconds=180)
+    # Without the record and without a primary, a person says which member goes on.
+    harmed = sorted(one for one in before - RECORD if one[0] != HOLDS_DATA)
+    stack.kubectl("delete", *(f"{kind}/{name}" for kind, name in harmed), seconds=180)
     wait_until(lambda: not stack.kubectl.items("pods"), 120, "no pod is left")
 
-    stack.change("up", "--refresh")
+    stack.change("up", "--refresh", seconds=UP_SECONDS)
     assert in_cluster(stack.kubectl) == before
     assert secrets(stack) == passwords
     stack.change("preview", "--refresh", "--expect-no-changes")
     published(stack)
+    assert machine.run("read_everything.py", client_env=client_env, seconds=180) == logged
+
+
+def test_the_members_record_that_was_deleted_is_written_again(
+    stack: Stack, machine: clients.Machine, client_env: dict[str, str], logged: Any
+) -> None:
+    before = in_cluster(stack.kubectl)
+    if not before >= RECORD:
+        pytest.skip("a single server of PostgreSQL has no record")
+    stack.kubectl("delete", *sorted(f"{kind}/{name}" for kind, name in RECORD), seconds=60)
+
+    stack.change("up", "--refresh", seconds=UP_SECONDS)
+    members.settle(stack, int(NUMBERS["several servers"]["databaseReplicas"]))
+    assert in_cluster(stack.kubectl) == before
+    stack.change("preview", "--refresh", "--expect-no-changes")
     assert machine.run("read_everything.py", client_env=client_env, seconds=180) == logged

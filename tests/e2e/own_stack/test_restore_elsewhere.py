@@ -21,6 +21,7 @@ from harness.stack import Stack
 from tests.e2e.support import external_servers, seaweedfs
 from tests.e2e.support.artifact_stores import BUCKET_OUTSIDE, HDFS, MINIO, Store
 from tests.e2e.support.external_servers import BUCKET, Outside
+from tests.e2e.support.numbers_of_servers import SEVERAL, UP_SECONDS
 from tests.e2e.support.restoring import SECRETS, as_client_of, back_up, bring_back, everything, fill
 from tests.e2e.support.temporary_stack import temporary_stack
 from tests.e2e.support.this_machine import machine_of
@@ -94,7 +95,7 @@ class _Places:
         stack.secrets |= {"passphrase of backups": PASSPHRASE, "key of backups": self.outside.key}
         stack.set_secret(**secret)
         stack.secrets |= secret
-        stack.change("up")
+        stack.change("up", seconds=UP_SECONDS)
         home = folder / "home"
         home.mkdir()
         return Place(stack, machine_of(stack, home))
@@ -119,8 +120,14 @@ def test_mysql_and_minio_come_back_on_mysql_and_hdfs_and_the_reverse(places: _Pl
     assert everything(first.stack, first.machine, alice) == more
 
 
-def comes_back(places: _Places, store: Store, settings: dict[str, str], key: str = "") -> None:
-    """Show that what a stack on MinIO holds comes back on another one, where clients go on."""
+def comes_back(
+    places: _Places, store: Store, settings: Mapping[str, str], key: str = ""
+) -> tuple[Place, Place, dict[str, str]]:
+    """Show that what a stack on MinIO holds comes back on another one, where clients go on.
+
+    Returns:
+        both stacks, and the environment of alice's client of the first one.
+    """
     first = places.make(POSTGRES, MINIO)
     second = places.make(POSTGRES, store, settings, key)
     alice = fill(first.stack, first.machine)
@@ -131,10 +138,15 @@ def comes_back(places: _Places, store: Store, settings: dict[str, str], key: str
     there = as_client_of(second.stack, alice)
     assert everything(second.stack, second.machine, there) == before
     second.machine.run("first_run.py", client_env=there, seconds=60)
+    return first, second, alice
 
 
-def test_minio_comes_back_on_four_servers(places: _Places) -> None:
-    comes_back(places, MINIO, {"artifactReplicas": "4"})
+def test_single_servers_come_back_on_several_and_the_reverse(places: _Places) -> None:
+    first, second, alice = comes_back(places, MINIO, SEVERAL)
+    more = everything(second.stack, second.machine, as_client_of(second.stack, alice))
+    back_up(second.stack)
+    bring_back(first.stack, overwrite=True)
+    assert everything(first.stack, first.machine, alice) == more
 
 
 def test_minio_comes_back_on_seaweedfs(places: _Places, tmp_path: Path) -> None:

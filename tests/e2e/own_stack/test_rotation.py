@@ -13,13 +13,14 @@ from http import HTTPStatus
 import pytest
 
 from commands.rotate import wanted
-from commands.support import images
 from commands.support import stack as stacks
 from commands.support.cluster import Cluster
 from harness import clients
 from harness.kubectl import restarts
 from harness.stack import Stack, basic_login
+from tests.e2e.support import numbers_of_servers, stateful_pods
 from tests.e2e.support.continuous_client import logging_meanwhile
+from tests.e2e.support.numbers_of_servers import NUMBERS, UP_SECONDS
 from tests.e2e.support.raw_http import Raw
 from tests.e2e.support.restoring import SECRETS, back_up, bring_back, everything, fill
 from tests.e2e.support.server_pod import POD_SCRIPTS, SERVER
@@ -51,12 +52,14 @@ class Filled:
     """What was read before the first rotation."""
 
 
-@pytest.fixture(scope="module")
-def filled(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    images.provide(cluster, stacks.settings("minikube"))
+@pytest.fixture(scope="module", params=NUMBERS)
+def filled(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Filled]:
+    numbers_of_servers.provide(cluster, request.param)
     with temporary_stack(cluster, tmp_path_factory.mktemp("rotation"), NAMESPACE) as stack:
-        stack.set(replicas="2")
-        stack.change("up")
+        stack.set(replicas="2", **NUMBERS[request.param])
+        stack.change("up", seconds=UP_SECONDS)
         machine = machine_of(stack, tmp_path_factory.mktemp("home"))
         alice = fill(stack, machine)
         back_up(stack)
@@ -86,7 +89,7 @@ def lets_in(stack: Stack, env: Mapping[str, str]) -> bool:
 
 def restarted(stack: Stack) -> dict[str, int]:
     """Return how often each backend's containers were restarted, by the uid of its pod."""
-    pods = [stack.kubectl.pod(app) for app in ("postgres", "minio")]
+    pods = [pod for app in ("postgres", "minio") for pod in stateful_pods.pods(stack, app)]
     return {pod["metadata"]["uid"]: restarts(pod) for pod in pods}
 
 

@@ -2,18 +2,17 @@
 
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from os import killpg
-from typing import Any
 
 import pytest
 
 from harness import clients
 from harness.kubectl import Kubectl, Object, wait_for_nothing_more_than
-from harness.programs import ProgramError
 from harness.stack import Stack, kill
 from harness.waiting import wait_until
+from tests.e2e.support.killed_pulumi import group_is_over, in_state, secret_objects
 from tests.e2e.support.namespace_objects import in_cluster
 
 pytestmark = [pytest.mark.failure, pytest.mark.long]
@@ -66,26 +65,6 @@ MOMENTS: list[tuple[Callable[[Stack], bool], bool]] = [
 ]
 
 
-def secret_objects(kubectl: Kubectl) -> dict[str, Mapping[str, str]]:
-    """Return what the Secrets in the namespace hold."""
-    return {item["metadata"]["name"]: item["data"] for item in kubectl.items("secrets")}
-
-
-def in_state(stack: Stack) -> set[tuple[str, str]]:
-    """Return (kind, name) of what the state says is in the namespace."""
-
-    def place(resource: Mapping[str, Any]) -> tuple[str, str]:
-        return resource["inputs"]["kind"], resource["inputs"]["metadata"]["name"]
-
-    return {
-        place(resource)
-        for resource in stack.resources()
-        if resource["type"].startswith("kubernetes:")
-        # Objects that the program reads, such as the record of the last upgrade, have no inputs.
-        and "namespace" in resource.get("inputs", {}).get("metadata", {})
-    }
-
-
 @pytest.mark.parametrize(
     ("moment", "with_all_it_started"), MOMENTS, ids=[moment.__name__ for moment, _ in MOMENTS]
 )
@@ -124,11 +103,3 @@ def test_killed_up_is_finished_by_the_next(
         stack.change("preview", "--expect-no-changes")
         report = machine.run("first_run.py", client_env=stack.client_env(), seconds=60)
         assert report == {"answer": 42.0, "greeting": "hello"}
-
-
-def group_is_over(group: int) -> bool:
-    try:
-        killpg(group, 0)
-    except ProcessLookupError:
-        return True
-    raise ProgramError("some process of it still runs")
