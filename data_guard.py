@@ -1,4 +1,4 @@
-"""Refuses settings with which a stack would lose data, before anything changes."""
+"""Refuses settings with which a stack would lose data, and says when its data is gone."""
 
 import re
 import time
@@ -22,6 +22,7 @@ from settings import SETTINGS, ArtifactStoreKind, BackendStoreKind, Settings
 
 _GUIDE = "docs/moving-data.md"
 _GUIDE_TO_ROTATION = "docs/rotation.md"
+_GUIDE_TO_RESTORE = "docs/restore.md"
 _NAME = "mlflow"
 """Name of the components StackNamespace and TrackingServer in __main__.py."""
 
@@ -62,12 +63,26 @@ def refuse_data_loss(settings: Settings) -> None:
     # A stack without a tracking server has no data: the server is made after database and store.
     server = kept.get(f"Deployment {TrackingServer.deployment(_NAME)}")
     if not server:
+        _tell_of_another_cluster(kept)
         return
     lines = [f"{line}; see {_GUIDE}" for line in _losses(settings, kept, _namespace(server))]
     lines += [f"{line}; see {_GUIDE_TO_ROTATION}" for line in _lowered(settings, kept)]
     if lines:
         project = pulumi.get_project()
         raise pulumi.RunError("\n".join(f"{project}:{line}" for line in lines))
+
+
+def _tell_of_another_cluster(kept: dict[str, Any]) -> None:
+    """Warn where an `up` had ended well, and a refresh has found none of its volumes since."""
+    was_up = any(
+        name.startswith("Stack ") and "tracking_uri" in outputs for name, outputs in kept.items()
+    )
+    if was_up and not any(found for holder in SETTINGS_OF for found in _held_by(holder, kept)):
+        pulumi.log.warn(
+            "the tracking server and the volumes of the last `up` are not in the cluster any "
+            "more, as in a cluster that was made anew. `up` makes them again, with the same "
+            f"passwords, and empty; {_GUIDE_TO_RESTORE} says how to bring a backup back"
+        )
 
 
 def _namespace(resource: dict[str, Any]) -> str:

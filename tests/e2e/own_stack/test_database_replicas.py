@@ -81,6 +81,16 @@ def another(stack: Stack) -> str:
     return next(name for pod in members.pods(stack) if (name := stateful_pods.name(pod)) != leader)
 
 
+def drain(stack: Stack, place: str) -> None:
+    """Take all pods off a node, as before work on the machine, and let it have pods again."""
+    options = ["--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=180s"]
+    try:
+        stack.kubectl("drain", place, *options, seconds=200)
+    finally:
+        stack.kubectl("uncordon", place)
+    assert members.primary(stack)["spec"]["nodeName"] != place
+
+
 def test_a_stack_that_holds_data_grows(
     stack: Stack, machine: clients.Machine, tmp_path: Path
 ) -> None:
@@ -179,6 +189,19 @@ def test_a_primary_that_is_lost_with_its_node_and_its_volume_loses_nothing(
             node.start()
             wait_until(node.ready, 120, "the node is back")
             replace(stack, name)
+            members.settle(stack, MEMBERS)
+
+
+def test_each_node_is_drained_while_clients_write(
+    stack: Stack, machine: clients.Machine, tmp_path: Path
+) -> None:
+    """The first node has the tracking server and MinIO too, for which clients wait meanwhile."""
+    places = nodes(stack)
+    if len(places) < MEMBERS:
+        pytest.skip("the cluster has fewer nodes than members")
+    with nothing_is_lost(stack, machine, tmp_path) as writers:
+        for place in places:
+            pause(writers, f"{place} drained", lambda: drain(stack, place))  # noqa: B023
             members.settle(stack, MEMBERS)
 
 

@@ -154,3 +154,19 @@ def test_the_members_record_that_was_deleted_is_written_again(
     assert in_cluster(stack.kubectl) == before
     stack.change("preview", "--refresh", "--expect-no-changes")
     assert machine.run("read_everything.py", client_env=client_env, seconds=180) == logged
+
+
+def test_a_cluster_that_was_made_anew_is_told_and_gets_the_stack_again(
+    stack: Stack, machine: clients.Machine, client_env: dict[str, str]
+) -> None:
+    """For Pulumi, a new cluster is one without the namespace. The data is gone with both."""
+    before, passwords = in_cluster(stack.kubectl), stack.generated_secrets()
+    stack.kubectl("delete", "namespace", NAMESPACE, seconds=180)
+
+    said = stack.change("up", "--refresh", seconds=UP_SECONDS)
+    assert "are not in the cluster any more, as in a cluster that was made anew" in said
+    assert stack.generated_secrets() == passwords
+    assert in_cluster(stack.kubectl) == before
+    published(stack)
+    machine.run("first_run.py", client_env=client_env, seconds=60)
+    stack.change("preview", "--refresh", "--expect-no-changes")
