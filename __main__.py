@@ -12,16 +12,17 @@ from components import (
     TrackingServer,
     let_solvers_in,
 )
-from data_guard import refuse_data_loss
+from data_guard import refuse_data_loss, tell_of_a_new_namespace
 from outputs import export
 from settings import load
 
 settings = load()
-refuse_data_loss(settings)
+former_namespace = refuse_data_loss(settings)
 
 inside = pulumi.ResourceOptions(provider=k8s.Provider("cluster", wiring.cluster(settings)))
 # The default provider makes the namespace: it refuses a namespace that exists already.
 place = StackNamespace("mlflow", wiring.stack_namespace(settings), contents=inside)
+tell_of_a_new_namespace(place, former_namespace)
 
 certificate = None
 if settings.tls == "generated":

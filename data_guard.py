@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 import pulumi
@@ -53,8 +53,11 @@ SETTINGS_OF: dict[Holder, dict[str, str]] = {
 the volumes of each variant, and the settings with the inputs that wiring.py returns."""
 
 
-def refuse_data_loss(settings: Settings) -> None:
+def refuse_data_loss(settings: Settings) -> str | None:
     """Compare the settings with the stack's state, also where the last `up` has failed.
+
+    Returns:
+        The uid of the namespace that holds the stack's data; None if there is no data.
 
     Raises:
         pulumi.RunError: with one line for each setting with which data would be lost.
@@ -63,26 +66,34 @@ def refuse_data_loss(settings: Settings) -> None:
     # A stack without a tracking server has no data: the server is made after database and store.
     server = kept.get(f"Deployment {TrackingServer.deployment(_NAME)}")
     if not server:
-        _tell_of_another_cluster(kept)
-        return
+        return None
     lines = [f"{line}; see {_GUIDE}" for line in _losses(settings, kept, _namespace(server))]
     lines += [f"{line}; see {_GUIDE_TO_ROTATION}" for line in _lowered(settings, kept)]
     if lines:
         project = pulumi.get_project()
         raise pulumi.RunError("\n".join(f"{project}:{line}" for line in lines))
+    namespace = kept.get(f"Namespace {StackNamespace.object_name(_NAME)}", {})
+    uid: str | None = namespace.get("metadata", {}).get("uid")
+    return uid
 
 
-def _tell_of_another_cluster(kept: dict[str, Any]) -> None:
-    """Warn where an `up` had ended well, and a refresh has found none of its volumes since."""
-    was_up = any(
-        name.startswith("Stack ") and "tracking_uri" in outputs for name, outputs in kept.items()
-    )
-    if was_up and not any(found for holder in SETTINGS_OF for found in _held_by(holder, kept)):
-        pulumi.log.warn(
-            "the tracking server and the volumes of the last `up` are not in the cluster any "
-            "more, as in a cluster that was made anew. `up` makes them again, with the same "
-            f"passwords, and empty; {_GUIDE_TO_RESTORE} says how to bring a backup back"
-        )
+def tell_of_a_new_namespace(place: StackNamespace, former: str | None) -> None:
+    """Warn if the namespace is not the one that held the stack's data: the data is gone.
+
+    Without a refresh, Pulumi takes the state's word that the namespace is there. The state does not
+    tell what a refresh has found: the engine writes that with the first change after the refresh.
+    """
+
+    def compare(both: Sequence[str | None]) -> None:
+        name, uid = both
+        if former and uid and uid != former:
+            pulumi.log.warn(
+                f"namespace {name} is another one than at the last `up`, as in a cluster that was "
+                "made anew: its volumes are new and empty, and the passwords are the same; "
+                f"{_GUIDE_TO_RESTORE} says how to bring a backup back"
+            )
+
+    pulumi.Output.all(place.namespace, place.uid).apply(compare)
 
 
 def _namespace(resource: dict[str, Any]) -> str:

@@ -49,9 +49,17 @@ class StackNamespace(Component):
 
     namespace: pulumi.Output[str]
     """Name of the namespace. Known when the namespace exists."""
+    uid: pulumi.Output[str]
+    """Kubernetes' uid of the namespace. A namespace that is deleted and made anew has another one,
+    and its volumes are new."""
     retention: RetentionArgs
     """Input ``retention`` of the components in the namespace. With ``protect``, it protects the
     passwords. Without ``create``, it deletes the volumes with this component."""
+
+    @staticmethod
+    def object_name(name: str) -> str:
+        """Return the logical name of the namespace itself, of a component of this name."""
+        return f"{name}-namespace"
 
     @staticmethod
     def made_by_0_1_0(name: str, resources: Container[str]) -> bool:
@@ -93,11 +101,12 @@ class StackNamespace(Component):
         self.retention = {"protect_passwords": args.get("protect", False)}
 
         if args.get("create", True):
-            self.namespace = _made(
-                name, kubernetes_name, pulumi.ResourceOptions.merge(child, protection)
-            )
+            made = _made(name, kubernetes_name, pulumi.ResourceOptions.merge(child, protection))
+            self.namespace = made.metadata.name
         else:
-            self.namespace = _existing(name, kubernetes_name, child)
+            made = _existing(name, kubernetes_name, child)
+            # In a preview, the id is unknown.
+            self.namespace = once_done(made, kubernetes_name)
             self.retention["volume_owner"] = _volume_owner(
                 name, self.namespace, pulumi.ResourceOptions.merge(inside, protection)
             )
@@ -107,20 +116,25 @@ class StackNamespace(Component):
             whole=args.get("create", True),
             opts=pulumi.ResourceOptions.merge(inside, _OF_THE_STACK),
         )
-        self.register_outputs({"namespace": self.namespace, "retention": self.retention})
+        self.uid = made.metadata.uid
+        self.register_outputs(
+            {"namespace": self.namespace, "uid": self.uid, "retention": self.retention}
+        )
 
 
-def _made(name: str, kubernetes_name: str, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
-    """Make a namespace, and return its name. The ``up`` fails if the namespace exists."""
+def _made(name: str, kubernetes_name: str, opts: pulumi.ResourceOptions) -> k8s.core.v1.Namespace:
+    """Make a namespace. The ``up`` fails if the namespace exists."""
     return k8s.core.v1.Namespace(
-        f"{name}-namespace",
+        StackNamespace.object_name(name),
         metadata={"name": kubernetes_name, "labels": NAMESPACE_LABELS},
         opts=pulumi.ResourceOptions.merge(opts, _NAMESPACE_OF_THE_STACK),
-    ).metadata.name
+    )
 
 
-def _existing(name: str, kubernetes_name: str, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
-    """Return the name of a namespace that exists. The ``up`` fails if the namespace does not.
+def _existing(
+    name: str, kubernetes_name: str, opts: pulumi.ResourceOptions
+) -> k8s.core.v1.Namespace:
+    """Read a namespace that exists. The ``up`` fails if the namespace does not.
 
     Pulumi's line begins with the name of the resource that reads the namespace. So that name says
     what to do.
@@ -130,13 +144,11 @@ def _existing(name: str, kubernetes_name: str, opts: pulumi.ResourceOptions) -> 
     )
     # This resource has the name of the resource that makes a namespace. So where `create` was true
     # before, the engine forgets the namespace. Otherwise it would delete the namespace.
-    namespace = k8s.core.v1.Namespace.get(
-        f"{name}-namespace",
+    return k8s.core.v1.Namespace.get(
+        StackNamespace.object_name(name),
         kubernetes_name,
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[found])),
     )
-    # In a preview, the id is unknown.
-    return once_done(namespace, kubernetes_name)
 
 
 def _owner_of(name: str) -> str:

@@ -53,8 +53,10 @@ class Recorded(pulumi.runtime.Mocks):
         outputs = dict(args.inputs)
         if args.typ == "random:index/randomPassword:RandomPassword":
             outputs["result"] = password(args.name)
-        if args.typ.startswith("kubernetes:") and "metadata" in args.inputs:
-            outputs["metadata"] = {**args.inputs["metadata"], "uid": f"uid-of-{args.name}"}
+        if args.typ.startswith("kubernetes:"):
+            # What the program reads has no inputs.
+            stated = args.inputs.get("metadata", {})
+            outputs["metadata"] = {**stated, "uid": f"uid-of-{args.name}"}
         if args.typ == "kubernetes:networking.k8s.io/v1:Ingress":
             outputs["status"] = {"loadBalancer": {"ingress": [{"hostname": ADDRESS}]}}
         return f"{args.name}-id", outputs

@@ -311,28 +311,19 @@ def test_nothing_is_refused_before_the_server_was_there(changed: dict[str, Any])
     assert up(first_up_failed, **changed).resources
 
 
-def stack_in(state: dict[str, Any]) -> dict[str, Any]:
-    """Return the state of a stack whose `up` has ended well."""
-    name = "urn:pulumi:minikube::mlflow::pulumi:pulumi:Stack::mlflow-minikube"
-    outputs = {"tracking_uri": "http://mlflow-server.local"}
-    return {**state, name: {"type": "pulumi:pulumi:Stack", "outputs": outputs}}
-
-
-def test_a_cluster_that_was_made_anew_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("create", [True, False])
+def test_a_namespace_that_was_made_anew_is_told(
+    monkeypatch: pytest.MonkeyPatch, create: bool
+) -> None:
     told: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", told.append)
-    whole = left_by()
-    # A refresh removes what is not in the cluster; passwords and components are not there.
-    nothing = {urn: one for urn, one in whole.items() if not one["type"].startswith("kubernetes:")}
-    assert up(stack_in(nothing)).resources
-    (line,) = told
-    assert line.startswith("the tracking server and the volumes of the last `up` are not in")
-
-    told.clear()
-    without_server = {urn: one for urn, one in whole.items() if "Deployment" not in urn}
-    for state in ({}, nothing, stack_in(whole), stack_in(without_server)):
-        assert up(state).resources
-    assert told == []
+    before = copy.deepcopy(left_by(createNamespace=create))
+    (namespace,) = [one for urn, one in before.items() if urn.endswith("::mlflow-namespace")]
+    for uid, warnings in (("uid-of-mlflow-namespace", 0), ("of-another-cluster", 1)):
+        namespace["outputs"]["metadata"] = {"name": "mlflow", "uid": uid}
+        assert up(before, createNamespace=create).resources
+        assert len(told) == warnings
+    assert told[0].startswith("namespace mlflow is another one than at the last `up`")
 
 
 def test_a_state_that_the_engine_is_writing_is_read_again() -> None:

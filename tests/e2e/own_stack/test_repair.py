@@ -164,7 +164,7 @@ def test_a_cluster_that_was_made_anew_is_told_and_gets_the_stack_again(
     stack.kubectl("delete", "namespace", NAMESPACE, seconds=180)
 
     said = stack.change("up", "--refresh", seconds=UP_SECONDS)
-    assert "are not in the cluster any more, as in a cluster that was made anew" in said
+    assert f"namespace {NAMESPACE} is another one than at the last `up`" in said
     assert stack.generated_secrets() == passwords
     assert in_cluster(stack.kubectl) == before
     published(stack)
