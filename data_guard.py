@@ -167,7 +167,7 @@ def _lowered(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:
     A database refuses former passwords, and no former key reads what was encrypted anew.
     """
     numbers = dict[str, int](settings.rotation.items())
-    for component in (Postgres, Minio, TrackingServer):
+    for component in (Postgres, Mysql, Minio, TrackingServer):
         names = [key.partition(" ")[2] for key in kept if key.startswith(f"{component.__name__} ")]
         for name in names:
             for what, suffix in component.rotates:

@@ -181,7 +181,7 @@ def postgres(settings: Settings, place: StackNamespace) -> PostgresArgs:
 
 def mysql(settings: Settings, place: StackNamespace) -> MysqlArgs:
     """Return the inputs of the MySQL server."""
-    return {
+    inputs: MysqlArgs = {
         "namespace": place.namespace,
         "retention": place.retention,
         "pods": _pods(settings),
@@ -192,6 +192,10 @@ def mysql(settings: Settings, place: StackNamespace) -> MysqlArgs:
         "cpus": settings.database_cpus,
         "connections": settings.database_connections,
     }
+    # Without a rotation, a stack has the inputs that it always had.
+    if number := settings.rotation.get("database"):
+        inputs["rotation"] = number
+    return inputs
 
 
 def external_database(settings: Settings, place: StackNamespace) -> ExternalDatabaseArgs:

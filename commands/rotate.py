@@ -11,8 +11,6 @@ from settings import Settings
 from settings.values import ROTATED, Rotated
 
 _ALL = "all"
-_RESTARTS_THE_STORE: Rotated = "storeRoot"
-"""It is rotated only if it is named: MinIO has one pod, which reads it when it starts."""
 _KEYS = ("rotation", "backendStore", "artifactStore", "auth")
 NEXT: dict[Rotated, str] = {
     "database": "what you run with a login of your own in the database: nothing to do",
@@ -95,20 +93,32 @@ def _usual(name: Rotated, settings: Settings) -> bool:
             return settings.artifact_store == "minio"
         case "admin":
             return settings.auth == "basic"
+        case "storeRoot":
+            return False
         case _:
-            return name != _RESTARTS_THE_STORE
+            return True
+
+
+def _restarts(settings: Settings) -> dict[Rotated, str]:
+    """Return what is rotated only if it is named, each with the program that restarts for it.
+
+    The program has one pod, which reads the password when it starts.
+    """
+    programs: dict[Rotated, tuple[bool, str]] = {
+        "database": (settings.backend_store == "mysql", "MySQL"),
+        "storeRoot": (settings.artifact_store == "minio", "MinIO"),
+    }
+    return {name: program for name, (has_it, program) in programs.items() if has_it}
 
 
 def _next(settings: Settings, rotated: Sequence[Rotated]) -> list[str]:
     """Return what users do next, and what was left as it was."""
     lines = [f"rotated {name}: {NEXT[name]}" for name in rotated]
-    if settings.artifact_store == "minio" and _RESTARTS_THE_STORE not in rotated:
-        lines.append(
-            f"not rotated: {_RESTARTS_THE_STORE}, for which MinIO restarts "
-            f"(WHAT={_RESTARTS_THE_STORE})"
-        )
-    if settings.backend_store == "mysql":
-        lines.append("not rotated: the passwords of MySQL (docs/rotation.md)")
+    lines += [
+        f"not rotated: {name}, for which {program} restarts (WHAT={name})"
+        for name, program in _restarts(settings).items()
+        if name not in rotated
+    ]
     return lines
 
 

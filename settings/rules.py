@@ -347,15 +347,16 @@ def _pods(settings: Settings, refuse: Refuse) -> Iterator[str]:
 
 def _rotation(settings: Settings, refuse: Refuse) -> Iterator[str]:
     """Refuse to rotate what this stack does not generate, or cannot replace without a gap."""
-    needs: dict[Rotated, tuple[str, str, str]] = {
-        "database": ("backendStore", "postgres", settings.backend_store),
-        "store": ("artifactStore", "minio", settings.artifact_store),
-        "storeRoot": ("artifactStore", "minio", settings.artifact_store),
-        "admin": ("auth", "basic", settings.auth),
+    needs: dict[Rotated, tuple[str, tuple[str, ...], str]] = {
+        "database": ("backendStore", ("postgres", "mysql"), settings.backend_store),
+        "store": ("artifactStore", ("minio",), settings.artifact_store),
+        "storeRoot": ("artifactStore", ("minio",), settings.artifact_store),
+        "admin": ("auth", ("basic",), settings.auth),
     }
     for name, (key, needed, chosen) in needs.items():
-        if settings.rotation.get(name) and chosen != needed:
-            yield refuse("rotation", f"{name} only with {key}: {needed}; see docs/rotation.md")
+        if settings.rotation.get(name) and chosen not in needed:
+            words = " or ".join(needed)
+            yield refuse("rotation", f"{name} only with {key}: {words}; see docs/rotation.md")
 
 
 _RULES: tuple[Callable[[Settings, Refuse], Iterator[str]], ...] = (

@@ -78,6 +78,11 @@ DECLARED = {
         mlflow-rotation -> minio: 9000
         mlflow-rotation, postgres-login -> dns: 53 53/udp
     """,
+    "rotated on MySQL": """
+        mlflow-rotation -> mysql: 3306
+        mlflow-rotation -> minio: 9000
+        mlflow-rotation -> dns: 53 53/udp
+    """,
     # Backups go to a bucket there.
     "another": """
         mlflow-migration, mlflow-restore, backup, backup-verify -> outside: 9001

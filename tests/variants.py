@@ -211,13 +211,18 @@ ROTATION = Variant(
     {"rotation": dict.fromkeys(ROTATED, 1)},
 )
 """Everything that can be rotated, which not every database and store has."""
+ROTATION_ON_MYSQL = Variant(
+    ("mysql", *ROTATION.choices[1:-1], "rotated on MySQL"),
+    {**AXES["backend store"]["mysql"], "rotation": {"database": 1}},
+)
+"""The rotation of the other database that the stack may have of its own."""
 MEMBERS = Variant(
     (*(next(iter(choices)) for choices in AXES.values()), "members"),
     {"databaseReplicas": 3, "artifactReplicas": 4},
 )
 """Several members of a database and several servers of a store, which one of each kind has."""
-VARIANTS = [*_covering(), POINT_IN_TIME, ROTATION, MEMBERS]
-"""The default, what it takes for every two choices to occur together, the WAL archive, a rotation,
+VARIANTS = [*_covering(), POINT_IN_TIME, ROTATION, ROTATION_ON_MYSQL, MEMBERS]
+"""The default, what it takes for every two choices to occur together, the WAL archive, rotations,
 several members of the database and several servers of the store."""
 
 

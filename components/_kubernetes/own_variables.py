@@ -25,6 +25,7 @@ OWN_VARIABLES = frozenset(
         "BACKUP_STORE",
         "CONNECTIONS",
         "DATABASE_CA",
+        "DATABASE_FORMER_LOGINS",
         "DATABASE_SUPERUSER_URI",
         "FORMER_POD_SECONDS",
         "HADOOP_CONF_DIR",

@@ -17,6 +17,7 @@ from .._kubernetes.pods import Credentials, resources, restricted_pod
 from .._kubernetes.quantities import amount
 from .._kubernetes.retention import RetentionArgs, generations
 from .._kubernetes.uris import database_uri, fingerprint, service_host
+from ..backend_stores._former_logins import former_logins
 from ..backend_stores._rotation import Passwords, rotated_login
 
 USER = "mlflow"
@@ -174,6 +175,9 @@ class Kind:
     """Makes what several pods need; None: there is a single one."""
     driver_options: Mapping[str, str] = field(default_factory=dict[str, str])
     """Options of the URI."""
+    new_logins_at_start: bool = False
+    """Whether the server makes new logins when it starts, and former ones end themselves. Otherwise
+    the superuser does both while the server runs."""
     minutes: int = 5
     """How long `pulumi up` waits for the server. An image that has to be pulled takes two or three
     minutes."""
@@ -213,13 +217,21 @@ def database_server(
 
     of_user = generations(f"{name}-password", 32, retention, opts, rotation)
     of_superuser = generations(f"{name}-{kind.superuser}-password", 32, retention, opts, rotation)
-    # The image reads the passwords at the first start alone. So the pod keeps the first ones, and
-    # does not restart for a rotation.
-    password, superuser_password = of_user[-1], of_superuser[-1]
+    # An image reads the passwords at the first start alone. So where a Job makes new logins, the
+    # pod keeps the first ones, and does not restart for a rotation. Otherwise each generation has
+    # keys of its own: a former pod that starts once more meanwhile finds the passwords it knows.
+    kept = {
+        numbered(variable, number): passwords[rotation - number]
+        for number in range(rotation + 1 if kind.new_logins_at_start else 1)
+        for variable, passwords in (
+            (kind.superuser_variable, of_superuser),
+            (kind.user_variable, of_user),
+        )
+    }
     secret = k8s.core.v1.Secret(
         f"{name}-server",
         metadata=metadata(f"{name}-server", namespace, common),
-        string_data={kind.superuser_variable: superuser_password, kind.user_variable: password},
+        string_data=kept,
         opts=opts,
     )
     first_start = k8s.core.v1.ConfigMap(
@@ -250,7 +262,7 @@ def database_server(
         ports={kind.app: kind.port},
         pod=members.pod(members.image, secret.metadata.name, first_start.metadata.name),
         pods=pods,
-        restarts_with=fingerprint(superuser_password, password, *members.passwords),
+        restarts_with=fingerprint(*kept.values(), *members.passwords),
         storage=args.get("storage", DATABASE_STORAGE),
         storage_class=args.get("storage_class"),
         retention=retention,
@@ -261,13 +273,18 @@ def database_server(
         opts=after(protected, *members.after),
     )
     host = server.metadata.namespace.apply(lambda ns: service_host(name, ns))
-    user = f"{USER}_{rotation}" if rotation else USER
+    user = numbered(USER, rotation)
     credentials = _credentials(
         name, kind, namespace=namespace, user=user, password=of_user[0], host=host, opts=opts
     )
     if not rotation:
         superuser = (secret.metadata.name, kind.superuser_variable)
         return Server(host, credentials, superuser, None, pods)
+    if kind.new_logins_at_start:
+        superuser = (secret.metadata.name, numbered(kind.superuser_variable, rotation))
+        former = {numbered(USER, number): of_user[rotation - number] for number in range(rotation)}
+        ended = former_logins(name, kind.app, former, host=host, namespace=namespace, opts=opts)
+        return Server(host, credentials, superuser, ended, pods)
     login = rotated_login(
         name,
         image,
@@ -286,6 +303,11 @@ def database_server(
         login.credentials,
         pods,
     )
+
+
+def numbered(name: str, rotation: int) -> str:
+    """Return the name of a login or a key after so many rotations; the first one has no number."""
+    return f"{name}_{rotation}" if rotation else name
 
 
 def _credentials(

@@ -1,3 +1,4 @@
-"""The tests inside run where MLflow is installed, by test_server.py and test_on_postgres.py."""
+"""The tests inside run where MLflow is installed, by test_server.py, test_on_postgres.py
+and test_on_mysql.py."""
 
-collect_ignore = ["inside", "on_postgres"]
+collect_ignore = ["inside", "on_postgres", "on_mysql"]

@@ -5,14 +5,18 @@ all of a real stack.
 """
 
 import json
+import os
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
 
-from components import ExternalDatabase, Postgres, TrackingServer
+from components import ExternalDatabase, Mysql, Postgres, TrackingServer
 from components._login import fernet_key
+from components.backend_stores.mysql import WRITE_LOGIN
 from settings.values import ROTATED
 from tests.unit.recorder import Recorded, content, password, pod_template, record, run_stack
 
@@ -30,8 +34,18 @@ def twice() -> Recorded:
     return run_stack(rotation=dict.fromkeys(ROTATED, 2))
 
 
+@pytest.fixture(scope="module")
+def mysql_twice() -> Recorded:
+    """A stack with MySQL, whose passwords were rotated twice."""
+    return on_mysql(2)
+
+
 def rotated(**numbers: int) -> Recorded:
     return run_stack(rotation=numbers)
+
+
+def on_mysql(number: int) -> Recorded:
+    return run_stack(backendStore="mysql", rotation={"database": number})
 
 
 def changed(before: Recorded, after: Recorded) -> set[str]:
@@ -112,6 +126,97 @@ def test_each_rotation_of_the_database_has_a_login_of_its_own(twice: Recorded) -
     ]
     assert known["POSTGRES_PASSWORD"] == known["POSTGRES_PASSWORDS"].split()[0]
     assert known["APPLICATION_PASSWORD"] == password("postgres-password-2")
+
+
+def test_a_rotation_of_mysql_restarts_the_database_and_the_servers() -> None:
+    before = run_stack(backendStore="mysql")
+    assert on_mysql(0).resources == before.resources
+    servers = {SERVER, "StatefulSet minio-server", "StatefulSet mysql-server"}
+    for former, number in ((before, 1), (on_mysql(1), 2)):
+        after = on_mysql(number)
+        assert changed(former, after) & servers == {SERVER, "StatefulSet mysql-server"}
+        assert after.resources.keys() - former.resources.keys() >= {
+            f"RandomPassword mysql-password-{number}",
+            f"RandomPassword mysql-root-password-{number}",
+        }
+
+
+def test_each_rotation_of_mysql_has_a_login_of_its_own(mysql_twice: Recorded) -> None:
+    uris = content(mysql_twice, "mysql-credentials")
+    login = f"mlflow_2:{password('mysql-password-2')}@mysql.mlflow.svc"
+    assert all(f"//{login}:3306/" in uri for uri in uris.values())
+    # A pod of the rotation before may start once more while these are written.
+    assert content(mysql_twice, "mysql-server") == {
+        f"{variable}{key}": password(f"mysql-{name}{number}")
+        for variable, name in (
+            ("MYSQL_ROOT_PASSWORD", "root-password"),
+            ("MYSQL_PASSWORD", "password"),
+        )
+        for key, number in (("", ""), ("_1", "-1"), ("_2", "-2"))
+    }
+    pod = mysql_twice.pods()["StatefulSet mysql-server"]
+    (server,) = pod["containers"]
+    _, writes = pod["initContainers"]
+    for container in (server, writes):
+        given = {one["name"]: one for one in container["env"]}
+        assert given["MYSQL_USER"]["value"] == "mlflow_2"
+        for name in ("MYSQL_PASSWORD", "MYSQL_ROOT_PASSWORD"):
+            source = given[name]["valueFrom"]["secretKeyRef"]
+            assert source == {"name": "mysql-server", "key": f"{name}_2"}
+    assert f"--init-file={writes['command'][5]}" in server["args"]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "login"]
+    assert volume["emptyDir"]["medium"] == "Memory"
+    # An empty volume gets the new login alone.
+    (script,) = mysql_twice.inputs("ConfigMap mysql-first-start")["data"].values()
+    assert "TO 'mlflow_2'@'%'" in script
+
+
+def test_former_logins_of_mysql_end_themselves(mysql_twice: Recorded) -> None:
+    known = content(mysql_twice, "mysql-rotation")
+    assert {key: json.loads(text) for key, text in known.items()} == {
+        "DATABASE_FORMER_LOGINS": {
+            "mlflow": password("mysql-password"),
+            "mlflow_1": password("mysql-password-1"),
+        }
+    }
+    (container,) = mysql_twice.pods()["Job mlflow-rotation"]["containers"]
+    assert {one["secretRef"]["name"] for one in container["envFrom"]} == {
+        *("mysql-credentials", "minio-credentials", "mlflow-keys", "mysql-rotation")
+    }
+    assert "Job mysql-login" not in mysql_twice.resources
+    job = "Job mlflow-rotation"
+    assert fingerprint(mysql_twice, job) != fingerprint(on_mysql(1), job)
+
+
+def written_at_start(folder: Path, password: str) -> str:
+    """Return the statements that the init container of MySQL's pod writes."""
+    file = folder / "start.sql"
+    subprocess.run(
+        ["sh", "-c", WRITE_LOGIN, "sh", str(folder), str(file), "mlflow", r"mlflow\_auth"],
+        env={
+            "PATH": os.environ["PATH"],
+            "MYSQL_USER": "mlflow_1",
+            "MYSQL_PASSWORD": password,
+            "MYSQL_ROOT_PASSWORD": "of-root",
+        },
+        check=True,
+    )
+    assert file.stat().st_mode & 0o777 == 0o600
+    return file.read_text()
+
+
+def test_mysql_makes_the_new_login_at_each_start_but_the_first(tmp_path: Path) -> None:
+    assert written_at_start(tmp_path, "new") == ""
+    (tmp_path / "data" / "mysql").mkdir(parents=True)
+    for given, quoted in (("new", "'new'"), (r"a'b\%s\n", r"'a\'b\\%s\\n'")):
+        # A second run leaves nothing of the first one.
+        assert written_at_start(tmp_path, given).splitlines() == [
+            f"CREATE USER IF NOT EXISTS 'mlflow_1'@'%' IDENTIFIED BY {quoted};",
+            f"ALTER USER 'mlflow_1'@'%' IDENTIFIED BY {quoted};",
+            "GRANT ALL ON `mlflow`.* TO 'mlflow_1'@'%';",
+            r"GRANT ALL ON `mlflow\_auth`.* TO 'mlflow_1'@'%';",
+            "ALTER USER IF EXISTS 'root'@'localhost' IDENTIFIED BY 'of-root';",
+        ]
 
 
 def test_the_login_that_copies_the_database_is_rotated_with_it() -> None:
@@ -204,14 +309,13 @@ def test_the_job_runs_again_for_each_rotation() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"rotation": {"database": 1}, "backendStore": "mysql"}, "database only with backendStore"),
         (
             {
                 "rotation": {"database": 1},
                 "backendStore": "external",
                 "databaseSecret": "theirs",
             },
-            "database only with backendStore: postgres; see docs/rotation.md",
+            "database only with backendStore: postgres or mysql; see docs/rotation.md",
         ),
         ({"rotation": {"store": 1}, "artifactStore": "hdfs"}, "store only with artifactStore"),
         ({"rotation": {"storeRoot": 1}, "artifactStore": "hdfs"}, "storeRoot only with artifactS"),
@@ -237,16 +341,19 @@ def left_by(stack: Recorded) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", ROTATED)
-def test_no_former_password_comes_back(name: str) -> None:
-    state = left_by(rotated(**{name: 2}))
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [*((name, {}) for name in ROTATED), ("database", {"backendStore": "mysql"})],
+)
+def test_no_former_password_comes_back(name: str, settings: dict[str, str]) -> None:
+    state = left_by(run_stack(rotation={name: 2}, **settings))
     with pytest.raises(pulumi.RunError) as refused:
-        run_stack(into=Recorded(state=state), rotation={name: 1})
+        run_stack(into=Recorded(state=state), rotation={name: 1}, **settings)
     (line,) = str(refused.value).splitlines()
     assert line == (
         f"mlflow:rotation: {{'{name}': 1}}; accepted: {name} 2 or more; see docs/rotation.md"
     )
-    assert run_stack(into=Recorded(state=state), rotation={name: 3}).resources
+    assert run_stack(into=Recorded(state=state), rotation={name: 3}, **settings).resources
 
 
 def test_a_login_that_is_switched_off_takes_its_admin_along() -> None:
@@ -262,6 +369,9 @@ def test_components_refuse_numbers_that_are_none_and_stores_that_were_not_rotate
         record(lambda: postgres(1000))
     with pytest.raises(pulumi.RunError, match=r"db\.rotation: -1; accepted"):
         record(lambda: postgres(-1))
+
+    with pytest.raises(pulumi.RunError, match=r"db\.rotation: 1000; accepted"):
+        record(lambda: Mysql("db", {"rotation": 1000}))
 
     def server() -> None:
         database = ExternalDatabase("db", {"secret": "theirs"})

@@ -55,6 +55,8 @@ EGRESS_CA = "MLFLOW_KUBERNETES_EGRESS_CA"
 FORMER_KEYS = "MLFLOW_KUBERNETES_FORMER_KEYS"
 """The keys that were rotated, the newest first: a JSON object with the lists `passphrases` and
 `webhooks`."""
+FORMER_LOGINS = "DATABASE_FORMER_LOGINS"
+"""The former logins of MySQL that are to end: a JSON object of passwords by name."""
 FORMER_POD_SECONDS = "FORMER_POD_SECONDS"
 """How long a server of the former keys may take to end, in seconds."""
 HDFS_SUPERUSER = "HDFS_SUPERUSER"

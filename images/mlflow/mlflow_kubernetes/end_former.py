@@ -1,4 +1,4 @@
-"""End what a rotation has replaced: logins of PostgreSQL, keys of MinIO, encryption keys.
+"""End what a rotation has replaced: logins of the database, keys of MinIO, encryption keys.
 
 The program runs when every server has the new ones. Servers with the former ones may still finish
 what is under way, so it waits for their end where there is something to end. A second run changes
@@ -8,6 +8,7 @@ nothing.
 import json
 import os
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from minio import MinioAdmin
 from minio.credentials import StaticProvider
 from minio.error import MinioAdminException
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from urllib3.exceptions import HTTPError
 
 from mlflow_kubernetes import contract, provision_bucket
@@ -36,6 +37,10 @@ _SESSIONS = (
 )
 _COUNT_SESSIONS = sqlalchemy.text(f"SELECT count(*) {_SESSIONS}")
 _END_SESSIONS = sqlalchemy.text(f"SELECT count(pg_terminate_backend(pid)) {_SESSIONS}")
+# MySQL's numbers of errors (https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html):
+# a wrong name or password, a locked account.
+_REFUSED = frozenset({1045, 3118})
+_NO_SUCH_SESSION = 1094
 _GOES_ON = "the next `pulumi up` goes on"
 
 
@@ -74,6 +79,8 @@ def _parts() -> Iterator[Part]:
         yield Part(_values_are_outdated, _encrypt_anew)
     if os.environ.get(contract.SUPERUSER_URI):
         yield Part(_logins_are_left, _end_logins)
+    if os.environ.get(contract.FORMER_LOGINS):
+        yield Part(lambda: bool(_good_logins()), _let_logins_end_themselves)
     if os.environ.get(contract.MINIO_USER):
         wait("the store", _store_problem)
         yield Part(lambda: bool(_former_keys()), _remove_keys)
@@ -129,6 +136,61 @@ def _of_former_logins() -> dict[str, str]:
 
 def _superuser() -> Connection:
     return database.engine(contract.SUPERUSER_URI).connect()
+
+
+def _good_logins() -> dict[str, str]:
+    """Return the passwords of the former logins that MySQL still lets in, by name."""
+    former: dict[str, str] = json.loads(required(contract.FORMER_LOGINS))
+    return {login: former[login] for login in former if _lets_in(login, former[login])}
+
+
+def _lets_in(login: str, password: str) -> bool:
+    try:
+        _as_login(login, password).close()
+    except DBAPIError as error:
+        if _number(error) not in _REFUSED:
+            raise
+        return False
+    return True
+
+
+def _let_logins_end_themselves() -> None:
+    """Give each former login a password that nobody knows, and end its sessions.
+
+    A login may do both without any right. No login is dropped: triggers that it made run as this
+    login (https://dev.mysql.com/doc/refman/9.7/en/stored-objects-security.html).
+    """
+    for login, password in _good_logins().items():
+        with _as_login(login, password) as connection:
+            unknown = secrets.token_urlsafe(32)
+            connection.exec_driver_sql("ALTER USER USER() IDENTIFIED BY %s", (unknown,))
+            # Nobody can begin another session from here on.
+            ended = _end_own_sessions(connection)
+        print(f"user {login} has no known password now; sessions that were ended: {ended}")
+
+
+def _end_own_sessions(connection: Connection) -> int:
+    """End the other sessions of the login of a connection; return how many they were."""
+    own = connection.exec_driver_sql("SELECT CONNECTION_ID()").scalar()
+    # Without the privilege PROCESS, MySQL shows a login that login's own sessions alone.
+    found = connection.exec_driver_sql("SHOW PROCESSLIST").all()
+    others = [row.Id for row in found if row.Id != own]
+    for session in others:
+        try:
+            connection.exec_driver_sql("KILL %s", (session,))
+        except DBAPIError as error:
+            if _number(error) != _NO_SUCH_SESSION:
+                raise
+    return len(others)
+
+
+def _as_login(login: str, password: str) -> Connection:
+    return database.engine_of(login, password, contract.BACKEND_STORE_URI).connect()
+
+
+def _number(error: DBAPIError) -> object:
+    """Return the number of an error of MySQL."""
+    return error.orig.args[0] if error.orig and error.orig.args else None
 
 
 def _store_problem() -> str | None:

@@ -1,6 +1,7 @@
 """`make rotate`: what it accepts, what it sets in the stack's file, and what it says to do next."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,27 @@ def test_numbers_are_raised_and_the_stack_comes_up(
 
 
 @pytest.mark.parametrize(
+    ("what", "left"),
+    [
+        ("page", ["database, for which MySQL", "storeRoot, for which MinIO"]),
+        ("database,storeRoot", []),
+    ],
+)
+def test_what_restarts_for_a_rotation_is_named_unless_it_was_rotated(
+    told: Told,
+    what: str,
+    left: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with_settings(monkeypatch, backendStore="mysql")
+    rotation(what, monkeypatch)
+    assert told.did_up == 1
+    said = re.findall(r"not rotated: (.*) restarts", "".join(capfd.readouterr()))
+    assert said == left
+
+
+@pytest.mark.parametrize(
     ("settings", "names"),
     [
         ({}, "database store admin page kek webhook"),
@@ -94,13 +116,15 @@ def test_all_is_what_the_stack_generates_and_replaces_without_a_gap(
 
 @pytest.mark.parametrize(
     ("what", "settings"),
-    [("database", {"backendStore": "mysql"}), ("all,store", {"artifactStore": "hdfs"})],
+    [("admin", {"auth": "none"}), ("all,store", {"artifactStore": "hdfs"})],
 )
 def test_what_the_stack_cannot_rotate_changes_nothing(
     told: Told, what: str, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_settings(monkeypatch, **settings)
-    with pytest.raises(CommandError, match=r"^mlflow:rotation: .*; accepted: \w+ only with \w+Sto"):
+    with pytest.raises(
+        CommandError, match=r"^mlflow:rotation: .*; accepted: \w+ only with \w+: \w+"
+    ):
         rotation(what, monkeypatch)
     assert (told.config, told.did_up) == ("", 0)
 

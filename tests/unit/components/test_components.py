@@ -206,9 +206,9 @@ def test_user_parts_of_a_uri_are_quoted() -> None:
 
 def test_backend_stores_are_interchangeable() -> None:
     """A setting picks one, so that they must take the same inputs."""
-    # MySQL's server itself upgrades the data of the former version, has no base backups, lets
-    # nobody outside of its pod make a login, and runs alone.
-    names = ("former_image", "replication", "rotation", "replicas", "patroni_image")
+    # MySQL's server itself upgrades the data of the former version, has no base backups, and runs
+    # alone.
+    names = ("former_image", "replication", "replicas", "patroni_image")
     own = {name: PostgresArgs.__annotations__[name] for name in names}
     assert PostgresArgs.__annotations__ == MysqlArgs.__annotations__ | own
     assert PostgresArgs.__required_keys__ == MysqlArgs.__required_keys__

@@ -1,7 +1,7 @@
 """The database in the programs of this package: its address, waiting for it, its messages."""
 
 import sqlalchemy
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -19,16 +19,26 @@ _FINAL = (
 def engine(variable: str) -> Engine:
     """Return an engine on the database that a variable of the environment names."""
     try:
-        # None is used twice: what a job does is short, and some of it locks. The time limit wins
-        # over one in the address.
-        return sqlalchemy.create_engine(
-            required(variable), poolclass=NullPool, connect_args={"connect_timeout": 5}
-        )
+        return _engine(required(variable))
     except (ArgumentError, ValueError):
         # Their messages may quote a part of the address, and with it the password.
         fail(f"{variable} is not an address that SQLAlchemy reads: expected dialect+driver://...")
     except ModuleNotFoundError as error:
         fail(f"{variable} names a driver that this image lacks: {error.name}")
+
+
+def engine_of(login: str, password: str, variable: str) -> Engine:
+    """Return an engine with another login on the server that a variable names, in no database."""
+    url = engine(variable).url
+    return _engine(URL.create(url.drivername, login, password, url.host, url.port, query=url.query))
+
+
+def _engine(address: str | URL) -> Engine:
+    # None is used twice: what a job does is short, and some of it locks. The time limit wins over
+    # one in the address.
+    return sqlalchemy.create_engine(
+        address, poolclass=NullPool, connect_args={"connect_timeout": 5}
+    )
 
 
 def place(engine: Engine) -> str:

@@ -26,6 +26,7 @@ def logs_in(uri: str) -> bool:
 
 
 def superuser() -> bool:
+    # MySQL's logs in within its own pod alone.
     url = sqlalchemy.make_url(former["MLFLOW_BACKEND_STORE_URI"]).set(
         username="postgres", password=former["POSTGRES_PASSWORD"], database="postgres"
     )
@@ -71,6 +72,9 @@ def user() -> bool:
     return logs_in(former["MLFLOW_BACKEND_STORE_URI"])
 
 
-found = {tried.__name__: good(tried) for tried in (user, superuser, bucket, passphrase, webhook)}
+asked = [user, bucket, passphrase, webhook]
+if "POSTGRES_PASSWORD" in former:
+    asked.append(superuser)
+found = {tried.__name__: good(tried) for tried in asked}
 page = "MLFLOW_FLASK_SERVER_SECRET_KEY"
 print(json.dumps({**found, "page": former[page] == os.environ[page]}))
