@@ -14,7 +14,7 @@ from components import (
 )
 from data_guard import refuse_data_loss
 from outputs import export
-from settings import load
+from settings.load import load
 
 settings = load()
 refuse_data_loss(settings)

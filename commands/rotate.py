@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from commands import up
 from commands.support import stack
 from commands.support.console import CommandError, capture, last_line, main, say
-from settings import Settings
+from settings.assembled import Settings
 from settings.values import ROTATED, Rotated
 
 _ALL = "all"
@@ -92,7 +92,7 @@ def _usual(name: Rotated, settings: Settings) -> bool:
         case "database":
             return settings.backend_store == "postgres"
         case "store":
-            return settings.artifact_store == "minio"
+            return name in settings.store.rotations
         case "admin":
             return settings.auth == "basic"
         case _:
@@ -102,7 +102,7 @@ def _usual(name: Rotated, settings: Settings) -> bool:
 def _next(settings: Settings, rotated: Sequence[Rotated]) -> list[str]:
     """Return what users do next, and what was left as it was."""
     lines = [f"rotated {name}: {NEXT[name]}" for name in rotated]
-    if settings.artifact_store == "minio" and _RESTARTS_THE_STORE not in rotated:
+    if _RESTARTS_THE_STORE in settings.store.rotations and _RESTARTS_THE_STORE not in rotated:
         lines.append(
             f"not rotated: {_RESTARTS_THE_STORE}, for which MinIO restarts "
             f"(WHAT={_RESTARTS_THE_STORE})"

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from settings import SETTINGS
+from settings.assembled import SETTINGS
 from settings.values import ROTATED
 from tests.unit.recorder import CERTIFICATE
 from tests.unit.recorder import settings as defaults

@@ -4,8 +4,9 @@ import pulumi
 import pydantic
 import pytest
 
-from settings import SETTINGS, Given, Settings, load
+from settings.assembled import SETTINGS, Settings
 from settings.generate import generated
+from settings.load import Given, load
 from tests.unit.recorder import CERTIFICATE, Recorded, record, run_stack, settings
 
 IMAGES = [key for key in SETTINGS if key.endswith("Image")]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from artifact_stores import CHOICES
 from components import ExternalDatabase, ExternalDatabaseArgs
-from settings.rules import OUTSIDE
 from tests.allowed_connections import DECLARED, TCP, UDP, declared
 from tests.policy_model import End, Policy, Port, open_ports
 from tests.unit.recorder import pod_template, record, run_stack
@@ -59,8 +59,12 @@ def rendered(variant: Variant, *networks: str) -> tuple[list[End], list[Policy]]
 
 def outside(variant: Variant) -> bool:
     """Say whether a backend or the backups' bucket is not the stack's own."""
-    keys = ("backendStore", "artifactStore", "backupStore")
-    return any(variant.settings.get(key) in OUTSIDE for key in keys)
+    chosen = variant.settings
+    return (
+        chosen.get("backendStore") == "external"
+        or bool(CHOICES[chosen.get("artifactStore", "minio")].outside)
+        or chosen.get("backupStore") == "s3"
+    )
 
 
 def ends(found: Sequence[dict[str, Any]]) -> Iterator[End]:
