@@ -9,6 +9,7 @@ import pulumi
 import pytest
 
 import components
+from artifact_stores import CHOICES
 from components import (
     S3,
     Backups,
@@ -98,8 +99,8 @@ def test_pods_restart_when_a_secret_changes() -> None:
 def test_server_and_stores_agree_on_what_a_backend_publishes() -> None:
     for store in (Postgres, Mysql, ExternalDatabase):
         assert store.__annotations__["credentials"] is Credentials
-    for artifacts in (Minio, Hdfs, S3, ExistingHdfs):
-        assert artifacts.__annotations__["credentials"] is Credentials
+    for choice in CHOICES.values():
+        assert choice.component.__annotations__["credentials"] is Credentials
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["one Output", "an Output for each output"])

@@ -11,7 +11,7 @@ import pytest
 
 from artifact_stores import CHOICES
 from components import ExternalDatabase, ExternalDatabaseArgs
-from tests.allowed_connections import DECLARED, TCP, UDP, declared
+from tests.allowed_connections import DECLARED, OTHERS, TCP, UDP, declared
 from tests.policy_model import End, Policy, Port, open_ports
 from tests.unit.recorder import pod_template, record, run_stack
 from tests.variants import AXES, VARIANTS, Variant, objects, plain
@@ -38,13 +38,6 @@ AROUND = [
     End("internet6", "2001:db8::7"),
     End("outside", "10.9.8.7"),
 ]
-
-# A second pod of those that reach each other.
-OTHERS = {
-    "hdfs-datanode": "other-datanode",
-    "minio": "other-minio",
-    "postgres": "other-postgres",
-}
 CLOUDS = ("metadata", "agent", "metadata6", "link6")
 
 
