@@ -116,7 +116,8 @@ class Group(BaseModel):
 
     def value(self, key: str) -> object:
         """Return the value of a setting by its key."""
-        return getattr(self, next(name for name, one in self.declared.items() if one.key == key))
+        attributes = {one.key: name for name, one in self.declared.items()}
+        return getattr(self, attributes[key])
 
     def given(self, *keys: str) -> list[str]:
         """Return the keys whose settings have a value: not None, not empty, not false."""

@@ -22,9 +22,9 @@ class Tried:
     direct_paths: dict[str, str]
     """Who does so with ``artifactAccess direct`` as well, for ``WITH_DIRECT_ACCESS`` there."""
     made: Callable[[Any], ArtifactStore]
-    """Makes the component of a namespace, with no more inputs than it requires."""
+    """Makes the component, with the given inputs and those that it requires."""
     needed: Settings = field(default_factory=dict)
-    """The settings, beside ``artifactStore``, that amount to the same inputs."""
+    """The settings, beside ``artifactStore``, that give the inputs that it requires."""
     right: dict[str, SearchStrategy[str]] = field(default_factory=dict)
     """Right values of the store's settings, for ``_RIGHT`` of tests/rendered/anything.py. A setting
     takes none whose name ends in Image, Secret or Account, or whose values are in ``variants``."""

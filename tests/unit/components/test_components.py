@@ -15,9 +15,7 @@ from components import (
     Backups,
     ClientWorkspace,
     Credentials,
-    ExistingHdfs,
     ExternalDatabase,
-    Hdfs,
     LocalCertificate,
     Minio,
     MinioArgs,
@@ -31,6 +29,7 @@ from components import (
 )
 from components._kubernetes.uris import database_uri
 from components.tracking_server import allowed_hosts, pool_size
+from tests.artifact_stores import TRIED
 from tests.unit.recorder import CERTIFICATE, Recorded, record
 
 POSTGRES: PostgresArgs = {"namespace": "ns", "image": "postgres:18.6", "storage": "1Gi"}
@@ -181,9 +180,8 @@ def test_the_registered_outputs_are_the_declared_ones(
         ClientWorkspace("lab", {"tracking_server": tracking})
         Backups("backup", {"backend_store": stores[0], "artifact_store": stores[1]})  # type: ignore[typeddict-item]
         Mysql("mysql")
-        Hdfs("hdfs", {"retention": place.retention})
-        S3("s3", {"bucket": "bucket"})
-        ExistingHdfs("existing", {"uri": "hdfs://namenode.example:8020/mlflow"})
+        for tried in TRIED.values():
+            tried.made({"retention": place.retention})
         ExternalDatabase("external", {"secret": "their-database"})
         LocalCertificate("ingress", {"hosts": ["mlflow.example"]})
 
