@@ -14,7 +14,7 @@ from components import (
 )
 from data_guard import refuse_data_loss, tell_of_a_new_namespace
 from outputs import export
-from settings import load
+from settings.load import load
 
 settings = load()
 former_namespace = refuse_data_loss(settings)

@@ -2,23 +2,24 @@
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 import pulumi
 
+from artifact_stores import CHOICES
 from components import (
     Backups,
     ClientWorkspace,
-    Hdfs,
     HeldData,
-    Minio,
     Mysql,
     Postgres,
     StackNamespace,
     TrackingServer,
 )
-from settings import SETTINGS, ArtifactStoreKind, BackendStoreKind, Settings
+from components._component import Component
+from settings.assembled import Settings
+from settings.schema import BackendStoreKind
 
 _GUIDE = "docs/moving-data.md"
 _GUIDE_TO_ROTATION = "docs/rotation.md"
@@ -26,8 +27,7 @@ _GUIDE_TO_RESTORE = "docs/restore.md"
 _NAME = "mlflow"
 """Name of the components StackNamespace and TrackingServer in __main__.py."""
 
-Holder = type[Backups | Postgres | Mysql | Minio | Hdfs | ClientWorkspace]
-SETTINGS_OF: dict[Holder, dict[str, str]] = {
+SETTINGS_OF: dict[type[Component], Mapping[str, str]] = {
     Backups: {"store": "backupStore", "storage": "backupStorage"},
     Postgres: {
         "storage": "databaseStorage",
@@ -37,20 +37,11 @@ SETTINGS_OF: dict[Holder, dict[str, str]] = {
         "former_image": "postgresFormerImage",
     },
     Mysql: {"storage": "databaseStorage", "image": "mysqlImage"},
-    Minio: {
-        "storage": "artifactStorage",
-        "replicas": "artifactReplicas",
-        "image": "minioImage",
-    },
-    Hdfs: {
-        "storage": "artifactStorage",
-        "data_nodes": "hdfsDataNodes",
-        "image": "hdfsImage",
-    },
+    **{choice.component: choice.inputs_of_data for choice in CHOICES.values()},
     ClientWorkspace: {"storage": "workspaceStorage"},
 }
 """The setting of each input that a component's ``holds`` names. Tests compare the components with
-the volumes of each variant, and the settings with the inputs that wiring.py returns."""
+the volumes of each variant, and the settings with the inputs that the components get."""
 
 
 def refuse_data_loss(settings: Settings) -> str | None:
@@ -148,14 +139,14 @@ def _losses(settings: Settings, kept: dict[str, Any], namespace: str) -> Iterato
         yield "createNamespace: false; accepted: true for the first `up` after release 0.1.0"
     for key, kinds, chosen in (
         ("backendStore", get_args(BackendStoreKind), settings.backend_store),
-        ("artifactStore", get_args(ArtifactStoreKind), settings.artifact_store),
+        ("artifactStore", (*CHOICES,), settings.artifact_store),
     ):
         # The component of a store has the kind as its name, and no other resource has that name.
         held = [kind for kind in kinds if any(key.endswith(f" {kind}") for key in kept)]
         if held and chosen not in held:
             yield f"{key}: {chosen!r}; accepted: {held[0]!r}, which holds this stack's data"
     for component, names in SETTINGS_OF.items():
-        inputs = {key: getattr(settings, SETTINGS[name].attribute) for key, name in names.items()}
+        inputs = {key: settings.value(name) for key, name in names.items()}
         for outputs, data in _held_by(component, kept):
             for loss in data.losses(outputs, inputs, names.__getitem__):
                 yield f"{names[loss.input]}: {loss.value!r}; accepted: {loss.accepted}"
@@ -167,7 +158,9 @@ def _lowered(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:
     A database refuses former passwords, and no former key reads what was encrypted anew.
     """
     numbers = dict[str, int](settings.rotation.items())
-    for component in (Postgres, Mysql, Minio, TrackingServer):
+    stores = [choice.component for choice in CHOICES.values()]
+    components: list[type[Component]] = [Postgres, Mysql, *stores, TrackingServer]
+    for component in components:
         names = [key.partition(" ")[2] for key in kept if key.startswith(f"{component.__name__} ")]
         for name in names:
             for what, suffix in component.rotates:
@@ -180,7 +173,9 @@ def _lowered(settings: Settings, kept: dict[str, Any]) -> Iterator[str]:
                     yield f"rotation: {settings.rotation}; accepted: {what} {held} or more"
 
 
-def _held_by(component: Holder, kept: dict[str, Any]) -> Iterator[tuple[dict[str, Any], HeldData]]:
+def _held_by(
+    component: type[Component], kept: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], HeldData]]:
     """Yield the outputs and the declaration of each resource that holds data of a component."""
     for resource in kept:
         kind, _, name = resource.partition(" ")

@@ -3,7 +3,7 @@
 import pulumi
 
 from components import ArtifactStore, Backups, ClientWorkspace, LocalCertificate, TrackingServer
-from settings import Settings
+from settings.assembled import Settings
 from wiring import kubectl
 
 

@@ -1,41 +1,36 @@
-"""The way from settings to components: for each component, one function returns its inputs."""
+"""The way from settings to components: for each component, one function returns its inputs.
+
+Those of the artifact stores are in artifact_stores/.
+"""
 
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
+from artifact_stores._choice import Surroundings
 from components import (
-    S3,
     ArtifactStore,
     BackendStore,
     Backups,
     BackupsArgs,
     ClientWorkspaceArgs,
     EgressArgs,
-    ExistingHdfs,
-    ExistingHdfsArgs,
     ExternalDatabase,
     ExternalDatabaseArgs,
-    Hdfs,
-    HdfsArgs,
     IngressArgs,
     LocalCertificate,
     LocalCertificateArgs,
-    Minio,
-    MinioArgs,
     Mysql,
     MysqlArgs,
     PodArgs,
     Postgres,
     PostgresArgs,
     RotationArgs,
-    S3Args,
     StackNamespace,
     StackNamespaceArgs,
     TrackingServer,
@@ -44,7 +39,7 @@ from components import (
 from components._kubernetes.pod_json import from_kubernetes
 from components._kubernetes.pod_options import merged
 from components._kubernetes.uris import is_mysql
-from settings import Settings
+from settings.assembled import Settings
 
 _WORKSPACE_USER = "workspace"
 """MLflow user of the workspace."""
@@ -230,100 +225,8 @@ def artifact_store(
     opts: pulumi.ResourceOptions,
 ) -> ArtifactStore:
     """Make the chosen artifact store, under the name that ``mlflow:artifactStore`` gives."""
-    name = settings.artifact_store
-    match name:
-        case "minio":
-            return Minio(name, minio(settings, place, published), opts)
-        case "hdfs":
-            return Hdfs(name, hdfs(settings, place), opts)
-        case "s3":
-            return S3(name, s3(settings, place), opts)
-        case "existing-hdfs":
-            return ExistingHdfs(name, existing_hdfs(settings, place), opts)
-
-
-def minio(settings: Settings, place: StackNamespace, published: IngressArgs) -> MinioArgs:
-    """Return the inputs of the MinIO server."""
-    inputs: MinioArgs = {
-        "namespace": place.namespace,
-        "retention": place.retention,
-        "pods": _pods(settings),
-        "image": settings.minio_image,
-        "server_image": settings.server_image,
-        "storage": settings.artifact_storage,
-        "storage_class": settings.storage_class,
-        "host": settings.artifact_host,
-        "console_host": settings.artifact_console_host,
-        "ingress": published,
-        "client_namespaces": _client_namespaces_of_the_store(settings),
-    }
-    # Without a rotation and with a single server, a stack has the inputs that it always had.
-    if settings.artifact_replicas > 1:
-        inputs["replicas"] = settings.artifact_replicas
-    if number := settings.rotation.get("store"):
-        inputs["rotation"] = number
-    if number := settings.rotation.get("storeRoot"):
-        inputs["root_rotation"] = number
-    return inputs
-
-
-def hdfs(settings: Settings, place: StackNamespace) -> HdfsArgs:
-    """Return the inputs of the HDFS in the cluster."""
-    return {
-        "namespace": place.namespace,
-        "retention": place.retention,
-        "pods": _pods(settings),
-        "image": settings.hdfs_image,
-        "server_image": settings.server_image,
-        "storage": settings.artifact_storage,
-        "storage_class": settings.storage_class,
-        "data_nodes": settings.hdfs_data_nodes,
-        "replication": settings.hdfs_replication,
-        "client_namespaces": _client_namespaces_of_the_store(settings),
-    }
-
-
-def s3(settings: Settings, place: StackNamespace) -> S3Args:
-    """Return the inputs of the bucket outside the stack."""
-    return {
-        "namespace": place.namespace,
-        "retention": place.retention,
-        "pods": _bucket_pods(settings),
-        "server_image": settings.server_image,
-        # settings.load refuses artifactStore: s3 without a bucket.
-        "bucket": settings.s3_bucket or "",
-        "prefix": settings.s3_prefix,
-        "endpoint": settings.s3_endpoint,
-        "region": settings.s3_region,
-        "access_key_id": settings.s3_access_key_id,
-        "secret_access_key": settings.s3_secret_access_key,
-        "secret": settings.s3_secret,
-        "service_account": settings.s3_service_account,
-        "ca": settings.s3_ca,
-        "networks": settings.external_networks,
-    }
-
-
-def existing_hdfs(settings: Settings, place: StackNamespace) -> ExistingHdfsArgs:
-    """Return the inputs of the HDFS outside the stack."""
-    return {
-        "namespace": place.namespace,
-        "retention": place.retention,
-        "pods": _pods(settings),
-        "server_image": settings.server_image,
-        # settings.load refuses artifactStore: existing-hdfs without an address.
-        "uri": settings.hdfs_uri or "",
-        "user": settings.hdfs_user,
-        "configuration": settings.hdfs_configuration,
-        "host_aliases": settings.hdfs_host_aliases,
-        "kerberos_secret": settings.hdfs_kerberos_secret,
-        "networks": settings.external_networks,
-    }
-
-
-def _client_namespaces_of_the_store(settings: Settings) -> list[str]:
-    """Return the namespaces whose pods reach the artifact store without the tracking server."""
-    return settings.client_namespaces if settings.artifact_access == "direct" else []
+    around = Surroundings(place, _pods(settings), published, opts)
+    return settings.store.make(settings.artifact_store, settings, around)
 
 
 def tracking_server(
@@ -416,26 +319,12 @@ def _pods(settings: Settings) -> PodArgs | None:
 def _server_pods(settings: Settings) -> PodArgs | None:
     """Return the options of the tracking server's pods.
 
-    With a bucket outside the stack, these pods run under the service account of the bucket's
-    component, with which the bucket was checked.
+    Some stores make the service account of these pods, and were checked with it.
     """
     pods = merged(from_kubernetes(settings.pods), from_kubernetes(settings.server_pods))
-    if settings.artifact_store == "s3":
+    if settings.store.has_service_account:
         pods.pop("service_account_annotations", None)
     return pods or None
-
-
-def _bucket_pods(settings: Settings) -> PodArgs | None:
-    """Return the options of the pods that check the bucket.
-
-    The tracking server's pods run under their service account, so they get its annotations.
-    """
-    pods = from_kubernetes(settings.pods)
-    account: PodArgs = {}
-    of_server = from_kubernetes(settings.server_pods).get("service_account_annotations")
-    if of_server:
-        account["service_account_annotations"] = of_server
-    return merged(pods, account) or None
 
 
 def _egress(settings: Settings) -> EgressArgs:
@@ -444,19 +333,9 @@ def _egress(settings: Settings) -> EgressArgs:
         "ways": settings.egress,
         "https_proxy": settings.https_proxy,
         "http_proxy": settings.http_proxy,
-        "no_proxy": [*settings.no_proxy, *_bucket_hosts(settings)],
+        "no_proxy": [*settings.no_proxy, *settings.store.unproxied(settings)],
         "ca": settings.egress_ca,
     }
-
-
-def _bucket_hosts(settings: Settings) -> list[str]:
-    """Return the hosts of a bucket outside the stack, for which no proxy is used."""
-    if settings.artifact_store != "s3":
-        return []
-    if settings.s3_endpoint:
-        return [urlsplit(settings.s3_endpoint).hostname or ""]
-    regional = f"s3.{settings.s3_region}.amazonaws.com"
-    return [regional, f".{regional}", f"sts.{settings.s3_region}.amazonaws.com"]
 
 
 def client_workspace(

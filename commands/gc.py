@@ -5,7 +5,7 @@ import os
 from commands.support import stack
 from commands.support.console import CommandError, main, say
 from commands.support.jobs import Jobs
-from settings import SETTINGS
+from settings.assembled import SETTINGS
 from settings.values import age
 
 CRON_JOB = "mlflow-gc"

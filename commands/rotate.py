@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from commands import up
 from commands.support import stack
 from commands.support.console import CommandError, capture, last_line, main, say
-from settings import Settings
+from settings.assembled import Settings
 from settings.values import ROTATED, Rotated
 
 _ALL = "all"
@@ -90,7 +90,7 @@ def _usual(name: Rotated, settings: Settings) -> bool:
         case "database":
             return settings.backend_store == "postgres"
         case "store":
-            return settings.artifact_store == "minio"
+            return name in settings.store.rotations
         case "admin":
             return settings.auth == "basic"
         case "storeRoot":
@@ -106,7 +106,7 @@ def _restarts(settings: Settings) -> dict[Rotated, str]:
     """
     programs: dict[Rotated, tuple[bool, str]] = {
         "database": (settings.backend_store == "mysql", "MySQL"),
-        "storeRoot": (settings.artifact_store == "minio", "MinIO"),
+        "storeRoot": ("storeRoot" in settings.store.rotations, "MinIO"),
     }
     return {name: program for name, (has_it, program) in programs.items() if has_it}
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import pulumi
 
+from .held_data import HeldData
+
 PACKAGE = "mlflow-kubernetes"
 """First part of each component's type, and name of the package in other languages."""
 _FORMER_PACKAGE = "mlflow-k8s"
@@ -17,6 +19,12 @@ class Component(pulumi.ComponentResource):
     engine find a component under its former type. The children need no alias of their own, because
     the engine derives their former names from the alias of their parent.
     """
+
+    # Pulumi takes a class attribute with an annotation for an output.
+    holds = tuple[HeldData, ...]()
+    """What the component keeps on volumes."""
+    rotates = tuple[tuple[str, str], ...]()
+    """What can be rotated: its name, and the last part of the name of the RandomPassword."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Defaults that components share with each other and with settings/schema.py.
+"""Defaults that components share with each other and with the settings.
 
 After a change, `python -m settings.generate` writes Pulumi.yaml and docs/settings.md.
 """

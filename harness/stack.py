@@ -23,7 +23,10 @@ from harness.backend_stores import POSTGRES, Database
 from harness.kubectl import Kubectl
 from harness.programs import CLONE, ProgramError, run
 
-PROGRAM = ("Pulumi.yaml", "Pulumi.minikube.yaml", ":(glob)*.py", "components", "settings")
+PROGRAM = (
+    *("Pulumi.yaml", "Pulumi.minikube.yaml", ":(glob)*.py"),
+    *("artifact_stores", "components", "settings"),
+)
 """The files of the program, as arguments of `git ls-files`."""
 # For the reason, see commands/support/stack.py.
 _WITHOUT_ATTRIBUTES = "?metadata=skip"

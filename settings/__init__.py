@@ -1,14 +1,5 @@
-"""Settings of the stack: declared in ``schema``, read by ``load``."""
+"""Settings of the stack: declared in ``schema`` and artifact_stores/, read by ``load``.
 
-from settings.load import Given, SettingsError, load
-from settings.schema import SETTINGS, ArtifactStoreKind, BackendStoreKind, Settings
-
-__all__ = [
-    "SETTINGS",
-    "ArtifactStoreKind",
-    "BackendStoreKind",
-    "Given",
-    "Settings",
-    "SettingsError",
-    "load",
-]
+This file imports nothing: the modules of artifact_stores/ import some modules of this package, and
+are imported by others.
+"""

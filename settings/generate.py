@@ -8,8 +8,9 @@ from textwrap import indent
 
 import yaml
 
+from settings.assembled import BY_GROUP
+from settings.declarations import Setting
 from settings.load import as_text
-from settings.schema import BY_GROUP, Setting
 
 _CLONE = Path(__file__).parents[1]
 _BEGIN = "<!-- The tables are written by `python -m settings.generate`. -->\n"

@@ -10,9 +10,10 @@ import pulumi.runtime.config
 from pydantic import ValidationError
 
 from components._kubernetes.grammars import Refused
+from settings.assembled import OWN_SECRETS, SETTINGS, WHOLE, Settings
 from settings.messages import refused, shown, unknown
 from settings.rules import contradictions
-from settings.schema import SETTINGS, Origin, Settings
+from settings.values import Origin
 
 _CLUSTER = ("kubernetes:context", "kubernetes:kubeconfig")
 
@@ -94,16 +95,16 @@ class Given:
         encrypted = {key.removeprefix(prefix) for key in self.encrypted}
         texts = {key: as_text(setting.default) for key, setting in SETTINGS.items()} | own
         cluster = {key: self.texts[key] for key in _CLUSTER if key in self.texts}
-        origin = Origin(self.project, encrypted)
+        origin = Origin(self.project, encrypted, OWN_SECRETS)
         try:
-            settings = Settings.model_validate(texts | cluster, context=origin)
+            settings = Settings.of(WHOLE.model_validate(texts | cluster, context=origin))
         except ValidationError as error:
             raise _error(self.project, _lines(error, texts, encrypted)) from None
         if self.unreadable:
             return settings
 
         def refuse(key: str, accepted: str) -> str:
-            value = getattr(settings, SETTINGS[key].attribute)
+            value = settings.value(key)
             text = shown(key, "" if value is None else value, encrypted=key in encrypted)
             return f"{key}: {text}; accepted: {accepted}"
 

@@ -3,7 +3,7 @@
 import difflib
 
 from components._kubernetes.arguments import in_message
-from settings.schema import SETTINGS
+from settings.assembled import SETTINGS
 from settings.values import Privacy
 
 

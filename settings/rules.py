@@ -1,35 +1,25 @@
 """Rules between settings: each one yields a line for every setting that it refuses."""
 
-import re
 from collections.abc import Callable, Iterator
 
 import pulumi
 
+from artifact_stores import CHOICES
 from components._kubernetes.pod_json import camel_case, from_kubernetes
 from components._kubernetes.pod_options import merged, mistakes
 from components._kubernetes.uris import tls_conflict
-from components.artifact_stores import minio
 from components.backend_stores._patroni import NUMBERS
 from components.backend_stores._server import least_memory
 from components.backend_stores.postgres import other_version
 from components.tracking_server import pool_size
-from settings.schema import SETTINGS, Settings
-from settings.values import Rotated, mebibytes
-
-OUTSIDE = frozenset({"external", "s3", "existing-hdfs"})
-"""The kinds of backends and stores that are outside the stack."""
-Refuse = Callable[[str, str], str]
-"""Returns the line for a setting, from its key and the accepted values. The line has the value."""
+from settings.assembled import SETTINGS, Settings
+from settings.declarations import Refuse
+from settings.values import ROTATED, Rotated, mebibytes
 
 
 def contradictions(settings: Settings, refuse: Refuse) -> list[str]:
     """Return a line for each setting that contradicts another one."""
     return [line for rule in _RULES for line in rule(settings, refuse)]
-
-
-def _given(settings: Settings, *keys: str) -> list[str]:
-    """Return the keys whose settings have a value: not None, not empty, not false."""
-    return [key for key in keys if getattr(settings, SETTINGS[key].attribute)]
 
 
 def _host_names(settings: Settings, refuse: Refuse) -> Iterator[str]:
@@ -56,10 +46,6 @@ def _sizes(settings: Settings, refuse: Refuse) -> Iterator[str]:
     memory = settings.database_memory or "1Gi"
     if settings.backend_store != "external" and mebibytes(memory) < least:
         yield refuse("databaseMemory", f"{least}Mi or more with {settings.connections} connections")
-    if settings.hdfs_replication > settings.hdfs_data_nodes:
-        yield refuse(
-            "hdfsReplication", f"hdfsDataNodes, which is {settings.hdfs_data_nodes}, or less"
-        )
     try:
         auth = settings.auth == "basic"
         pool_size(settings.connections, settings.replicas, settings.workers, auth=auth)
@@ -69,8 +55,12 @@ def _sizes(settings: Settings, refuse: Refuse) -> Iterator[str]:
 
 def _networks(settings: Settings, refuse: Refuse) -> Iterator[str]:
     """Refuse networks of servers outside the stack where the stack has no such server."""
-    stores = (settings.backend_store, settings.artifact_store, settings.backup_store)
-    if settings.external_networks and OUTSIDE.isdisjoint(stores):
+    outside = (
+        settings.backend_store == "external"
+        or settings.store.outside
+        or settings.backup_store == "s3"
+    )
+    if settings.external_networks and not outside:
         yield refuse(
             "externalNetworks",
             "nothing, unless backendStore, artifactStore or backupStore is outside the stack",
@@ -79,16 +69,16 @@ def _networks(settings: Settings, refuse: Refuse) -> Iterator[str]:
 
 def _database(settings: Settings, refuse: Refuse) -> Iterator[str]:
     """Refuse settings of a database that are missing, or given without need."""
-    where = _given(settings, "databaseUri", "databaseSecret")
+    where = settings.given("databaseUri", "databaseSecret")
     if settings.backend_store != "postgres":
-        for key in _given(settings, "postgresFormerImage"):
+        for key in settings.given("postgresFormerImage"):
             yield refuse(key, "only with backendStore: postgres")
     if settings.backend_store == "external":
-        for key in _given(settings, "databaseMemory"):
+        for key in settings.given("databaseMemory"):
             yield refuse(key, "nothing with backendStore: external, which has a size of its own")
     if settings.backend_store != "external":
         accepted = "only with backendStore: external, or they are two databases at once"
-        for key in [*where, *_given(settings, "authDatabaseUri", "databaseCa")]:
+        for key in [*where, *settings.given("authDatabaseUri", "databaseCa")]:
             yield refuse(key, accepted)
     elif not where:
         yield refuse("databaseUri", "an address, or a Secret's name in databaseSecret")
@@ -116,7 +106,7 @@ def _database_members(settings: Settings, refuse: Refuse) -> Iterator[str]:
             f"false with databaseReplicas: {number}: each new primary begins another history of "
             "the log, and the archive has one",
         )
-    for key in _given(settings, "postgresFormerImage"):
+    for key in settings.given("postgresFormerImage"):
         yield refuse(
             key,
             f"nothing with databaseReplicas: {number}: the next major version takes a second stack",
@@ -125,13 +115,15 @@ def _database_members(settings: Settings, refuse: Refuse) -> Iterator[str]:
         yield refuse("patroniImage", same)
 
 
-def _artifact_servers(settings: Settings, refuse: Refuse) -> Iterator[str]:
-    """Refuse several servers where MinIO is not the store, and numbers that MinIO does not take."""
-    number = settings.artifact_replicas
-    if number > 1 and settings.artifact_store != "minio":
-        yield refuse("artifactReplicas", "1, unless artifactStore is minio")
-    elif number not in minio.NUMBERS:
-        yield refuse("artifactReplicas", minio.NUMBERS_IN_WORDS)
+def _artifact_stores(settings: Settings, refuse: Refuse) -> Iterator[str]:
+    """Refuse what is wrong with the chosen store, and settings of the other stores."""
+    for name, choice in CHOICES.items():
+        yield from choice.rules_of_all(settings, refuse)
+        if choice is settings.store:
+            yield from choice.rules(settings, refuse)
+            continue
+        for key in settings.given(*(one.key for one in choice.own if not one.default)):
+            yield refuse(key, f"only with artifactStore: {name}, or they are two stores at once")
 
 
 def _database_of_users(settings: Settings, refuse: Refuse) -> Iterator[str]:
@@ -160,54 +152,13 @@ def _database_authority(settings: Settings, refuse: Refuse) -> Iterator[str]:
             yield refuse(key, f"beside databaseCa, an address without {conflict}")
 
 
-def _existing_hdfs(settings: Settings, refuse: Refuse) -> Iterator[str]:
-    """Refuse settings of an existing HDFS that are missing, or given without need."""
-    keys = ("hdfsUri", "hdfsConfiguration", "hdfsHostAliases", "hdfsKerberosSecret")
-    if settings.artifact_store != "existing-hdfs":
-        accepted = "only with artifactStore: existing-hdfs, or they are two stores at once"
-        for key in _given(settings, *keys):
-            yield refuse(key, accepted)
-        return
-    if not settings.hdfs_uri:
-        yield refuse("hdfsUri", "with artifactStore: existing-hdfs, the address of a folder")
-        return
-    # A host without a port is a nameservice, whose name is in the names of its properties.
-    name = re.fullmatch(r"hdfs://([^/:]+)/.*", settings.hdfs_uri)
-    if name and not any(name[1] in key.split(".") for key in settings.hdfs_configuration):
-        yield refuse(
-            "hdfsUri", "a host with its port, or a nameservice that hdfsConfiguration describes"
-        )
-
-
-def _bucket(settings: Settings, refuse: Refuse) -> Iterator[str]:
-    """Refuse settings of an existing bucket that are missing, or given without need."""
-    parts = ("s3AccessKeyId", "s3SecretAccessKey")
-    ways = ("s3Secret", "s3ServiceAccount")
-    if settings.artifact_store != "s3":
-        accepted = "only with artifactStore: s3, or they are two stores at once"
-        for key in _given(settings, "s3Bucket", "s3Endpoint", "s3Prefix", "s3Ca", *parts, *ways):
-            yield refuse(key, accepted)
-        return
-    if not settings.s3_bucket:
-        yield refuse("s3Bucket", "with artifactStore: s3, the name of a bucket that exists")
-    half = _given(settings, *parts)
-    if len(half) == 1:
-        (lacking,) = set(parts) - {*half}
-        yield refuse(lacking, f"the other half of {half[0]}")
-    keys = [*half[:1], *_given(settings, *ways)]
-    for key in keys[1:]:
-        yield refuse(key, f"nothing beside {keys[0]}: one key is enough")
-    if settings.s3_ca and not (settings.s3_endpoint or "").startswith("https://"):
-        yield refuse("s3Ca", "nothing, unless s3Endpoint is an https:// address")
-
-
 def _backups(settings: Settings, refuse: Refuse) -> Iterator[str]:
     """Refuse settings of backups that are missing, or have no effect."""
     key = ("backupAccessKeyId", "backupSecretAccessKey")
     if settings.backup_store == "s3":
         if not settings.backup_bucket:
             yield refuse("backupBucket", "with backupStore: s3, the name of a bucket that exists")
-        half = _given(settings, *key)
+        half = settings.given(*key)
         if half and settings.backup_secret:
             yield refuse("backupSecret", f"nothing beside {half[0]}: one key is enough")
         elif len(half) == 1:
@@ -220,20 +171,10 @@ def _backups(settings: Settings, refuse: Refuse) -> Iterator[str]:
             )
         if settings.backup_ca and not (settings.backup_endpoint or "").startswith("https://"):
             yield refuse("backupCa", "nothing, unless backupEndpoint is an https:// address")
-        if _backs_up_itself(settings):
-            yield refuse("backupPrefix", "a folder outside of the artifact store's, s3Prefix")
     else:
         keys = ("backupBucket", "backupPrefix", "backupEndpoint", "backupSecret", "backupCa", *key)
-        for given in _given(settings, *keys):
+        for given in settings.given(*keys):
             yield refuse(given, "only with backupStore: s3")
-    if settings.hdfs_kerberos_secret:
-        if settings.backup_schedule and settings.backup_artifacts:
-            yield refuse(
-                "backupArtifacts",
-                "false with hdfsKerberosSecret: rclone gets no Kerberos ticket here",
-            )
-        if settings.backup_store == "artifacts":
-            yield refuse("backupStore", "volume or s3 with hdfsKerberosSecret")
 
 
 def _point_in_time(settings: Settings, refuse: Refuse) -> Iterator[str]:
@@ -252,22 +193,13 @@ def _point_in_time(settings: Settings, refuse: Refuse) -> Iterator[str]:
         )
 
 
-def _backs_up_itself(settings: Settings) -> bool:
-    """Return whether the folder of the backups is in the bucket's folder of artifacts."""
-    artifacts = (settings.artifact_store, settings.s3_bucket, settings.s3_endpoint)
-    if artifacts != ("s3", settings.backup_bucket, settings.backup_endpoint):
-        return False
-    folder = f"{settings.s3_prefix}/" if settings.s3_prefix else ""
-    return f"{settings.backup_prefix or ''}/".startswith(folder)
-
-
 def _certificate(settings: Settings, refuse: Refuse) -> Iterator[str]:
     """Refuse settings of the certificate that are missing, or given without need."""
     for way, key, accepted in (
         ("secret", "tlsSecret", "the name of a Secret of type kubernetes.io/tls"),
         ("cert-manager", "tlsIssuer", "the name of a ClusterIssuer"),
     ):
-        given = _given(settings, key)
+        given = settings.given(key)
         if given and settings.tls != way:
             yield refuse(key, f"only with tls: {way}")
         if not given and settings.tls == way:
@@ -313,7 +245,7 @@ def _annotations(settings: Settings, refuse: Refuse) -> Iterator[str]:
 
 def _calls_out(settings: Settings, refuse: Refuse) -> Iterator[str]:
     """Refuse settings of outgoing calls that have no effect."""
-    proxies = _given(settings, "httpsProxy", "httpProxy")
+    proxies = settings.given("httpsProxy", "httpProxy")
     if not settings.egress:
         for key in proxies:
             yield refuse(key, "beside it, a way to the proxy in egress")
@@ -339,24 +271,23 @@ def _pods(settings: Settings, refuse: Refuse) -> Iterator[str]:
     both = merged(from_kubernetes(settings.pods), from_kubernetes(settings.server_pods))
     for mistake in mistakes(both, camel_case):
         yield refuse("serverPods", f"beside pods, in {mistake.where}, {mistake.accepted}")
-    if settings.s3_service_account and both.get("service_account_annotations"):
-        yield refuse(
-            "s3ServiceAccount", "nothing beside serviceAccountAnnotations in pods or serverPods"
-        )
 
 
 def _rotation(settings: Settings, refuse: Refuse) -> Iterator[str]:
     """Refuse to rotate what this stack does not generate, or cannot replace without a gap."""
-    needs: dict[Rotated, tuple[str, tuple[str, ...], str]] = {
-        "database": ("backendStore", ("postgres", "mysql"), settings.backend_store),
-        "store": ("artifactStore", ("minio",), settings.artifact_store),
-        "storeRoot": ("artifactStore", ("minio",), settings.artifact_store),
-        "admin": ("auth", ("basic",), settings.auth),
+    needs: dict[Rotated, tuple[str, list[str], str]] = {
+        "database": ("backendStore", ["postgres", "mysql"], settings.backend_store),
+        "admin": ("auth", ["basic"], settings.auth),
     }
-    for name, (key, needed, chosen) in needs.items():
-        if settings.rotation.get(name) and chosen not in needed:
-            words = " or ".join(needed)
-            yield refuse("rotation", f"{name} only with {key}: {words}; see docs/rotation.md")
+    for what in ROTATED:
+        if stores := [name for name, choice in CHOICES.items() if what in choice.rotations]:
+            needs[what] = ("artifactStore", stores, settings.artifact_store)
+    for what in ROTATED:
+        if what in needs and settings.rotation.get(what):
+            key, needed, chosen = needs[what]
+            if chosen not in needed:
+                accepted = f"{what} only with {key}: {' or '.join(needed)}; see docs/rotation.md"
+                yield refuse("rotation", accepted)
 
 
 _RULES: tuple[Callable[[Settings, Refuse], Iterator[str]], ...] = (
@@ -365,9 +296,7 @@ _RULES: tuple[Callable[[Settings, Refuse], Iterator[str]], ...] = (
     _networks,
     _database,
     _database_members,
-    _artifact_servers,
-    _existing_hdfs,
-    _bucket,
+    _artifact_stores,
     _backups,
     _point_in_time,
     _certificate,

@@ -1,134 +1,21 @@
-"""Every setting of the stack, declared once: name, type, range, default, meaning and group.
+"""The settings that every stack has, declared once, in groups.
 
-The parser, the block ``config:`` of Pulumi.yaml and the tables of docs/settings.md follow from
-these declarations. To add a setting, declare it in the class of its group, then run
-``python -m settings.generate``.
-
-A field's name in camel case is the setting's name: ``gc_schedule`` is ``mlflow:gcSchedule``. A
-type of ``values`` brings its grammar and its text for users. A field that may be None has the
-default "" in Pulumi.yaml, because Pulumi has no setting without a value. Defaults that components
-have too are read from them.
+To add one, declare it in the class of its group, then run ``python -m settings.generate``. The
+settings of one artifact store alone are in artifact_stores/. Defaults that components have too are
+read from them.
 """
 
-import json
-import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-from pydantic.alias_generators import to_camel
-from pydantic.fields import FieldInfo
+from pydantic import Field
 
 from components import _defaults
-from components._kubernetes.grammars import Refused
 from settings import values
-from settings.values import Kind, Privacy
+from settings.declarations import Group
+from settings.values import Kind
 
 BackupStoreKind = Literal["volume", "s3", "artifacts"]
 BackendStoreKind = Literal["postgres", "mysql", "external"]
-ArtifactStoreKind = Literal["minio", "hdfs", "s3", "existing-hdfs"]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where the values come from. pydantic passes an Origin to the conversion of each value."""
-
-    project: str
-    """Name of the Pulumi project, which is in front of each setting's name."""
-    encrypted: Collection[str]
-    """Names of the settings that the user has encrypted."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """The declaration of a setting."""
-
-    key: str
-    """Name in Pulumi.yaml, without the project's name."""
-    attribute: str
-    """Name of the field in ``Settings``."""
-    default: object
-    meaning: str
-    kind: Kind
-    type: object
-    """Type of the values, without None: ``int``, ``bool``, ``list``, ``dict`` or a text."""
-    optional: bool
-    """Whether the empty text means None."""
-
-    def convert(self, text: str) -> object:
-        """Return the value of a text from the engine; the text itself if it is of another type.
-
-        pydantic then refuses the text.
-        """
-        if self.optional and not text:
-            return None
-        if self.type is bool:
-            return {"true": True, "false": False}.get(text, text)
-        if self.type is int:
-            return int(text) if re.fullmatch(r"0|-?[1-9][0-9]{0,8}", text) else text
-        if self.type is list or self.type is dict:
-            try:
-                value: object = json.loads(text, object_pairs_hook=_unique)
-                # JSON can name half of a surrogate pair, which pydantic cannot read.
-                json.dumps(value, ensure_ascii=False).encode()
-                return value
-            except (ValueError, RecursionError):
-                return text
-        return text
-
-    def is_secret(self, text: str) -> bool:
-        """Return whether a value must be encrypted."""
-        privacy = self.kind.privacy
-        return privacy is Privacy.SECRET or (privacy is Privacy.SECRET_WITH_LOGIN and "@" in text)
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Return the members of a JSON object. By default, json.loads drops a member of the same name.
-
-    Raises:
-        ValueError: if two members have the same name.
-    """
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("the same key twice")
-    return dict(pairs)
-
-
-class Group(BaseModel):
-    """Settings of one subject; the first line of a subclass's docstring is its heading."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        extra="forbid",
-        frozen=True,
-        # Without `strict`, pydantic would read 1_0 as 10.
-        strict=True,
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _convert(cls, text: str, info: ValidationInfo[Origin]) -> object:
-        """Convert the text that the engine hands over to the type of the setting.
-
-        Raises:
-            Refused: if the value is too long, or a secret that is not encrypted.
-            UnicodeEncodeError: if the text has half of a surrogate pair.
-        """
-        setting, origin = BY_ATTRIBUTE[str(info.field_name)], info.context
-        if text and setting.is_secret(text) and setting.key not in origin.encrypted:
-            command = f"pulumi config set --secret {origin.project}:{setting.key}"
-            raise Refused(f"an encrypted value, by `{command}`")
-        if len(text.encode()) > setting.kind.longest:
-            raise Refused(f"{setting.kind.longest} bytes at most")
-        return setting.convert(text)
-
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Yield what ``repr`` shows: no value that may be a secret."""
-        for name, value in super().__repr_args__():
-            if BY_ATTRIBUTE[str(name)].kind.privacy is Privacy.PUBLIC:
-                yield name, value
 
 
 class Stack(Group):
@@ -147,15 +34,19 @@ class Stack(Group):
         description="Database for runs, metrics and registered models: a server of the stack, or "
         "`external`, a database that exists.",
     )
-    artifact_store: ArtifactStoreKind = Field(
-        "minio",
-        description="Store for files and models: a server of the stack, or a bucket (`s3`) or an "
-        "HDFS (`existing-hdfs`) that exists.",
+    # settings/assembled.py says which stores there are.
+    artifact_store: Annotated[str, Kind("the name of a store")] = Field(
+        "minio", description="Store for files and models."
     )
     artifact_access: Literal["proxied", "direct"] = Field(
         "proxied",
         description="How clients reach the artifact store: through the tracking server, or "
         "directly, with a login of their own.",
+    )
+    external_networks: values.Networks = Field(
+        [],
+        description="Networks of a database, bucket or HDFS outside the stack, as CIDRs. Empty "
+        "means any network, except the cloud's own addresses.",
     )
     database_storage: values.VolumeSize = Field(
         _defaults.DATABASE_STORAGE, description="Size of the database's volume."
@@ -192,26 +83,8 @@ class Stack(Group):
         _defaults.ARTIFACT_STORAGE,
         description="Size of the artifact store's volume; with HDFS, of each DataNode's volume.",
     )
-    artifact_replicas: int = Field(
-        1,
-        ge=1,
-        le=16,
-        description="artifactStore minio: number of servers, 1, or 4 to 16, each with a volume of "
-        "artifactStorage. Several go on when one is lost. Their number cannot change later: see "
-        "[high-availability.md](high-availability.md#several-servers-of-minio).",
-    )
     storage_class: values.ClassName | None = Field(
         None, description='Storage class of all volumes. "" means the cluster\'s default.'
-    )
-    hdfs_data_nodes: int = Field(
-        1, ge=1, le=100, description="artifactStore hdfs: number of DataNodes."
-    )
-    hdfs_replication: int = Field(
-        1,
-        ge=1,
-        le=100,
-        description="artifactStore hdfs: number of DataNodes that hold a copy of each block, at "
-        "most hdfsDataNodes.",
     )
     protect_data: bool = Field(
         False,
@@ -253,75 +126,6 @@ class ExternalDatabase(Group):
         None,
         description="backendStore external: certificates of the authorities that may sign the "
         'database\'s certificate, as PEM. "" means that the address decides.',
-    )
-
-
-class ExternalStores(Group):
-    """A bucket or an HDFS that exists"""
-
-    s3_endpoint: values.S3Endpoint | None = Field(
-        None, description='artifactStore s3: URL of the S3 endpoint. "" means Amazon S3.'
-    )
-    s3_bucket: values.S3Bucket | None = Field(
-        None, description="artifactStore s3: name of a bucket that exists."
-    )
-    s3_prefix: values.S3Prefix | None = Field(
-        None, description='artifactStore s3: folder in the bucket. "" means the whole bucket.'
-    )
-    s3_region: values.S3Region = Field(
-        "us-east-1", description="artifactStore s3: region for which requests are signed."
-    )
-    s3_access_key_id: values.S3AccessKeyId | None = Field(
-        None,
-        description='artifactStore s3: access key. "" means that the pods get one from the cloud.',
-    )
-    s3_secret_access_key: values.S3SecretAccessKey | None = Field(
-        None, description="artifactStore s3: the access key's secret, set with --secret."
-    )
-    s3_secret: values.SecretName | None = Field(
-        None,
-        description="artifactStore s3, instead of a key: a Secret of the namespace with keys "
-        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-    )
-    s3_service_account: values.ServiceAccountName | None = Field(
-        None,
-        description="artifactStore s3, instead of a key: a service account of the namespace, to "
-        "which the cloud gives a key.",
-    )
-    s3_ca: values.Certificates | None = Field(
-        None,
-        description="artifactStore s3: certificates of the authorities that may sign the "
-        'endpoint\'s certificate, as PEM. "" means the public authorities.',
-    )
-    hdfs_uri: values.HdfsUri | None = Field(
-        None,
-        description="artifactStore existing-hdfs: folder for artifacts, "
-        "hdfs://<host>:<port>/<folder>, or with a nameservice instead of host and port.",
-    )
-    hdfs_user: values.HdfsUser = Field(
-        "mlflow",
-        description="artifactStore existing-hdfs: name of MLflow's user in HDFS. A Kerberos ticket "
-        "replaces it.",
-    )
-    hdfs_configuration: values.Properties = Field(
-        {},
-        description="artifactStore existing-hdfs: properties of the cluster's core-site.xml and "
-        "hdfs-site.xml.",
-    )
-    hdfs_host_aliases: values.HostAliases = Field(
-        {},
-        description="artifactStore existing-hdfs: host names of nodes that DNS does not know, by "
-        "address.",
-    )
-    hdfs_kerberos_secret: values.SecretName | None = Field(
-        None,
-        description="artifactStore existing-hdfs: Secret of the namespace with the files krb5.conf "
-        "and keytab.",
-    )
-    external_networks: values.Networks = Field(
-        [],
-        description="Networks of a database, bucket or HDFS outside the stack, as CIDRs. Empty "
-        "means any network, except the cloud's own addresses.",
     )
 
 
@@ -483,13 +287,6 @@ class Ingress(Group):
         description="Host name of the tracking server, and a path if other programs share the "
         "host, such as example.com/mlflow.",
     )
-    artifact_host: values.HostName = Field(
-        "mlflow-minio.local", description="artifactStore minio: host name of the S3 endpoint."
-    )
-    artifact_console_host: values.HostName = Field(
-        "mlflow-minio-console.local",
-        description="artifactStore minio: host name of the web console.",
-    )
     ingress_class: values.ClassName | None = Field(
         "nginx", description='Class of every Ingress. "" means the cluster\'s default.'
     )
@@ -599,16 +396,6 @@ class Images(Group):
         description="Image of MySQL: the official image, or one that works the same way, of "
         "version 9.7.",
     )
-    minio_image: values.Image = Field(
-        _defaults.MINIO_IMAGE,
-        description="Image of MinIO, built from images/minio, or of a server that works the same "
-        "way.",
-    )
-    hdfs_image: values.Image = Field(
-        _defaults.HDFS_IMAGE,
-        description="Image of HDFS: the official image, or one that works the same way, of version "
-        "3.4.",
-    )
     rclone_image: values.Image = Field(
         _defaults.RCLONE_IMAGE,
         description="Image of rclone, which copies backups: the official image, or another one "
@@ -619,15 +406,6 @@ class Images(Group):
         description="Image of the workspace, built from images/client, or another image with "
         "JupyterLab and MLflow.",
     )
-
-    @field_validator(
-        *("server_image", "postgres_image", "postgres_former_image", "patroni_image"),
-        *("mysql_image", "minio_image", "hdfs_image", "workspace_image", "rclone_image"),
-    )
-    @classmethod
-    def _mirror(cls, image: str | None, info: ValidationInfo[Origin]) -> str | None:
-        """Return the name under which the cluster pulls an image."""
-        return image and values.mirrored(image, info.data.get("image_registry"))
 
 
 class Cluster(Group):
@@ -652,7 +430,6 @@ GROUPS: tuple[type[Group], ...] = (
     Backups,
     Ingress,
     ExternalDatabase,
-    ExternalStores,
     CallsOut,
     Workspace,
     Pods,
@@ -661,20 +438,19 @@ GROUPS: tuple[type[Group], ...] = (
 """The groups, in the order of Pulumi.yaml and docs/settings.md."""
 
 
-class Settings(
+class SharedSettings(
     Cluster,
     Images,
     Pods,
     Workspace,
     CallsOut,
-    ExternalStores,
     ExternalDatabase,
     Ingress,
     Backups,
     TrackingServer,
     Stack,
 ):
-    """All settings of a stack, checked: a value that does not change."""
+    """The settings that every stack has, whatever its artifact store is."""
 
     @property
     def connections(self) -> int:
@@ -686,89 +462,12 @@ class Settings(
                 return self.database_connections or _defaults.DATABASE_CONNECTIONS
 
     @property
-    def hosts(self) -> dict[str, str]:
-        """Every host name that the stack publishes, by the setting that gives the name."""
-        hosts = {"trackingHost": self.tracking_host.partition("/")[0]}
-        if self.artifact_store == "minio":
-            hosts["artifactHost"] = self.artifact_host
-            hosts["artifactConsoleHost"] = self.artifact_console_host
-        if self.client_workspace:
-            hosts["workspaceHost"] = self.workspace_host
-        return hosts
-
-    @property
     def tracking_path(self) -> str:
         """Path of the tracking server on its host, such as ``/mlflow``, or nothing."""
-        return self.tracking_host.removeprefix(self.hosts["trackingHost"])
+        _, slash, path = self.tracking_host.partition("/")
+        return slash + path
 
     @property
-    def possible_hosts(self) -> list[str]:
-        """Every host name that the settings can publish, with all parts of the stack."""
-        return [
-            self.hosts["trackingHost"],
-            self.artifact_host,
-            self.artifact_console_host,
-            self.workspace_host,
-        ]
-
-    @property
-    def images(self) -> dict[str, str]:
-        """Names of all images, as the cluster pulls them, by the setting that names the image."""
-        names = {
-            key: getattr(self, setting.attribute)
-            for key, setting in SETTINGS.items()
-            if key.endswith("Image")
-        }
-        return {key: name for key, name in names.items() if name}
-
-
-def _declared(attribute: str, field: FieldInfo) -> Setting:
-    """Return the declaration of a field of a group.
-
-    Raises:
-        TypeError: if a declaration lacks its meaning, or its type a ``Kind``.
-    """
-    (declared,) = (one for one in _arms(field.annotation) if one is not NoneType)
-    metadata = list(field.metadata)
-    if get_origin(declared) is Annotated:
-        declared, *more = get_args(declared)
-        metadata += more
-    kind = next((one for one in metadata if isinstance(one, Kind)), None)
-    if not field.alias or not field.description:
-        raise TypeError(f"{attribute}: a setting is declared with a description")
-    return Setting(
-        key=field.alias,
-        attribute=attribute,
-        default=field.default,
-        meaning=field.description,
-        kind=kind or _plain_kind(attribute, declared, metadata),
-        type=get_origin(declared) or declared,
-        optional=NoneType in _arms(field.annotation),
-    )
-
-
-def _arms(annotation: object) -> tuple[object, ...]:
-    """Return the types of a union, or a single type."""
-    union = isinstance(annotation, UnionType) or get_origin(annotation) is Union
-    return get_args(annotation) if union else (annotation,)
-
-
-def _plain_kind(attribute: str, declared: object, metadata: list[Any]) -> Kind:
-    """Return the kind of a type that needs no grammar: numbers, true and false, choices."""
-    if declared is int:
-        (least,) = (one.ge for one in metadata if isinstance(one, Ge))
-        (most,) = (one.le for one in metadata if isinstance(one, Le))
-        return Kind(f"a whole number from {least} to {most}")
-    if declared is bool:
-        return Kind("true or false")
-    if get_origin(declared) is Literal:
-        return Kind(" or ".join(get_args(declared)))
-    raise TypeError(f"{attribute}: a type of settings.values says what is accepted")
-
-
-BY_ATTRIBUTE = {name: _declared(name, field) for name, field in Settings.model_fields.items()}
-"""The declaration of each field of ``Settings``."""
-BY_GROUP = {group: [BY_ATTRIBUTE[name] for name in group.model_fields] for group in GROUPS}
-"""The settings of each group, in the order of declaration."""
-SETTINGS = {setting.key: setting for group in BY_GROUP.values() for setting in group}
-"""Every setting by its key, in the order of Pulumi.yaml."""
+    def store_clients(self) -> list[str]:
+        """Namespaces whose pods reach the artifact store without the tracking server."""
+        return self.client_namespaces if self.artifact_access == "direct" else []

@@ -1,4 +1,4 @@
-"""The values that a setting can have: grammars of Kubernetes, S3, HDFS and database addresses.
+"""The values that a setting can have: grammars of Kubernetes, S3 and database addresses.
 
 Each type has a ``Kind``: the text for users when a value is refused, and the privacy of the value.
 pydantic checks the Python type and calls the grammar. A grammar raises ``ValueError`` if the kind's
@@ -8,13 +8,13 @@ text is enough, and ``Refused`` with a more exact text.
 import ipaddress
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Annotated, Literal, cast, get_args
 
-from annotated_types import Ge, Le, Len
-from pydantic import AfterValidator
+from annotated_types import Ge, Le
+from pydantic import AfterValidator, ValidationInfo
 
 from components._egress import WAY, ways_out
 from components._kubernetes.arguments import MOST_ROTATIONS
@@ -66,6 +66,18 @@ class Kind:
     """Bytes of the value as text. An environment of a process has room for 128 KiB in all."""
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where the values come from. pydantic passes an Origin to the conversion of each value."""
+
+    project: str
+    """Name of the Pulumi project, which is in front of each setting's name."""
+    encrypted: Collection[str]
+    """Names of the settings that the user has encrypted."""
+    own_secrets: re.Pattern[str]
+    """Matches the names of Secrets that the stack writes."""
+
+
 LONGEST_FILE = 200_000
 """Bytes of a value that becomes a file or annotations; Kubernetes takes 256 KiB of annotations."""
 
@@ -73,7 +85,7 @@ LONGEST_FILE = 200_000
 # Names in Kubernetes and in DNS.
 
 
-def _matches(pattern: str) -> Callable[[str], str]:
+def matches(pattern: str) -> Callable[[str], str]:
     """Return a validator that accepts a text if the regular expression matches all of it."""
     compiled = re.compile(pattern)
 
@@ -88,7 +100,7 @@ def _matches(pattern: str) -> Callable[[str], str]:
 def _own_namespace(text: str) -> str:
     if text == "default" or text.startswith("kube-"):
         raise ValueError(text)
-    return _matches(LABEL)(text)
+    return matches(LABEL)(text)
 
 
 Namespace = Annotated[
@@ -101,45 +113,59 @@ Namespace = Annotated[
 ]
 ExistingNamespace = Annotated[
     str,
-    AfterValidator(_matches(LABEL)),
+    AfterValidator(matches(LABEL)),
     Kind("a namespace's name, of 1 to 63 small letters, digits and dashes"),
 ]
 Namespaces = Annotated[
-    list[Annotated[str, AfterValidator(_matches(LABEL))]],
+    list[Annotated[str, AfterValidator(matches(LABEL))]],
     Kind('a list of namespaces\' names, such as ["training"]'),
 ]
 
 
-_OWN_SECRETS = re.compile(
-    r"(mlflow|backup|postgres|mysql|minio(-s3|-console)?|hdfs|s3|existing-hdfs|external-database|workspace"
-    r"|ingress)"
-    r"-(server|root|credentials|check|token|keys|egress|users|user-.*|certificate|tls|target|replication"
-    r"|rotation|members)(-files)?"
-)
-"""Names of Secrets that the stack writes; tests/unit/test_variants.py compares them with the
-Secrets that are rendered."""
+def own_secrets(stores: Iterable[str]) -> re.Pattern[str]:
+    """Return the pattern of the names of Secrets that the stack writes.
+
+    tests/unit/test_variants.py compares the pattern with the Secrets that are rendered.
+
+    Args:
+        stores: first parts of the names of the artifact stores' Secrets.
+    """
+    others = ("mlflow", "backup", "postgres", "mysql", "external-database", "workspace", "ingress")
+    first = "|".join(map(re.escape, (*others, *stores)))
+    return re.compile(
+        rf"({first})-(server|root|credentials|check|token|keys|egress|users|user-.*|certificate|tls"
+        "|target|replication|rotation|members)(-files)?"
+    )
 
 
-def secret_name(text: str) -> str:
+def secret_name(text: str, own: re.Pattern[str]) -> str:
     """Return the name of a Secret that the user has made.
+
+    Args:
+        text: the name.
+        own: matches the names of Secrets that the stack writes.
 
     Raises:
         ValueError: if Kubernetes does not accept the name.
         Refused: if the stack writes a Secret of that name.
     """
-    if _OWN_SECRETS.fullmatch(text):
+    if own.fullmatch(text):
         raise Refused("the name of a Secret of the namespace that this stack does not write")
     return object_name(text)
 
 
+def _secret_name(text: str, info: ValidationInfo[Origin]) -> str:
+    return secret_name(text, info.context.own_secrets)
+
+
 SecretName = Annotated[
     str,
-    AfterValidator(secret_name),
+    AfterValidator(_secret_name),
     Kind("the name of a Secret: small letters, digits, dashes", Privacy.MISTAKABLE),
 ]
 TlsSecretName = Annotated[
     str,
-    AfterValidator(secret_name),
+    AfterValidator(_secret_name),
     Kind("the name of a Secret: small letters, digits, dashes"),
 ]
 ServiceAccountName = Annotated[
@@ -296,7 +322,7 @@ S3Endpoint = Annotated[str, AfterValidator(endpoint), Kind(ENDPOINT)]
 S3Bucket = Annotated[
     str,
     # S3 refuses a name that looks like an address.
-    AfterValidator(_matches(rf"(?=.{{3,63}}$)(?!([0-9]+\.){{3}}[0-9]+$){NAME}")),
+    AfterValidator(matches(rf"(?=.{{3,63}}$)(?!([0-9]+\.){{3}}[0-9]+$){NAME}")),
     Kind("a bucket's name alone, of 3 to 63 small letters, digits, dashes and dots"),
 ]
 
@@ -316,15 +342,15 @@ S3Prefix = Annotated[
 ]
 S3Region = Annotated[
     str,
-    AfterValidator(_matches(r"(?=.{1,63}$)[a-z0-9]+(-[a-z0-9]+)*")),
+    AfterValidator(matches(r"(?=.{1,63}$)[a-z0-9]+(-[a-z0-9]+)*")),
     Kind("a region of small letters, digits and dashes, such as eu-central-1"),
 ]
 _KEY = "3 to 128 letters, digits and signs without blanks"
 S3AccessKeyId = Annotated[
-    str, AfterValidator(_matches(r"[!-~]{3,128}")), Kind(_KEY, Privacy.MISTAKABLE)
+    str, AfterValidator(matches(r"[!-~]{3,128}")), Kind(_KEY, Privacy.MISTAKABLE)
 ]
 S3SecretAccessKey = Annotated[
-    str, AfterValidator(_matches(r"[!-~]{3,128}")), Kind(_KEY, Privacy.SECRET)
+    str, AfterValidator(matches(r"[!-~]{3,128}")), Kind(_KEY, Privacy.SECRET)
 ]
 
 
@@ -332,72 +358,14 @@ S3SecretAccessKey = Annotated[
 
 _LONG_ENOUGH = "16 to 128 letters, digits and signs without blanks"
 BackupPassphrase = Annotated[
-    str, AfterValidator(_matches(r"[!-~]{16,128}")), Kind(_LONG_ENOUGH, Privacy.SECRET)
-]
-
-
-# HDFS.
-
-_HDFS = "hdfs://<host>:<port>/<folder>, or with a nameservice instead of both"
-
-
-def _hdfs_uri(text: str) -> str:
-    match = re.fullmatch(
-        rf"(hdfs|viewfs)://(?P<host>[-a-zA-Z0-9.]+)(:{PORT})?(?P<path>(/[-a-zA-Z0-9_.=]+)+)", text
-    )
-    if not match or not all(part.strip(".") for part in match["path"].split("/")[1:]):
-        raise ValueError(text)
-    check_outside(match["host"], _HDFS)
-    return text
-
-
-HdfsUri = Annotated[str, AfterValidator(_hdfs_uri), Kind(_HDFS)]
-HdfsUser = Annotated[
-    str,
-    AfterValidator(_matches(r"[a-zA-Z_][-a-zA-Z0-9_.]{0,63}")),
-    Kind("the name of an HDFS user, such as mlflow"),
-]
-
-
-def _text(text: str) -> str:
-    if UNPRINTABLE.search(text):
-        raise ValueError(text)
-    return text
-
-
-Text = Annotated[str, AfterValidator(_text)]
-Properties = Annotated[
-    dict[Annotated[str, AfterValidator(_matches(r"[-a-zA-Z0-9_.]+"))], Text],
-    Kind(
-        'properties with texts as values, such as {"dfs.nameservices": "prod"}',
-        longest=LONGEST_FILE,
-    ),
-]
-
-
-def _address(text: str) -> str:
-    known = ipaddress.ip_address(text)
-    if "%" in text or getattr(known, "ipv4_mapped", None):
-        raise ValueError(text)
-    return text
-
-
-HostAliases = Annotated[
-    dict[
-        Annotated[str, AfterValidator(_address)],
-        Annotated[list[Annotated[str, AfterValidator(object_name)]], Len(1)],
-    ],
-    Kind(
-        'lists of host names by address, such as {"192.0.2.7": ["dn1.corp"]}',
-        longest=LONGEST_FILE,
-    ),
+    str, AfterValidator(matches(r"[!-~]{16,128}")), Kind(_LONG_ENOUGH, Privacy.SECRET)
 ]
 
 
 # Pods.
 
 
-def _pods(options: dict[str, object]) -> dict[str, object]:
+def _pods(options: dict[str, object], info: ValidationInfo[Origin]) -> dict[str, object]:
     """Return options of pods, in Kubernetes' own JSON.
 
     Raises:
@@ -414,7 +382,7 @@ def _pods(options: dict[str, object]) -> dict[str, object]:
                 f"in resources.{kind}, no memory: serverMemory and workspaceMemory set it"
             )
     for secret in pods.get("image_pull_secrets", []):
-        secret_name(str(secret.get("name")))
+        secret_name(str(secret.get("name")), info.context.own_secrets)
     return options
 
 
@@ -453,24 +421,30 @@ def _image(text: str) -> str:
     return text
 
 
-Image = Annotated[
-    str,
-    AfterValidator(_image),
-    Kind("an image with a tag other than latest, or a digest, such as postgres:18.6"),
-]
-ImageRegistry = Annotated[
-    str,
-    # Kubernetes takes a name of 255 characters: 128 are the image's own.
-    AfterValidator(_matches(rf"(?=.{{1,126}}$){_REGISTRY}(/{_FOLDER})*")),
-    Kind("a registry and a folder in it, such as registry.example.com:5000/mirror"),
-]
-
-
 def mirrored(image: str, registry: str | None) -> str:
     """Return the name of an image in ``registry``, unless the image names a registry itself."""
     host, slash, _ = image.partition("/")
     own = slash and ("." in host or ":" in host or host == "localhost")
     return image if own or not registry else f"{registry}/{image}"
+
+
+def _as_pulled(image: str, info: ValidationInfo[Origin]) -> str:
+    """Return the name under which the cluster pulls an image."""
+    return mirrored(image, info.data.get("image_registry"))
+
+
+Image = Annotated[
+    str,
+    AfterValidator(_image),
+    AfterValidator(_as_pulled),
+    Kind("an image with a tag other than latest, or a digest, such as postgres:18.6"),
+]
+ImageRegistry = Annotated[
+    str,
+    # Kubernetes takes a name of 255 characters: 128 are the image's own.
+    AfterValidator(matches(rf"(?=.{{1,126}}$){_REGISTRY}(/{_FOLDER})*")),
+    Kind("a registry and a folder in it, such as registry.example.com:5000/mirror"),
+]
 
 
 # Sizes and times.
@@ -546,7 +520,7 @@ def age(text: str) -> str:
     """
     if not text:
         raise ValueError
-    return _matches(r"([0-9]{1,5}d)?([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?")(text)
+    return matches(r"([0-9]{1,5}d)?([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?")(text)
 
 
 Age = Annotated[
@@ -592,10 +566,19 @@ pattern of the refused values, and the reason. Source: the documentation of ingr
 and NGINX."""
 
 
+def _text(text: str) -> str:
+    if UNPRINTABLE.search(text):
+        raise ValueError(text)
+    return text
+
+
+Text = Annotated[str, AfterValidator(_text)]
+
+
 def _annotation_name(text: str) -> str:
     if len(text.partition("/")[0]) > 253:
         raise ValueError(text)
-    return _matches(rf"({NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")(text)
+    return matches(rf"({NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")(text)
 
 
 def _fit_annotations(annotations: dict[str, str]) -> dict[str, str]:

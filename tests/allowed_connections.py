@@ -7,6 +7,8 @@ variant, and test_network.py (end to end) with what packets do.
 import re
 from collections.abc import Collection, Sequence
 
+from tests.artifact_stores import TRIED
+
 # Those of every program in the stack, of what is around it, and some that nobody listens on.
 TCP = (
     *(22, 53, 80, 88, 443, 1234, 3128, 3306, 5000, 5432, 6443, 8000, 8008, 8020, 8080, 8443, 8888),
@@ -35,38 +37,7 @@ DECLARED = {
         mlflow-restore -> outside: any
         external-database-check -> dns: 53 53/udp
     """,
-    "minio": """
-        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup, minio-bucket -> minio: 9000
-        ingress -> minio: 9000 9001
-        minio-bucket -> dns: 53 53/udp
-    """,
-    "hdfs": """
-        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup -> hdfs-namenode: 8020
-        hdfs-folder, hdfs-datanode -> hdfs-namenode: 8020
-        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup -> hdfs-datanode: 9866
-        hdfs-folder -> hdfs-datanode: 9866
-        hdfs-datanode -> other-datanode: 9866 9867
-        other-datanode -> hdfs-datanode: 9866 9867
-        hdfs-namenode, hdfs-datanode, hdfs-folder -> dns: 53 53/udp
-    """,
-    "s3": """
-        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup, s3-check -> outside: 9000
-        s3-check -> dns: 53 53/udp
-    """,
-    "s3 by Secret": """
-        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup, s3-check -> outside: 443
-        s3-check -> dns: 53 53/udp
-    """,
-    "s3 by service account": """
-        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup, s3-check -> outside: 443
-        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup, s3-check -> agent: 80
-        s3-check -> dns: 53 53/udp
-    """,
-    "existing hdfs": """
-        mlflow, mlflow-migration, mlflow-gc, mlflow-restore, backup -> outside: any 88/udp
-        existing-hdfs-check -> outside: any 88/udp
-        existing-hdfs-check -> dns: 53 53/udp
-    """,
+    **{name: paths for tried in TRIED.values() for name, paths in tried.paths.items()},
     "workspace": """
         ingress -> workspace: 8888
         workspace -> mlflow: 5000
@@ -112,16 +83,14 @@ DECLARED = {
     """,
 }
 WITH_DIRECT_ACCESS = {
-    "minio": "workspace, training -> minio: 9000",
-    "hdfs": """
-        workspace, training -> hdfs-namenode: 8020
-        workspace, training -> hdfs-datanode: 9866
-    """,
-    "s3": "workspace -> outside: 9000",
-    "s3 by Secret": "workspace -> outside: 443",
-    "s3 by service account": "workspace -> outside: 443;  workspace -> agent: 80",
-    "existing hdfs": "workspace -> outside: any 88/udp",
+    name: paths for tried in TRIED.values() for name, paths in tried.direct_paths.items()
 }
+OTHERS = {
+    name: other
+    for text in DECLARED.values()
+    for name, other in re.findall(r"([\w-]+) -> (other-[\w-]+)", text)
+}
+"""The second pod of those that reach each other, by the name of the first one."""
 
 
 def declared(choices: Sequence[str], known: Collection[str]) -> set[str]:

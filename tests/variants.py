@@ -6,6 +6,7 @@ from itertools import combinations, product
 from typing import Any
 
 from settings.values import ROTATED
+from tests.artifact_stores import TRIED
 from tests.unit.recorder import CERTIFICATE, Recorded, run_stack
 
 # Each choice's settings; the first of each axis is the default.
@@ -32,30 +33,7 @@ AXES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "artifact store": {
-        "minio": {},
-        "hdfs": {"artifactStore": "hdfs", "hdfsDataNodes": 3, "hdfsReplication": 2},
-        "s3": {
-            "artifactStore": "s3",
-            "s3Bucket": "mlflow",
-            "s3Prefix": "team/a",
-            "s3Endpoint": "https://s3.example:9000",
-            "s3AccessKeyId": "key-id",
-            "s3SecretAccessKey": "chosen-by-somebody",
-            "s3Ca": CERTIFICATE,
-        },
-        "s3 by Secret": {"artifactStore": "s3", "s3Bucket": "mlflow", "s3Secret": "their-key"},
-        "s3 by service account": {
-            "artifactStore": "s3",
-            "s3Bucket": "mlflow",
-            "s3ServiceAccount": "mlflow",
-        },
-        "existing hdfs": {
-            "artifactStore": "existing-hdfs",
-            "hdfsUri": "hdfs://prod/ml/flow",
-            "hdfsConfiguration": {"dfs.nameservices": "prod", "dfs.ha.namenodes.prod": "a,b"},
-            "hdfsHostAliases": {"192.0.2.7": ["dn1.corp"]},
-            "hdfsKerberosSecret": "ticket",
-        },
+        name: settings for tried in TRIED.values() for name, settings in tried.variants.items()
     },
     "login": {"login": {}, "no login": {"auth": "none", "authDatabaseUri": ""}},
     "artifact access": {"proxied": {}, "direct": {"artifactAccess": "direct"}},
@@ -156,8 +134,8 @@ AXES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 ENCRYPTED = (
-    *("databaseUri", "authDatabaseUri", "s3SecretAccessKey", "httpsProxy"),
-    "backupSecretAccessKey",
+    *("databaseUri", "authDatabaseUri", "httpsProxy", "backupSecretAccessKey"),
+    *(key for tried in TRIED.values() for key in tried.encrypted),
 )
 
 

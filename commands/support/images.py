@@ -2,7 +2,7 @@
 
 from commands.support.cluster import Cluster, Source
 from commands.support.console import CLONE, CommandError
-from settings import Settings
+from settings.assembled import Settings
 from settings.values import mirrored
 
 _IMAGES = CLONE / "images"
@@ -20,7 +20,8 @@ _OURS = "mlflow-kubernetes/"
 
 def needed(settings: Settings) -> tuple[list[str], dict[str, Source]]:
     """Return the images of a stack, and the sources of those that are built here."""
-    used = ["serverImage", "rcloneImage", "postgresFormerImage", f"{settings.artifact_store}Image"]
+    used = ["serverImage", "rcloneImage", "postgresFormerImage"]
+    used += [setting.key for setting in settings.store.own]
     if settings.backend_store == "external":
         # Backups need the programs of the database, which the address names. It may be encrypted.
         used += ["postgresImage", "mysqlImage"]

@@ -23,7 +23,8 @@ from commands.support.console import (
     stream,
 )
 from commands.support.diagnose import Watch
-from settings import SETTINGS, Given, Settings, SettingsError
+from settings.assembled import SETTINGS, Settings
+from settings.load import Given, SettingsError
 
 # The keys of a stack file that Pulumi writes: how to decrypt the secrets in the file.
 _ENCRYPTION = ("secretsprovider", "encryptionsalt", "encryptedkey")

@@ -9,7 +9,7 @@ import hypothesis
 import pulumi
 import pytest
 
-from settings import load
+from settings.load import load
 from tests.rendered import anything
 from tests.unit.recorder import Recorded, configure, run_stack, settings
 from tests.variants import ENCRYPTED, objects

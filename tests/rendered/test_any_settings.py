@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from settings import SETTINGS
+from settings.assembled import SETTINGS
 from tests.rendered import anything, kubeconform
 from tests.rendered.examples import NUMBERS, Outcome, outcome
 

@@ -10,14 +10,15 @@ from typing import Any
 import pulumi
 import pytest
 
+from artifact_stores import CHOICES
 from data_guard import SETTINGS_OF
 from settings.load import as_text
+from tests.artifact_stores import TRIED
 from tests.unit.recorder import Recorded, run_stack, settings
 from tests.variants import AXES, VARIANTS, plain
 
 GUIDE = "; see docs/moving-data.md"
 MYSQL = {"backendStore": "mysql"}
-HDFS = {"artifactStore": "hdfs"}
 BY_DIGEST = f"postgres@sha256:{64 * 'd'}"
 WRONG = [
     # what was there, what is changed, what the line says
@@ -48,22 +49,9 @@ WRONG = [
         "namespace: 'other'; accepted: 'mlflow', which holds",
     ),
     (
-        {"artifactStore": "hdfs", "hdfsDataNodes": 3},
-        {"hdfsDataNodes": 2},
-        "hdfsDataNodes: 2; accepted: 3 or more: each may hold the only copy",
-    ),
-    (
         {"databaseReplicas": 3},
         {"databaseReplicas": 1},
         "databaseReplicas: 1; accepted: 3 or more: the first member may lack what was written last",
-    ),
-    *(
-        (
-            {"artifactReplicas": there},
-            {"artifactReplicas": number},
-            f"artifactReplicas: {number}; accepted: {there}: MinIO reads the volumes of as many",
-        )
-        for there, number in ((1, 4), (4, 1), (4, 8))
     ),
     (
         {"databaseReplicas": 3},
@@ -108,29 +96,7 @@ WRONG = [
             ("mysql:lts", "a tag that begins with the version"),
         )
     ),
-    *(
-        ({}, {"minioImage": image}, f"minioImage: '{image}'; accepted: {accepted}")
-        for image, accepted in (
-            ("minio/minio:RELEASE.2025-09-07T16-13-09Z", "a release of 2026.2.12 or newer"),
-            ("bitnami/minio:2025.7.23-debian-12-r3", "a release of 2026.2.12 or newer"),
-            ("rustfs/rustfs:20270101", "an image called minio or silo"),
-            ("pgsty/silo:RELEASE.2026-01-16T00-00-00Z", "a release of 2026.2.12 or newer"),
-            (f"minio/minio@sha256:{64 * 'a'}", "a tag that begins with the version"),
-        )
-    ),
-    (
-        {"minioImage": "registry.example/other:2.0.0"},
-        {"minioImage": "minio/minio:RELEASE.2026-12-01T16-13-09Z"},
-        "minioImage: 'minio/minio:RELEASE.2026-12-01T16-13-09Z'; accepted: an image called other",
-    ),
-    *(
-        (HDFS, {"hdfsImage": image}, f"hdfsImage: '{image}'; accepted: {accepted}")
-        for image, accepted in (
-            ("apache/hadoop:3.3.6", "Hadoop 3.4 or a newer one of 3"),
-            ("apache/hadoop:4.0.0", "Hadoop 3.4 or a newer one of 3"),
-            (f"registry.example/hadoop@sha256:{64 * 'a'}", "a tag that begins with the version"),
-        )
-    ),
+    *(one for tried in TRIED.values() for one in tried.losses),
 ]
 
 
@@ -220,12 +186,14 @@ def test_every_volume_of_every_component_is_declared_and_guarded() -> None:
 
 
 def test_each_input_by_which_data_can_be_lost_has_its_setting() -> None:
-    """The settings are those that wiring.py passes on as these inputs."""
+    """The settings are those that are passed on as these inputs."""
     sizes = {"backupStorage": "9Gi", "workspaceStorage": "6Gi", "clientWorkspace": True}
+    guarded = {name: one for name, one in TRIED.items() if CHOICES[name].inputs_of_data}
     stacks: list[dict[str, Any]] = [
         {**sizes, "postgresFormerImage": "postgres:17.6"},
-        {**sizes, "databaseReplicas": 3, "artifactReplicas": 4},
-        {**sizes, **MYSQL, **HDFS},
+        {**sizes, "databaseReplicas": 3},
+        {**sizes, **MYSQL},
+        *({"artifactStore": name, **one.with_all_inputs} for name, one in guarded.items()),
     ]
     made = [(settings(**chosen), run_stack(**chosen)) for chosen in stacks]
     for component, names in SETTINGS_OF.items():
@@ -279,14 +247,7 @@ def test_each_input_by_which_data_can_be_lost_has_its_setting() -> None:
         ({"postgresImage": BY_DIGEST}, {"postgresImage": "postgres:18.7"}),
         (MYSQL, {"mysqlImage": "mysql:9.7.0"}),
         (MYSQL, {"mysqlImage": f"mysql:10.2.1@sha256:{64 * 'a'}"}),
-        ({}, {"minioImage": "minio/minio:RELEASE.2026-12-01T16-13-09Z"}),
-        ({}, {"minioImage": "pgsty/silo:RELEASE.2026-09-16T00-00-00Z"}),
-        (
-            {"minioImage": "registry.example/other:2.0.0"},
-            {"minioImage": "registry.example/other:2.1.0"},
-        ),
-        (HDFS, {"hdfsImage": "apache/hadoop:3.4.1-lean"}),
-        (HDFS, {"hdfsImage": "apache/hadoop:3.5.0"}),
+        *(one for tried in TRIED.values() for one in tried.kept),
     ],
 )
 def test_images_that_read_the_volume_are_taken(

@@ -19,6 +19,7 @@ PRODUCT = sorted(
     path.relative_to(CLONE).as_posix()
     for pattern in (
         "*.py",
+        "artifact_stores/*.py",
         "bench/*.py",
         "commands/**/*.py",
         "components/**/*.py",
@@ -32,6 +33,11 @@ MODULES = [
     for name in PRODUCT
     if name.startswith("commands/") and name != DOOR
 ]
+LAYERS = [
+    *("values", "declarations", "schema", "artifact_stores"),
+    *("assembled", "messages", "rules", "load", "generate"),
+]
+"""The modules of settings/, and the package artifact_stores: each imports those before it alone."""
 # Refuses the packages in its first argument, as if they were not installed; imports the others.
 BLOCKER = """
 import importlib, sys
@@ -65,6 +71,7 @@ def test_the_lab_is_imported_by_one_module_alone() -> None:
 
 def test_the_lab_imports_nothing_of_what_uses_it() -> None:
     ours = {
+        "artifact_stores",
         "commands",
         "components",
         "settings",
@@ -81,6 +88,41 @@ def test_the_lab_imports_nothing_of_what_uses_it() -> None:
         if (of_others := imported(path) & ours)
     }
     assert found == {}
+
+
+def test_settings_and_artifact_stores_import_lower_layers_alone() -> None:
+    """Otherwise an import would succeed or fail by what was imported before."""
+    files = [*CLONE.glob("artifact_stores/*.py"), *CLONE.glob("settings/*.py")]
+    assert {_layer(file) for file in files} == {*LAYERS, "__init__"}
+    found = {
+        file.relative_to(CLONE).as_posix(): higher
+        for file in files
+        if (higher := _layers(file) - {*LAYERS[: _number(file)]} - {_layer(file)})
+    }
+    assert found == {}
+
+
+def _layer(file: Path) -> str:
+    return file.stem if file.parent.name == "settings" else file.parent.name
+
+
+def _number(file: Path) -> int:
+    """Return how many layers are below that of a module."""
+    return 0 if _layer(file) == "__init__" else LAYERS.index(_layer(file))
+
+
+def _layers(file: Path) -> set[str]:
+    """Return the layers that a module imports."""
+    found = set[str]()
+    for module, names in re.findall(
+        r"^from ((?:settings|artifact_stores)[\w.]*) import (.*)", file.read_text(), re.M
+    ):
+        first, _, second = module.partition(".")
+        if first == "artifact_stores":
+            found.add(first)
+        else:
+            found |= {second} if second else {*names.split(", ")}
+    return found
 
 
 def _needed(requirements: Path) -> set[str]:

@@ -4,8 +4,10 @@ import pulumi
 import pydantic
 import pytest
 
-from settings import SETTINGS, Given, Settings, load
+from settings.assembled import SETTINGS, Settings
 from settings.generate import generated
+from settings.load import Given, load
+from tests.artifact_stores import TRIED
 from tests.unit.recorder import CERTIFICATE, Recorded, record, run_stack, settings
 
 IMAGES = [key for key in SETTINGS if key.endswith("Image")]
@@ -33,8 +35,6 @@ WRONG = [
     ("trackingHost", "mlflow.local/api", "a path that does not begin with one of MLflow's own"),
     ("trackingHost", "/mlflow", "a DNS name"),
     ("trackingHost", "mlflow", "a DNS name"),
-    ("artifactHost", "-minio.local", "a DNS name"),
-    ("artifactConsoleHost", "minio_console.local", "a DNS name"),
     ("allowedHosts", ["*"], 'but not "*"'),
     ("allowedHosts", "mlflow.corp", "a list"),
     ("allowedHosts", ["a,b"], "a list"),
@@ -89,21 +89,11 @@ WRONG = [
     ("artifactStorage", "-5Gi", "a whole number of Mi, Gi or Ti"),
     ("artifactStorage", "1.5Gi", "a whole number of Mi, Gi or Ti"),
     ("storageClass", "Fast Disk", "the name of a class"),
-    ("hdfsDataNodes", 0, "a whole number from 1 to 100"),
-    ("hdfsReplication", "two", "a whole number from 1 to 100"),
-    ("hdfsUri", "hdfs://nn:8020", "hdfs://<host>:<port>/<folder>"),
-    ("hdfsUri", "nn:8020/mlflow", "hdfs://<host>:<port>/<folder>"),
-    ("hdfsUser", "ml flow", "the name of an HDFS user"),
-    ("hdfsConfiguration", {"a": 1}, "properties with texts"),
-    ("hdfsHostAliases", {"dn1": ["192.0.2.7"]}, "lists of host names by address"),
-    ("hdfsHostAliases", {"192.0.2.7": "dn1"}, "lists of host names by address"),
-    ("hdfsImage", "apache/hadoop", "an image with a tag"),
     ("protectData", "maybe", "true or false"),
     ("serverImage", "mlflow", "an image with a tag"),
     ("serverImage", "mlflow:latest", "an image with a tag"),
     ("postgresImage", "postgres:18 --privileged", "an image with a tag"),
     ("mysqlImage", "mysql", "an image with a tag"),
-    ("minioImage", "Minio/Minio:1", "an image with a tag"),
     ("clientWorkspace", "on", "true or false"),
     ("workspaceHost", "http://mlflow-workspace.local", "a DNS name"),
     ("workspaceHost", "mlflow-workspace.local/lab", "a DNS name"),
@@ -124,23 +114,12 @@ WRONG = [
     ("gateway", "https://gateway.example", "<namespace>/<name> of a Gateway"),
     ("createNamespace", "no", "true or false"),
     ("databaseConnections", 0, "a whole number from 1 to 100000"),
-    ("artifactReplicas", 17, "a whole number from 1 to 16"),
     ("databaseReplicas", 0, "a whole number from 1 to 5"),
     ("databaseReplicas", 7, "a whole number from 1 to 5"),
     ("patroniImage", "patroni:latest", "an image with a tag"),
     ("databaseMemory", "8GB", "a whole number of Mi, Gi or Ti"),
     ("databaseMemory", "128Mi", "a size from 256Mi to 4Ti"),
     ("databaseCpus", 0, "a whole number from 1 to 128"),
-    ("s3Endpoint", "minio.example:9000", "http:// or https://"),
-    ("s3Endpoint", "https://s3.example/bucket", "without path or bucket"),
-    ("s3Endpoint", "http://127.0.0.1:9000", "in a pod is the pod itself"),
-    ("s3Bucket", "s3://mlflow", "a bucket's name alone"),
-    ("s3Bucket", "My_Bucket", "a bucket's name alone"),
-    ("s3Prefix", "/mlflow/", "without / at its ends"),
-    ("s3Prefix", "a/../b", "dotted parts"),
-    ("s3Region", "Frankfurt", "a region"),
-    ("s3ServiceAccount", "arn:aws:iam::1:role/x", "the name of a service account"),
-    ("s3Ca", "/etc/ssl/ca.pem", "certificates as PEM"),
     ("databaseCa", "/etc/ssl/ca.pem", "certificates as PEM"),
     ("egressCa", "/etc/ssl/ca.pem", "certificates as PEM"),
     ("egress", "internet", "a list of ways out"),
@@ -196,8 +175,6 @@ WRONG = [
     ("trackingHost", "mlflow.7", "a DNS name"),
     ("trackingHost", "mlflow.local\n", "a DNS name"),
     ("trackingHost", "a.b;server_name", "a DNS name"),
-    ("artifactHost", "minio.local/", "a DNS name"),
-    ("artifactConsoleHost", "user@minio.local", "a DNS name"),
     ("workspaceHost", "127.0.0.1", "a DNS name"),
     ("allowedHosts", "", "a list"),
     ("allowedHosts", "[", "a list"),
@@ -226,7 +203,6 @@ WRONG = [
     ("workers", "two", "a whole number from 1 to 16"),
     ("workers", "NaN", "a whole number from 1 to 16"),
     ("databaseConnections", "100001", "a whole number from 1 to 100000"),
-    ("hdfsReplication", 101, "a whole number from 1 to 100"),
     ("ingressWaitSeconds", "2m", "a whole number from 0 to 600"),
     ("serverMemory", "1gi", "a whole number of Mi, Gi or Ti"),
     ("serverMemory", "1 Gi", "a whole number of Mi, Gi or Ti"),
@@ -252,31 +228,6 @@ WRONG = [
     ("storageClass", "fast\u2028", "the name of a class"),
     ("ingressClass", "Nginx", "the name of a class"),
     ("ingressClass", "nginx/default", "the name of a class"),
-    ("hdfsUri", "http://nn:9870/mlflow", "hdfs://<host>:<port>/<folder>"),
-    ("hdfsUri", "hdfs://nn:99999/mlflow", "hdfs://<host>:<port>/<folder>"),
-    ("hdfsUri", "hdfs://nn:8020/a/../b", "hdfs://<host>:<port>/<folder>"),
-    ("hdfsUri", "hdfs://nn:8020/my folder", "hdfs://<host>:<port>/<folder>"),
-    ("hdfsUri", "hdfs://localhost:8020/mlflow", "in a pod is the pod itself"),
-    ("hdfsUri", "hdfs:///mlflow", "hdfs://<host>:<port>/<folder>"),
-    ("hdfsUser", "", "the name of an HDFS user"),
-    ("hdfsUser", "ml/nn@CORP", "the name of an HDFS user"),
-    ("hdfsUser", "m\u00fcller", "the name of an HDFS user"),
-    ("hdfsUser", "a" * 65, "the name of an HDFS user"),
-    ("hdfsConfiguration", "dfs.nameservices=prod", "properties with texts"),
-    ("hdfsConfiguration", [], "properties with texts"),
-    ("hdfsConfiguration", '{"a": "1", "a": "2"}', "properties with texts"),
-    ("hdfsConfiguration", '{"a": "\\u0000"}', "properties with texts"),
-    ("hdfsConfiguration", '{"a": "\\ud800"}', "properties with texts"),
-    ("hdfsConfiguration", {"a b": "c"}, "properties with texts"),
-    ("hdfsConfiguration", {"": "c"}, "properties with texts"),
-    ("hdfsConfiguration", {"a": {"b": "c"}}, "properties with texts"),
-    ("hdfsHostAliases", {"192.0.2.700": ["dn1"]}, "lists of host names by address"),
-    ("hdfsHostAliases", {"192.0.2.07": ["dn1"]}, "lists of host names by address"),
-    ("hdfsHostAliases", {"fe80::1%eth0": ["dn1"]}, "lists of host names by address"),
-    ("hdfsHostAliases", {"192.0.2.7": []}, "lists of host names by address"),
-    ("hdfsHostAliases", {"192.0.2.7": [1]}, "lists of host names by address"),
-    ("hdfsHostAliases", {"192.0.2.7": ["DN1"]}, "lists of host names by address"),
-    ("hdfsHostAliases", ["192.0.2.7 dn1"], "lists of host names by address"),
     ("serverImage", "", "an image with a tag"),
     ("serverImage", "mlflow:", "an image with a tag"),
     ("serverImage", ":3.17.2", "an image with a tag"),
@@ -291,8 +242,6 @@ WRONG = [
     ("postgresImage", f"postgres@sha256:{'A' * 64}", "an image with a tag"),
     ("postgresImage", f"postgres@md5:{'a' * 32}", "an image with a tag"),
     ("mysqlImage", "mysql:9.7.1\n", "an image with a tag"),
-    ("minioImage", "minio minio:1", "an image with a tag"),
-    ("hdfsImage", "apache/-hadoop:3", "an image with a tag"),
     ("workspaceImage", "../client:1", "an image with a tag"),
     ("imageRegistry", "registry.example:99999", "a registry and a folder in it"),
     ("imageRegistry", "registry.example//mirror", "a registry and a folder in it"),
@@ -330,39 +279,8 @@ WRONG = [
             ("nginx.ingress.kubernetes.io", "custom-http-errors", "404,503"),
         )
     ),
-    ("s3Endpoint", "https://s3.example:99999", "http:// or https://"),
-    ("s3Endpoint", "https://s3.example:0", "http:// or https://"),
-    ("s3Endpoint", "ftp://s3.example", "http:// or https://"),
-    ("s3Endpoint", "https://", "http:// or https://"),
-    ("s3Endpoint", "https://s3_a.example", "http:// or https://"),
-    ("s3Endpoint", "https://s3.example?a=b", "http:// or https://"),
-    ("s3Endpoint", "https://s3.\u00e9xample", "http:// or https://"),
-    ("s3Endpoint", "http://LocalHost:9000", "in a pod is the pod itself"),
-    ("s3Endpoint", "http://[::1]:9000", "in a pod is the pod itself"),
-    ("s3Endpoint", "http://[::ffff:127.0.0.1]", "in a pod is the pod itself"),
-    ("s3Endpoint", "http://0.0.0.0:9000", "in a pod is the pod itself"),
-    ("s3Endpoint", "http://127.1:9000", "http:// or https://"),
-    ("s3Endpoint", "http://[fe80::1%25eth0]", "http:// or https://"),
-    ("s3Bucket", "ab", "a bucket's name alone"),
-    ("s3Bucket", "a" * 64, "a bucket's name alone"),
-    ("s3Bucket", "a..b", "a bucket's name alone"),
-    ("s3Bucket", "192.0.2.7", "a bucket's name alone"),
-    ("s3Bucket", "bucket/folder", "a bucket's name alone"),
-    ("s3Prefix", "a//b", "without / at its ends"),
-    ("s3Prefix", ".", "dotted parts"),
-    ("s3Prefix", "team ml", "without / at its ends"),
-    ("s3Prefix", "a%2Fb", "without / at its ends"),
-    ("s3Prefix", "a?b=c", "without / at its ends"),
-    ("s3Prefix", "a" * 513, "without / at its ends"),
-    ("s3Region", "", "a region"),
-    ("s3Region", "eu-central-1 ", "a region"),
-    ("s3Region", "eu--central", "a region"),
-    ("s3Ca", CERTIFICATE.replace("MIIB", "MIIC"), "certificates as PEM"),
-    ("s3Ca", f"\u00e9{CERTIFICATE}", "certificates as PEM"),
-    ("s3Ca", CERTIFICATE[:200], "certificates as PEM"),
-    ("s3Ca", "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----", "certificates as PEM"),
-    ("s3Ca", CERTIFICATE * 500, "200000 bytes at most"),
 ]
+WRONG += [one for tried in TRIED.values() for one in tried.wrong]
 
 # What the line must offer where the value may be a secret in the wrong place.
 WRONG_AND_HIDDEN = [
@@ -384,17 +302,9 @@ WRONG_AND_HIDDEN = [
     ("databaseSecret", "postgresql+psycopg2://ml:pass@db:5432/ml", "the name of a Secret"),
     ("databaseSecret", f"{'a.' * 127}a", "the name of a Secret"),
     ("databaseSecret", "external-database-credentials", "that this stack does not write"),
-    ("s3Secret", "s3/keys", "the name of a Secret"),
-    ("s3Secret", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "the name of a Secret"),
-    ("s3Secret", "s3-credentials", "that this stack does not write"),
-    ("hdfsKerberosSecret", "My Secret", "the name of a Secret"),
-    ("hdfsKerberosSecret", "existing-hdfs-check-files", "that this stack does not write"),
-    ("s3AccessKeyId", "a b c", "without blanks"),
-    ("s3AccessKeyId", "AKIA\nwJalrXUtnFEMI", "without blanks"),
-    ("s3AccessKeyId", "ab", "3 to 128 letters"),
-    ("s3Endpoint", "https://key:hidden@s3.example", "http:// or https://"),
     ("trackingHost", "https://user:hidden@mlflow.example", "a DNS name"),
 ]
+WRONG_AND_HIDDEN += [one for tried in TRIED.values() for one in tried.wrong_and_hidden]
 
 HIDDEN = "n0t-to-be-sh0wn"
 GOOD_URI = f"postgresql+psycopg2://ml:{HIDDEN}@db.example:5432/mlflow"
@@ -432,11 +342,6 @@ WRONG_URIS = [
 
 CONTRADICTIONS = [
     (
-        {"artifactReplicas": 4, "artifactStore": "hdfs"},
-        "artifactReplicas: 4; accepted: 1, unless artifactStore is minio",
-    ),
-    ({"artifactReplicas": 3}, "artifactReplicas: 3; accepted: 1, or 4 to 16"),
-    (
         {"databaseReplicas": 3, "backendStore": "mysql"},
         "databaseReplicas: 3; accepted: 1, unless backendStore is postgres",
     ),
@@ -464,16 +369,6 @@ CONTRADICTIONS = [
         {"pods": {"userFromPlatform": True}, "serverPods": {"runAsUser": 1000}},
         "serverPods: [secret]; accepted: beside pods, in runAsUser, nothing with userFromPlatform",
     ),
-    (
-        {
-            "artifactStore": "s3",
-            "s3Bucket": "b-1",
-            "s3ServiceAccount": "theirs",
-            "serverPods": {"serviceAccountAnnotations": {"a": "b"}},
-        },
-        "s3ServiceAccount: 'theirs'; accepted: nothing beside serviceAccountAnnotations",
-    ),
-    ({"artifactHost": "mlflow-server.local"}, "artifactHost: 'mlflow-server.local'; accepted"),
     (
         {"clientWorkspace": True, "workspaceHost": "mlflow-minio.local"},
         "workspaceHost: 'mlflow-minio.local'; accepted: a name other than artifactHost's",
@@ -509,14 +404,6 @@ CONTRADICTIONS = [
         },
         "accepted: nothing, unless backupEndpoint is an https:// address",
     ),
-    (
-        {
-            **{"artifactStore": "s3", "s3Bucket": "one", "s3Prefix": "ml"},
-            **{"backupStore": "s3", "backupBucket": "one", "backupPrefix": "ml/backups"},
-            "backupSecret": "theirs",
-        },
-        "backupPrefix: 'ml/backups'; accepted: a folder outside of the artifact store's, s3Prefix",
-    ),
     ({"backupBucket": "backups"}, "backupBucket: 'backups'; accepted: only with backupStore: s3"),
     (
         {"backupPointInTime": True, "backupSchedule": "0 2 * * *"},
@@ -532,31 +419,6 @@ CONTRADICTIONS = [
             **{"backupSchedule": "0 2 * * *", "backendStore": "mysql"},
         },
         "backupPointInTime: True; accepted: true only with backendStore: postgres",
-    ),
-    (
-        {
-            **{"artifactStore": "existing-hdfs", "hdfsUri": "hdfs://nn:8020/a"},
-            **{"hdfsKerberosSecret": "ticket", "backupSchedule": "0 2 * * *"},
-        },
-        "backupArtifacts: True; accepted: false with hdfsKerberosSecret",
-    ),
-    (
-        {
-            **{"artifactStore": "existing-hdfs", "hdfsUri": "hdfs://nn:8020/a"},
-            **{"hdfsKerberosSecret": "ticket", "backupStore": "artifacts"},
-        },
-        "backupStore: 'artifacts'; accepted: volume or s3 with hdfsKerberosSecret",
-    ),
-    ({"hdfsReplication": 2}, "hdfsReplication: 2; accepted: hdfsDataNodes, which is 1, or less"),
-    ({"hdfsUri": "hdfs://nn:8020/a"}, "hdfsUri: 'hdfs://nn:8020/a'; accepted: only with artifact"),
-    ({"artifactStore": "existing-hdfs"}, "hdfsUri: ''; accepted: with artifactStore: existing"),
-    (
-        {"artifactStore": "existing-hdfs", "hdfsUri": "hdfs://nn/a"},
-        "hdfsUri: 'hdfs://nn/a'; accepted: a host with its port, or a nameservice",
-    ),
-    (
-        {"artifactStore": "minio", "hdfsHostAliases": {"192.0.2.7": ["dn1"]}},
-        "hdfsHostAliases: {'192.0.2.7': ['dn1']}; accepted: only with artifactStore: existing-hdfs",
     ),
     ({"jobExecution": True}, "serverMemory: '1Gi'; accepted: 1920Mi or more"),
     (
@@ -602,21 +464,6 @@ CONTRADICTIONS = [
         {"backendStore": "external", "databaseSecret": "db", "databaseMemory": "2Gi"},
         "databaseMemory: '2Gi'; accepted: nothing with backendStore: external",
     ),
-    ({"s3Bucket": "b-1"}, "s3Bucket: 'b-1'; accepted: only with artifactStore: s3"),
-    ({"s3Endpoint": "https://s3.example"}, "s3Endpoint: 'https://s3.example'; accepted: only with"),
-    ({"artifactStore": "s3"}, "s3Bucket: ''; accepted: with artifactStore: s3, the name of a"),
-    (
-        {"artifactStore": "s3", "s3Bucket": "b-1", "s3AccessKeyId": "key"},
-        "s3SecretAccessKey: [secret]; accepted: the other half of s3AccessKeyId",
-    ),
-    (
-        {"artifactStore": "s3", "s3Bucket": "b-1", "s3Secret": "s", "s3ServiceAccount": "a"},
-        "s3ServiceAccount: 'a'; accepted: nothing beside s3Secret: one key is enough",
-    ),
-    (
-        {"artifactStore": "s3", "s3Bucket": "b-1", "s3Ca": CERTIFICATE},
-        "accepted: nothing, unless s3Endpoint is an https:// address",
-    ),
     ({"tls": "secret"}, "tlsSecret: ''; accepted: with tls: secret, the name of a Secret of type"),
     ({"tlsSecret": "corp"}, "tlsSecret: 'corp'; accepted: only with tls: secret"),
     (
@@ -650,6 +497,7 @@ CONTRADICTIONS = [
         "ingressAnnotations: {'example.com/a': 'b'}; accepted: nothing beside gateway",
     ),
 ]
+CONTRADICTIONS += [one for tried in TRIED.values() for one in tried.contradictions]
 
 
 def loaded(*encrypted: str, **changed: object) -> Settings:

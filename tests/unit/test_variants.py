@@ -5,6 +5,7 @@ from itertools import combinations
 import pytest
 
 from components._kubernetes.grammars import Refused
+from settings.assembled import OWN_SECRETS
 from settings.values import secret_name
 from tests.unit.recorder import settings
 from tests.variants import AXES, VARIANTS, objects
@@ -43,4 +44,4 @@ def test_no_setting_takes_the_name_of_a_secret_of_ours() -> None:
     assert {"postgres-server", "s3-check-files"} <= ours
     for name in ours:
         with pytest.raises(Refused, match="does not write"):
-            secret_name(name)
+            secret_name(name, OWN_SECRETS)

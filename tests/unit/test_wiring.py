@@ -9,7 +9,7 @@ import pulumi
 import pytest
 
 import wiring
-from settings import load
+from settings.load import load
 from tests.unit.recorder import ROOT, record, settings
 
 
@@ -53,16 +53,50 @@ def _refused(context: str) -> list[str]:
     return said
 
 
+WIRING = ROOT / "wiring.py"
+STORES = sorted((ROOT / "artifact_stores").glob("[!_]*.py"))
+MISTAKES = {
+    # what is wrong: the file, what is right there, what replaces it, and what mypy says
+    "misspelt": (
+        *(WIRING, '"image": settings.mysql_image', '"imagee": settings.mysql_image'),
+        'Extra key "imagee" for TypedDict "MysqlArgs"',
+    ),
+    "missing": (
+        *(WIRING, '        "backend_store": database', '        # "backend_store": database'),
+        'Missing key "backend_store" for TypedDict "TrackingServerArgs"',
+    ),
+    "mistaken_component": (
+        *(WIRING, '"artifact_store": artifacts', '"artifact_store": database'),
+        'TypedDict item "artifact_store" has type',
+    ),
+    **{
+        f"misspelt_in_{file.stem}": (
+            *(file, '"retention": ', '"retentoin": '),
+            'Extra key "retentoin" for TypedDict',
+        )
+        for file in STORES
+    },
+    **{
+        f"list_for_a_string_in_{file.stem}": (
+            *(file, "settings.server_image", "[settings.server_image]"),
+            'TypedDict item "server_image" has type',
+        )
+        for file in STORES
+    },
+}
+
+
 @pytest.fixture(scope="module")
 def found_by_mypy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return what mypy reports of wiring.py with one mistake each, by the mistake."""
+    """Return what mypy reports of a file with one mistake, by the mistake."""
     folder = tmp_path_factory.mktemp("mistakes")
-    text = (ROOT / "wiring.py").read_text()
-    for mistake, (right, wrong) in MISTAKES.items():
+    for mistake, (file, right, wrong, _) in MISTAKES.items():
+        text = file.read_text()
         assert right in text
         (folder / f"{mistake}.py").write_text(text.replace(right, wrong))
     # Without mistake: what mypy reports is then due to the mistake.
-    (folder / "none.py").write_text(text)
+    for file in (WIRING, *STORES):
+        (folder / f"right_{file.name}").write_text(file.read_text())
     command = [sys.executable, "-m", "mypy", *map(str, sorted(folder.glob("*.py")))]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     found: dict[str, str] = {}
@@ -71,28 +105,9 @@ def found_by_mypy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return found
 
 
-MISTAKES = {
-    "misspelt": ('"image": settings.mysql_image', '"imagee": settings.mysql_image'),
-    "list_for_a_string": (
-        '"host": settings.artifact_host',
-        '"host": [settings.artifact_host]',
-    ),
-    "missing": ('        "backend_store": database', '        # "backend_store": database'),
-    "mistaken_component": ('"artifact_store": artifacts', '"artifact_store": database'),
-}
-
-
-@pytest.mark.parametrize(
-    ("mistake", "says"),
-    [
-        ("misspelt", 'Extra key "imagee" for TypedDict "MysqlArgs"'),
-        ("list_for_a_string", 'TypedDict item "host" has type "str"'),
-        ("missing", 'Missing key "backend_store" for TypedDict "TrackingServerArgs"'),
-        ("mistaken_component", 'TypedDict item "artifact_store" has type'),
-    ],
-)
+@pytest.mark.parametrize("mistake", MISTAKES)
 def test_the_type_checker_finds_a_mistake_in_the_wiring(
-    found_by_mypy: dict[str, str], mistake: str, says: str
+    found_by_mypy: dict[str, str], mistake: str
 ) -> None:
-    assert "none" not in found_by_mypy
-    assert says in found_by_mypy[mistake]
+    assert not [one for one in found_by_mypy if one.startswith("right_")]
+    assert MISTAKES[mistake][-1] in found_by_mypy[mistake]

@@ -19,7 +19,7 @@ from commands.support import images
 from commands.support import stack as stacks
 from commands.support.cluster import Cluster
 from harness import clients
-from harness.backend_stores import MYSQL, POSTGRES, Database
+from harness.backend_stores import MYSQL, POSTGRES
 from harness.kubectl import restarts
 from harness.stack import Stack, basic_login
 from tests.e2e.support import stateful_pods

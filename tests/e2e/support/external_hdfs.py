@@ -50,7 +50,7 @@ class OutsideHdfs:
 def running(folder: Path) -> Iterator[OutsideHdfs]:
     """Have the HDFS running while the block runs."""
     hdfs = OutsideHdfs(free_port())
-    image = stacks.settings("minikube").hdfs_image
+    image = stacks.settings("minikube").images["hdfsImage"]
     with ExitStack() as stack:
         roots = [
             stack.enter_context(image_files(image, folder / daemon))

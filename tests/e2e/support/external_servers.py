@@ -94,7 +94,7 @@ def running(cluster: Cluster, folder: Path) -> Iterator[Outside]:
             "create database users owner mlflow;\n"
             "create database old owner mlflow template template0 locale 'C' encoding SQL_ASCII;\n"
         )
-        minio = stack.enter_context(image_files(settings.minio_image, folder / "minio"))
+        minio = stack.enter_context(image_files(settings.images["minioImage"], folder / "minio"))
         ca = certificate(minio / "certs", f"IP:{ADDRESS}")
         mysql = stack.enter_context(image_files(settings.mysql_image, folder / "mysql"))
         database_ca = certificate(postgres / "tls", f"IP:{ADDRESS}", owner=999)

@@ -9,14 +9,13 @@ import pulumi
 import pytest
 
 import components
+from artifact_stores import CHOICES
 from components import (
     S3,
     Backups,
     ClientWorkspace,
     Credentials,
-    ExistingHdfs,
     ExternalDatabase,
-    Hdfs,
     LocalCertificate,
     Minio,
     MinioArgs,
@@ -30,6 +29,7 @@ from components import (
 )
 from components._kubernetes.uris import database_uri
 from components.tracking_server import allowed_hosts, pool_size
+from tests.artifact_stores import TRIED
 from tests.unit.recorder import CERTIFICATE, Recorded, record
 
 POSTGRES: PostgresArgs = {"namespace": "ns", "image": "postgres:18.6", "storage": "1Gi"}
@@ -98,8 +98,8 @@ def test_pods_restart_when_a_secret_changes() -> None:
 def test_server_and_stores_agree_on_what_a_backend_publishes() -> None:
     for store in (Postgres, Mysql, ExternalDatabase):
         assert store.__annotations__["credentials"] is Credentials
-    for artifacts in (Minio, Hdfs, S3, ExistingHdfs):
-        assert artifacts.__annotations__["credentials"] is Credentials
+    for choice in CHOICES.values():
+        assert choice.component.__annotations__["credentials"] is Credentials
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["one Output", "an Output for each output"])
@@ -180,9 +180,8 @@ def test_the_registered_outputs_are_the_declared_ones(
         ClientWorkspace("lab", {"tracking_server": tracking})
         Backups("backup", {"backend_store": stores[0], "artifact_store": stores[1]})  # type: ignore[typeddict-item]
         Mysql("mysql")
-        Hdfs("hdfs", {"retention": place.retention})
-        S3("s3", {"bucket": "bucket"})
-        ExistingHdfs("existing", {"uri": "hdfs://namenode.example:8020/mlflow"})
+        for tried in TRIED.values():
+            tried.made({"retention": place.retention})
         ExternalDatabase("external", {"secret": "their-database"})
         LocalCertificate("ingress", {"hosts": ["mlflow.example"]})
 

@@ -1,18 +1,16 @@
 """The components' defaults: those of Pulumi.yaml, and enough for a program of ten lines."""
 
 from collections.abc import Callable
+from itertools import cycle, islice
 from typing import Any
 
 import pytest
 import yaml
 
 from components import (
-    S3,
     Backups,
     ClientWorkspace,
-    ExistingHdfs,
     ExternalDatabase,
-    Hdfs,
     Minio,
     Mysql,
     Postgres,
@@ -20,6 +18,7 @@ from components import (
     TrackingServer,
 )
 from components.contracts import ArtifactStore, BackendStore
+from tests.artifact_stores import TRIED
 from tests.unit.recorder import ROOT, Recorded, record, run_stack
 
 INGRESS: Any = {"class_name": "nginx"}
@@ -52,44 +51,23 @@ def in_namespace(
 
 
 URI = "postgresql+psycopg2://ml:chosen-by-a-person@db.example:5432/mlflow"
-HDFS = "hdfs://namenode.example:8020/mlflow"
+DATABASES: dict[str, tuple[Callable[[Any], BackendStore], dict[str, Any]]] = {
+    "postgres": (lambda here: Postgres("postgres", here), {}),
+    "mysql": (lambda here: Mysql("mysql", here), {"backendStore": "mysql"}),
+    "external": (
+        lambda here: ExternalDatabase("external", {**here, "uri": URI, "auth_uri": URI}),
+        {"backendStore": "external", "databaseUri": URI, "authDatabaseUri": URI},
+    ),
+}
+# Each database, and each store, at least once.
+PAIRS = list(islice(zip(cycle(DATABASES), cycle(TRIED)), max(len(DATABASES), len(TRIED))))
 
 
-@pytest.mark.parametrize(
-    ("database", "artifacts", "settings"),
-    [
-        (
-            lambda here: Postgres("postgres", here),
-            lambda here: Minio("minio", {**here, "ingress": INGRESS}),
-            {},
-        ),
-        (
-            lambda here: Mysql("mysql", here),
-            lambda here: Hdfs("hdfs", here),
-            {"backendStore": "mysql", "artifactStore": "hdfs"},
-        ),
-        (
-            lambda here: ExternalDatabase("external", {**here, "uri": URI, "auth_uri": URI}),
-            lambda here: S3("s3", {**here, "bucket": "bucket", "secret": "key"}),
-            {
-                **{"backendStore": "external", "databaseUri": URI, "authDatabaseUri": URI},
-                **{"artifactStore": "s3", "s3Bucket": "bucket", "s3Secret": "key"},
-            },
-        ),
-        (
-            lambda here: Postgres("postgres", here),
-            lambda here: ExistingHdfs("existing-hdfs", {**here, "uri": HDFS}),
-            {"artifactStore": "existing-hdfs", "hdfsUri": HDFS},
-        ),
-    ],
-    ids=["postgres and minio", "mysql and hdfs", "external and s3", "existing hdfs"],
-)
-def test_defaults_are_those_of_pulumi_yaml(
-    database: Callable[[Any], BackendStore],
-    artifacts: Callable[[Any], ArtifactStore],
-    settings: dict[str, Any],
-) -> None:
-    found = in_namespace(database, artifacts).kubernetes()
+@pytest.mark.parametrize(("database", "store"), PAIRS)
+def test_defaults_are_those_of_pulumi_yaml(database: str, store: str) -> None:
+    made, chosen = DATABASES[database]
+    settings = {**chosen, "artifactStore": store, **TRIED[store].needed}
+    found = in_namespace(made, TRIED[store].made).kubernetes()
     encrypted = [key for key in ("databaseUri", "authDatabaseUri") if key in settings]
     declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
     defaults = {key: one["default"] for key, one in declared.items()}

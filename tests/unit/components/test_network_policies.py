@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from artifact_stores import CHOICES
 from components import ExternalDatabase, ExternalDatabaseArgs
-from settings.rules import OUTSIDE
-from tests.allowed_connections import DECLARED, TCP, UDP, declared
+from tests.allowed_connections import DECLARED, OTHERS, TCP, UDP, declared
 from tests.policy_model import End, Policy, Port, open_ports
 from tests.unit.recorder import pod_template, record, run_stack
 from tests.variants import AXES, VARIANTS, Variant, objects, plain
@@ -38,13 +38,6 @@ AROUND = [
     End("internet6", "2001:db8::7"),
     End("outside", "10.9.8.7"),
 ]
-
-# A second pod of those that reach each other.
-OTHERS = {
-    "hdfs-datanode": "other-datanode",
-    "minio": "other-minio",
-    "postgres": "other-postgres",
-}
 CLOUDS = ("metadata", "agent", "metadata6", "link6")
 
 
@@ -59,8 +52,12 @@ def rendered(variant: Variant, *networks: str) -> tuple[list[End], list[Policy]]
 
 def outside(variant: Variant) -> bool:
     """Say whether a backend or the backups' bucket is not the stack's own."""
-    keys = ("backendStore", "artifactStore", "backupStore")
-    return any(variant.settings.get(key) in OUTSIDE for key in keys)
+    chosen = variant.settings
+    return (
+        chosen.get("backendStore") == "external"
+        or bool(CHOICES[chosen.get("artifactStore", "minio")].outside)
+        or chosen.get("backupStore") == "s3"
+    )
 
 
 def ends(found: Sequence[dict[str, Any]]) -> Iterator[End]:

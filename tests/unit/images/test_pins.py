@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from settings import SETTINGS
+from settings.assembled import SETTINGS
 
 CLONE = Path(__file__).parents[3]
 SERVER = CLONE / "images" / "mlflow"

@@ -10,7 +10,8 @@ from commands.support.console import CLONE, CommandError
 from tests.unit.commands.conftest import Program
 
 DEFAULTS = stack.settings("minikube")
-SERVER, MINIO, CLIENT = DEFAULTS.server_image, DEFAULTS.minio_image, DEFAULTS.workspace_image
+SERVER, CLIENT = DEFAULTS.server_image, DEFAULTS.workspace_image
+MINIO = DEFAULTS.images["minioImage"]
 RCLONE = DEFAULTS.rclone_image
 MLFLOW_SOURCE = Source(CLONE / "images/mlflow", CLONE / "images/mlflow")
 MINIO_SOURCE = Source(CLONE / "images/minio", CLONE / "images/minio")

@@ -14,7 +14,7 @@ import yaml
 from commands.support import stack
 from commands.support.cluster import UsersCluster
 from commands.support.console import CLONE, CommandError
-from settings import SETTINGS
+from settings.assembled import SETTINGS
 from tests.unit.commands.conftest import Program
 
 
