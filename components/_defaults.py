@@ -6,7 +6,7 @@ After a change, `python -m settings.generate` writes Pulumi.yaml and docs/settin
 NAMESPACE = "default"
 """Kubernetes' own default."""
 
-SERVER_IMAGE = "mlflow-kubernetes/server:3.17.2-d6692379"
+SERVER_IMAGE = "mlflow-kubernetes/server:3.17.2-1c3b8eb9"
 """Built from images/mlflow."""
 POSTGRES_IMAGE = "postgres:18.6"
 PATRONI_IMAGE = "mlflow-kubernetes/patroni:18.6-4.1.5-ba0fd314"
@@ -17,7 +17,7 @@ MINIO_IMAGE = "mlflow-kubernetes/minio:20260212-39ca97dc"
 HDFS_IMAGE = "apache/hadoop:3.4.2"
 RCLONE_IMAGE = "rclone/rclone:1.75.2"
 """Copies backups and artifacts. Its program is static, so that any image runs it."""
-WORKSPACE_IMAGE = "mlflow-kubernetes/client:3.17.2-f30f8b03"
+WORKSPACE_IMAGE = "mlflow-kubernetes/client:3.17.2-c7e403f8"
 """Built from images/client."""
 
 DATABASE_STORAGE = "8Gi"

@@ -50,7 +50,7 @@ training = k8s.batch.v1.Job(
                     {
                         "name": "training",
                         # Built from images/client; any image with MLflow's client will do.
-                        "image": "mlflow-kubernetes/client:3.17.2-f30f8b03",
+                        "image": "mlflow-kubernetes/client:3.17.2-c7e403f8",
                         "command": ["python", "-c", TRAINING],
                         "env": [
                             {

@@ -5,20 +5,22 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 import sqlalchemy
 from conftest import Server
+from fastapi import FastAPI
 from flask import Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.protos.service_pb2 import SearchRuns
 from mlflow.utils.proto_json_utils import message_to_json
 from mlflow_kubernetes import contract
-from mlflow_kubernetes.login import basic_auth
+from mlflow_kubernetes.login import basic_auth, gate
 from mlflow_kubernetes.patches import rights
 from mlflow_kubernetes.stores import runs
 from sqlalchemy.engine import Engine
@@ -365,3 +367,25 @@ def test_a_right_that_another_process_takes_away_is_gone_with_the_next_request(
     assert statuses("bob") == {200}
     change("UPDATE users SET is_admin = ? WHERE username = ?", False, "bob")
     assert statuses("bob") == {403}
+
+
+def test_a_database_that_fails_after_the_password_was_compared_refuses_nobody(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's login takes this user for one who was deleted: no client repeats a call then."""
+
+    def away(_: str) -> NoReturn:
+        raise MlflowException("the database is away", TEMPORARILY_UNAVAILABLE)
+
+    good, wrong = (gate.Login("user", word, False) for word in ("a long password", "another one"))
+    with sides.side(sides.ours) as server:
+        door = gate.Gate(FastAPI())
+        server._USER_AUTH_CACHE.clear()
+        assert door._check(good).username == "user"
+        server._USER_AUTH_CACHE.clear()
+        monkeypatch.setattr(server.store, "_read", away)
+        assert server._authenticate_cached(*good[:2]) is None
+        with pytest.raises(MlflowException, match="the database is away"):
+            door._check(good)
+        assert door._check(wrong) is None
+        assert door._check(gate.Login("nobody", "a long password", False)) is None

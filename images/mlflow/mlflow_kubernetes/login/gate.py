@@ -24,6 +24,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlflow_kubernetes.audit import layer as audit
+from mlflow_kubernetes.login import failures
 from mlflow_kubernetes.server import probes, refusals
 
 USER = "mlflow_kubernetes.user"
@@ -120,6 +121,7 @@ class Gate:
         check.add_done_callback(ended)
         return check
 
+    @failures.raised()
     def _check(self, login: Login) -> Any:
         token = self._server._MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN.get()
         if (

@@ -30,6 +30,7 @@ from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 from sqlalchemy import Select, String, and_, bindparam, select
 from sqlalchemy.orm import Session
 
+from mlflow_kubernetes.login import failures
 from mlflow_kubernetes.patches import bad_input
 from mlflow_kubernetes.stores import pools
 from mlflow_kubernetes.stores.statements import committing
@@ -82,9 +83,10 @@ class Store(SqlAlchemyStore):
             MlflowException: as MLflow's store does.
         """
         known = _known()
-        account = known.get(username) or self._read(username)
-        if account is None:
-            return super().get_user(username)
+        with failures.noted():
+            account = known.get(username) or self._read(username)
+            if account is None:
+                return super().get_user(username)
         known[username] = account
         return account.user
 
