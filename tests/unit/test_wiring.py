@@ -78,8 +78,8 @@ MISTAKES = {
     },
     **{
         f"list_for_a_string_in_{file.stem}": (
-            *(file, "settings.server_image", "[settings.server_image]"),
-            'TypedDict item "server_image" has type',
+            *(file, "around.place.namespace", "[around.place.namespace]"),
+            'TypedDict item "namespace" has type',
         )
         for file in STORES
     },
