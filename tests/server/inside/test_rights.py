@@ -380,9 +380,8 @@ def test_a_database_that_fails_after_the_password_was_compared_refuses_nobody(
     good, wrong = (gate.Login("user", word, False) for word in ("a long password", "another one"))
     with sides.side(sides.ours) as server:
         door = gate.Gate(FastAPI())
-        server._USER_AUTH_CACHE.clear()
+        monkeypatch.setattr(server, "_USER_AUTH_CACHE", None)
         assert door._check(good).username == "user"
-        server._USER_AUTH_CACHE.clear()
         monkeypatch.setattr(server.store, "_read", away)
         assert server._authenticate_cached(*good[:2]) is None
         with pytest.raises(MlflowException, match="the database is away"):
