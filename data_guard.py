@@ -71,8 +71,8 @@ def refuse_data_loss(settings: Settings) -> str | None:
 def tell_of_a_new_namespace(place: StackNamespace, former: str | None) -> None:
     """Warn if the namespace is not the one that held the stack's data: the data is gone.
 
-    Without a refresh, Pulumi takes the state's word that the namespace is there. The state does not
-    tell what a refresh has found: the engine writes that with the first change after the refresh.
+    Without a refresh, Pulumi does not ask the cluster whether the namespace is there. With one, the
+    state has what the refresh found only after the next change. So the uids are compared.
     """
 
     def compare(both: Sequence[str | None]) -> None:

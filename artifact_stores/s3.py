@@ -9,7 +9,7 @@ from artifact_stores._choice import Choice, Surroundings
 from components import S3, PodArgs, S3Args
 from components._kubernetes.pod_json import from_kubernetes
 from components._kubernetes.pod_options import merged
-from settings import values
+from settings import buckets, values
 from settings.declarations import Refuse
 from settings.schema import SharedSettings
 
@@ -106,15 +106,11 @@ def _rules(settings: SharedSettings, refuse: Refuse) -> Iterator[str]:
     if not own.s3_bucket:
         yield refuse("s3Bucket", "with artifactStore: s3, the name of a bucket that exists")
     parts = ("s3AccessKeyId", "s3SecretAccessKey")
-    half = own.given(*parts)
-    if len(half) == 1:
-        (lacking,) = set(parts) - {*half}
-        yield refuse(lacking, f"the other half of {half[0]}")
-    keys = [*half[:1], *own.given("s3Secret", "s3ServiceAccount")]
+    yield from buckets.half_a_key(own, refuse, *parts)
+    keys = [*own.given(*parts)[:1], *own.given("s3Secret", "s3ServiceAccount")]
     for key in keys[1:]:
         yield refuse(key, f"nothing beside {keys[0]}: one key is enough")
-    if own.s3_ca and not (own.s3_endpoint or "").startswith("https://"):
-        yield refuse("s3Ca", "nothing, unless s3Endpoint is an https:// address")
+    yield from buckets.authority(own, refuse, ca="s3Ca", endpoint="s3Endpoint")
     if _backs_up_itself(own):
         yield refuse("backupPrefix", "a folder outside of the artifact store's, s3Prefix")
     both = merged(from_kubernetes(own.pods), from_kubernetes(own.server_pods))

@@ -12,6 +12,7 @@ from components.backend_stores._patroni import NUMBERS
 from components.backend_stores._server import least_memory
 from components.backend_stores.postgres import other_version
 from components.tracking_server import pool_size
+from settings import buckets
 from settings.assembled import SETTINGS, Settings
 from settings.declarations import Refuse
 from settings.values import ROTATED, Rotated, mebibytes
@@ -161,16 +162,14 @@ def _backups(settings: Settings, refuse: Refuse) -> Iterator[str]:
         half = settings.given(*key)
         if half and settings.backup_secret:
             yield refuse("backupSecret", f"nothing beside {half[0]}: one key is enough")
-        elif len(half) == 1:
-            (lacking,) = set(key) - {*half}
-            yield refuse(lacking, f"the other half of {half[0]}")
-        elif not half and not settings.backup_secret:
+        elif half:
+            yield from buckets.half_a_key(settings, refuse, *key)
+        elif not settings.backup_secret:
             yield refuse(
                 "backupAccessKeyId",
                 "with backupStore: s3, an access key, or the name of a Secret in backupSecret",
             )
-        if settings.backup_ca and not (settings.backup_endpoint or "").startswith("https://"):
-            yield refuse("backupCa", "nothing, unless backupEndpoint is an https:// address")
+        yield from buckets.authority(settings, refuse, ca="backupCa", endpoint="backupEndpoint")
     else:
         keys = ("backupBucket", "backupPrefix", "backupEndpoint", "backupSecret", "backupCa", *key)
         for given in settings.given(*keys):

@@ -35,6 +35,7 @@ def pod(number: int) -> dict[str, Any]:
 
 def test_logins_of_rotations() -> None:
     environment = {
+        "PYTHONPATH": str(Path(__file__).parent),  # image_program.py
         "MYSQL_FILES": str(images.unpack(MYSQL_IMAGE)),
         "MYSQL_PODS": json.dumps([pod(number) for number in range(3)]),
     }

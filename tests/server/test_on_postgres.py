@@ -33,6 +33,7 @@ def test_moments_logins_and_indexes() -> None:
         "recover": database_tools.recover("", database_tools.RECOVERED),
     }
     environment = {
+        "PYTHONPATH": str(Path(__file__).parent),  # image_program.py
         "POSTGRES_FILES": str(images.unpack(POSTGRES_IMAGE)),
         "POSTGRES_COMMANDS": json.dumps(
             {

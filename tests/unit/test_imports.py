@@ -34,7 +34,7 @@ MODULES = [
     if name.startswith("commands/") and name != DOOR
 ]
 LAYERS = [
-    *("values", "declarations", "schema", "artifact_stores"),
+    *("values", "declarations", "buckets", "schema", "artifact_stores"),
     *("assembled", "messages", "rules", "load", "generate"),
 ]
 """The modules of settings/, and the package artifact_stores: each imports those before it alone."""

@@ -2,52 +2,32 @@
 
 import json
 import os
-import shutil
-import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import image_program
 import pytest
 import sqlalchemy
+from image_program import Image
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-IMAGE_USER = "999:999"
+IMAGE_USER = 999
 FOLDERS = ("var/lib/mysql", "run/mysqld", "login", "docker-entrypoint-initdb.d")
-# Changes of the image's files are gone with the processes.
-_ENTER = """set -e
-mkdir "$1/files" "$1/changed" "$1/unfinished"
-chmod 755 "$1" "$1/files" "$1/changed"
-mount -t overlay overlay -o "lowerdir=$MYSQL_FILES,upperdir=$1/changed,workdir=$1/unfinished" \
-  "$1/files"
-mount --rbind /dev "$1/files/dev"
-mount -t proc proc "$1/files/proc"
-for folder in $FOLDERS; do
-  mkdir -p "$1/files/$folder"
-  mount --bind "$2/$folder" "$1/files/$folder"
-done
-files=$1/files user=$3
-shift 3
-# No exec: the first process of the namespace must not be the program.
-chroot --userspec="$user" "$files" "$@"
-"""
 
 
 class Mysql:
     """A server of a stack whose passwords were rotated so many times."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._folder, self._port = folder, image_program.free_port()
+        self._image = Image(os.environ["MYSQL_FILES"], folder, FOLDERS)
         for name in FOLDERS:
             (folder / name).mkdir(parents=True)
-            os.chown(folder / name, *map(int, IMAGE_USER.split(":")))
+            os.chown(folder / name, IMAGE_USER, IMAGE_USER)
         self._running: subprocess.Popen[bytes] | None = None
 
     def uri(self, number: int) -> str:
@@ -130,24 +110,10 @@ class Mysql:
     def _begin(
         self, command: list[str], environment: dict[str, str], log: str
     ) -> subprocess.Popen[bytes]:
-        apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL"]
-        variables = {
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "MYSQL_FILES": os.environ["MYSQL_FILES"],
-            "FOLDERS": " ".join(FOLDERS),
-        }
-        with (self._folder / log).open("w") as said:
-            return subprocess.Popen(
-                [
-                    *("setpriv", "--pdeathsig=KILL", *apart, "sh", "-c", _ENTER, "sh"),
-                    *(tempfile.mkdtemp(dir=self._folder), str(self._folder), IMAGE_USER),
-                    *command,
-                ],
-                env={**variables, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-            )
+        path = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+        return self._image.begin(
+            command, {**path, **environment}, user=IMAGE_USER, log=self._folder / log
+        )
 
 
 def login(number: int) -> str:
@@ -156,12 +122,9 @@ def login(number: int) -> str:
 
 @pytest.fixture
 def mysql() -> Iterator[Mysql]:
-    # The files of a root are not for pytest's own folders, which it keeps.
-    folder = Path(tempfile.mkdtemp())
-    os.chmod(folder, 0o755)  # noqa: S103 (others start in it)
-    running = Mysql(folder)
-    try:
-        yield running
-    finally:
-        running.kill()
-        shutil.rmtree(folder)
+    with image_program.scratch() as folder:
+        running = Mysql(folder)
+        try:
+            yield running
+        finally:
+            running.kill()

@@ -3,16 +3,15 @@
 import json
 import os
 import secrets
-import shutil
-import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import image_program
 import pytest
 import sqlalchemy
+from image_program import Image
 from mlflow_kubernetes import contract
 from mlflow_kubernetes.backup import connections
 from mlflow_kubernetes.backup.target import Target
@@ -22,24 +21,8 @@ from sqlalchemy.pool import NullPool
 
 RCLONE = Path(__file__).parents[3] / ".venv" / "bin" / "rclone"
 IMAGE_USER = 999
-# Changes of the image's files are gone with the processes.
-_ENTER = """set -e
-chmod 755 "$1"
-mkdir "$1/files" "$1/changed" "$1/unfinished"
-chmod 755 "$1/files" "$1/changed"
-mount -t overlay overlay -o "lowerdir=$POSTGRES_FILES,upperdir=$1/changed,workdir=$1/unfinished" \
-  "$1/files"
-mount --rbind /dev "$1/files/dev"
-mount -t proc proc "$1/files/proc"
-for folder in work connections docker-entrypoint-initdb.d; do
-  mkdir -p "$1/files/$folder"
-  mount --bind "$2/$folder" "$1/files/$folder"
-done
-files=$1/files user=$3
-shift 3
-# No exec: the first process of the namespace must not be the program.
-chroot --userspec="$user" "$files" "$@"
-"""
+_LOGS = "*.log"
+FOLDERS = ("work", "connections", "docker-entrypoint-initdb.d")
 
 
 class Postgres:
@@ -48,10 +31,9 @@ class Postgres:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._password = secrets.token_hex(8)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = str(probe.getsockname()[1])
-        for name in ("work", "connections", "docker-entrypoint-initdb.d"):
+        self._port = str(image_program.free_port())
+        self._image = Image(os.environ["POSTGRES_FILES"], folder, FOLDERS)
+        for name in FOLDERS:
             (folder / name).mkdir()
         for name, content in json.loads(os.environ["POSTGRES_FIRST_START"]).items():
             (folder / "docker-entrypoint-initdb.d" / name).write_text(content)
@@ -118,12 +100,9 @@ class Postgres:
         self, command: list[str], *, user: int = IMAGE_USER, wait: bool = True, **variables: str
     ) -> str:
         """Run a program of the image; return what it says, unless it goes on."""
-        folder = tempfile.mkdtemp(dir=self.folder)
         os.chmod(self.work, 0o777)  # noqa: S103 (the test's own)
-        apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL"]
         environment = {
             "PATH": "/usr/local/bin:/usr/lib/postgresql/18/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "POSTGRES_FILES": os.environ["POSTGRES_FILES"],
             "PGDATA": "/work/data",
             "LANG": "en_US.utf8",
             "POSTGRES_PASSWORD": "of-the-superuser",
@@ -135,23 +114,12 @@ class Postgres:
             **({"PGHOST": "127.0.0.1"} if command[0] == "sh" else {}),
             **variables,
         }
-        with (Path(folder) / "said").open("w+") as said:
-            process = subprocess.Popen(
-                [
-                    *("setpriv", "--pdeathsig=KILL", *apart, "sh", "-c", _ENTER),
-                    *("sh", folder, str(self.folder), f"{user}:{user}", *command),
-                ],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-            )
-            if not wait:
-                self._running.append(process)
-                return ""
-            code = process.wait(120)
-            said.seek(0)
-            text = said.read()
+        log = self.folder / f"{len(list(self.folder.glob(_LOGS)))}.log"
+        process = self._image.begin(command, environment, user=user, log=log)
+        if not wait:
+            self._running.append(process)
+            return ""
+        code, text = process.wait(120), log.read_text()
         if code:
             raise RuntimeError(text)
         return text
@@ -167,21 +135,18 @@ class Postgres:
             self.end()
 
     def said(self) -> str:
-        return "\n".join(file.read_text() for file in self.folder.glob("*/said"))
+        return "\n".join(file.read_text() for file in self.folder.glob(_LOGS))
 
 
 @pytest.fixture
 def postgres() -> Iterator[Postgres]:
-    # The files of a root are not for pytest's own folders, which it keeps.
-    folder = Path(tempfile.mkdtemp())
-    os.chmod(folder, 0o755)  # noqa: S103 (others start in it)
-    running = Postgres(folder)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
-        shutil.rmtree(folder)
+    with image_program.scratch() as folder:
+        running = Postgres(folder)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
 
 
 @pytest.fixture
